@@ -1,0 +1,191 @@
+"""The JSON files of a case folder, exactly as DESIGN.md section 4 has them; unknown fields are an error."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Triple = tuple[float, float, float]
+Side = Literal["left", "right"]
+
+
+class Strict(BaseModel):
+    """A frozen record that refuses unknown fields, nan and inf."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
+
+
+class Quantity(Strict):
+    """A number with its unit (UCUM), uncertainty and source. `value` None: it could not be known; a caveat says why."""
+
+    value: float | None
+    sd: float | None = None
+    interval: tuple[float, float] | None = None
+    unit: str
+    source: str
+    caveats: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _says_why(self) -> Quantity:
+        if self.value is None and not self.caveats:
+            raise ValueError("a quantity without a value needs a caveat that says why")
+        return self
+
+
+class Provenance(Strict):
+    """What made a file: Keyhole's version, the SHA-256 of each input, the parameters. No date: same inputs, same bytes."""
+
+    keyhole: str
+    inputs: dict[str, str] = {}
+    parameters: dict[str, str | int | float | bool | list[str] | None] = {}
+
+
+class Patient(Strict):
+    """What is known of the patient; None is not known."""
+
+    age: Annotated[float, Field(ge=0, le=120)] | None = None
+    sex: Literal["F", "M"] | None = None
+    height_cm: Annotated[float, Field(gt=30, lt=260)] | None = None
+    weight_kg: Annotated[float, Field(gt=2, lt=400)] | None = None
+    asa: Annotated[int, Field(ge=1, le=5)] | None = None
+
+
+class ImageEntry(Strict):
+    """One image of the case."""
+
+    name: str
+    file: str  # relative to the case folder
+    modality: Literal["CT", "MR"]
+    source_file: str  # base name of what was imported; never a path of the importing machine
+    sha256: str
+
+
+class LevelConfirmation(Strict):
+    """A person's word that the vertebrae carry the right names."""
+
+    lowest_lumbar: str
+    by: str
+
+
+class CaseRecord(Strict):
+    """case.json."""
+
+    schema_: Literal["keyhole.case/1"] = Field("keyhole.case/1", alias="schema")
+    id: str
+    patient: Patient = Patient()
+    complaint: str | None = None
+    images: tuple[ImageEntry, ...] = ()
+    numbering: str  # the basis on which levels were named, in words
+    confirmation: LevelConfirmation | None = None
+    caveats: tuple[str, ...] = ()
+    provenance: Provenance
+
+
+class StructureEntry(Strict):
+    """One integer of labels.nii.gz."""
+
+    key: str
+    origin: Literal["labelled", "derived", "modelled", "classed"]
+    source: str  # file and scheme, or the method
+    sd: Annotated[float, Field(ge=0)]  # positional sd of its boundary, mm
+    caveats: tuple[str, ...] = ()
+
+
+class LabelsRecord(Strict):
+    """labels.json."""
+
+    schema_: Literal["keyhole.labels/1"] = Field("keyhole.labels/1", alias="schema")
+    structures: dict[int, StructureEntry]
+    caveats: tuple[str, ...] = ()
+    provenance: Provenance
+
+
+class FindingEntry(Strict):
+    """One measure. `value` None: not measurable here; a caveat says why."""
+
+    name: str
+    level: str | None
+    side: Side | None
+    value: float | None
+    sd: float | None
+    unit: str
+    grade: str | None = None
+    grade_probability: dict[str, float] | None = None
+    source: str
+    method: str
+    caveats: tuple[str, ...] = ()
+
+
+class FindingsRecord(Strict):
+    """findings.json, and a phantom's truth.json."""
+
+    schema_: Literal["keyhole.findings/1"] = Field("keyhole.findings/1", alias="schema")
+    findings: tuple[FindingEntry, ...]
+    caveats: tuple[str, ...] = ()
+    provenance: Provenance
+
+
+class Decompression(Strict):
+    """Area before and after the simulated removal at the level."""
+
+    canal_area_before: Quantity
+    canal_area_after: Quantity
+
+
+class CandidateEntry(Strict):
+    """One corridor, or the open comparator."""
+
+    rank: int | None = None
+    approach: str
+    side: Side
+    entry: Triple
+    dock: Triple
+    target: Triple
+    radius: float
+    instrument_radius: float
+    clearance: dict[str, Quantity]
+    instrument_clearance: dict[str, Quantity]
+    breach_probability: dict[str, float]
+    burden: dict[str, Quantity]
+    burden_kind: dict[str, str] = {}  # burden key -> dilated | cut | removed | retracted
+    facet_removed: dict[str, Quantity]
+    incision: Quantity
+    depth: Quantity
+    reach: Quantity
+    decompression: Decompression | None = None
+    caveats: tuple[str, ...] = ()
+
+
+class Rejected(Strict):
+    """An approach without a feasible corridor, and the reason in a sentence."""
+
+    approach: str
+    reason: str
+
+
+class Feasibility(Strict):
+    """How many corridors of an approach keep each margin to every hard structure."""
+
+    approach: str
+    searched: int
+    margins: tuple[float, ...]  # mm
+    feasible: tuple[int, ...]
+
+
+class PlanRecord(Strict):
+    """plan.json."""
+
+    schema_: Literal["keyhole.plan/1"] = Field("keyhole.plan/1", alias="schema")
+    level: str
+    side: Side
+    goal: Literal["decompress", "fuse", "screws"]
+    frame: Literal["LPS mm"] = "LPS mm"
+    candidates: tuple[CandidateEntry, ...]
+    open: CandidateEntry | None
+    rejected: tuple[Rejected, ...]
+    searched: int
+    pareto: tuple[int, ...]
+    feasibility: tuple[Feasibility, ...] = ()
+    caveats: tuple[str, ...] = ()
+    provenance: Provenance

@@ -1,0 +1,22 @@
+"""Typed door to numba, and small compiled helpers that modules share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+prange = numba.prange
+
+
+def compiled(*, parallel: bool = False) -> Callable[[F], F]:
+    """Numba's njit with the compiled code kept on disk; never fastmath, which would void nan."""
+
+    def decorate(function: F) -> F:
+        made: F = numba.njit(cache=True, parallel=parallel, nogil=True)(function)
+        return made
+
+    return decorate
