@@ -1,0 +1,94 @@
+"""Commands that fill a case: import and confirm."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from keyhole.cli.render import caveats, progress
+
+
+@click.command("import")
+@click.argument("case", type=click.Path(path_type=Path))
+@click.option(
+    "--image",
+    "images",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="NIfTI file, DICOM folder or zip; repeatable.",
+)
+@click.option("--labels", type=click.Path(path_type=Path), help="Label map (NIfTI).")
+@click.option("--scheme", help="How the label map's integers are named, e.g. totalsegmentator_total or keyhole.")
+@click.option("--series", help="Which DICOM series: its number or the beginning of its UID.")
+@click.option("--age", type=click.FloatRange(0, 120), help="Years.")
+@click.option("--sex", type=click.Choice(["F", "M"]))
+@click.option("--height-cm", type=click.FloatRange(30, 260, min_open=True, max_open=True))
+@click.option("--weight-kg", type=click.FloatRange(2, 400, min_open=True, max_open=True))
+@click.option("--asa", type=click.IntRange(1, 5), help="ASA physical status.")
+@click.option("--complaint", help="In a few words.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def import_command(
+    case: Path,
+    images: tuple[Path, ...],
+    labels: Path | None,
+    scheme: str | None,
+    series: str | None,
+    complaint: str | None,
+    as_json: bool,
+    **patient: float | str | None,
+) -> None:
+    """Bring images and labels into the folder CASE and build the anatomy from them."""
+    from keyhole.anatomy.intake import import_case
+    from keyhole.casefile import CaseRecord, LabelsRecord, Patient
+
+    known = Patient.model_validate(patient)
+    with progress("import") as show:
+        made = import_case(
+            case,
+            list(images),
+            labels=labels,
+            scheme=scheme,
+            series=series,
+            patient=known,
+            complaint=complaint,
+            progress=show,
+        )
+    record = made.read(CaseRecord)
+    if as_json:
+        click.echo(json.dumps(record.model_dump(mode="json", by_alias=True), ensure_ascii=False))
+        return
+    click.echo(f"case:   {case}")
+    for image in record.images:
+        click.echo(f"image:  {image.name} ({image.modality}) from {image.source_file}")
+    click.echo(f"levels: {record.numbering}")
+    if made.has(LabelsRecord):
+        structures = made.read(LabelsRecord).structures.values()
+        counts = [
+            f"{sum(s.origin == o for s in structures)} {o}" for o in ("labelled", "derived", "modelled", "classed")
+        ]
+        click.echo(f"anatomy: {', '.join(counts)}")
+    caveats(record.caveats)
+    click.echo(f"next:   keyhole confirm {case} --lowest-lumbar L5 --by YOUR-NAME   (after checking the level names)")
+
+
+@click.command("confirm")
+@click.argument("case", type=click.Path(path_type=Path))
+@click.option(
+    "--lowest-lumbar", required=True, metavar="L5", help="Name of the lowest lumbar vertebra, as you count it."
+)
+@click.option("--by", required=True, metavar="NAME", help="Who checked.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def confirm_command(case: Path, lowest_lumbar: str, by: str, as_json: bool) -> None:
+    """Record that a person has checked the names of the levels in CASE."""
+    from keyhole.anatomy.intake import confirm
+    from keyhole.casefile import Case, CaseRecord
+
+    found = Case(case)
+    confirm(found, lowest_lumbar, by)
+    record = found.read(CaseRecord)
+    if as_json:
+        click.echo(json.dumps(record.model_dump(mode="json", by_alias=True), ensure_ascii=False))
+    else:
+        click.echo(f"levels confirmed: lowest lumbar vertebra {lowest_lumbar}, by {by}")

@@ -1,0 +1,185 @@
+"""Commands that work on a case: assess, plan, report, run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from keyhole.cli.make import part
+from keyhole.cli.render import Progress, caveats, number, progress, table
+
+if TYPE_CHECKING:
+    from keyhole.casefile import CandidateEntry, FindingsRecord, PlanRecord
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def _question(function: F) -> F:
+    """The options that say what is to be planned."""
+    options = (
+        click.option("--level", required=True, metavar="L4/L5", help="Level to operate on."),
+        click.option("--side", required=True, type=click.Choice(["left", "right"]), help="The patient's side."),
+        click.option("--goal", required=True, type=click.Choice(["decompress", "fuse", "screws"])),
+        click.option("--approach", "approaches", multiple=True, metavar="NAME", help="Only this approach; repeatable."),
+        click.option(
+            "--registration-error",
+            type=click.FloatRange(0, 20),
+            metavar="MM",
+            help="RMS target error of navigation, mm.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@click.command("assess")
+@click.argument("case", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print findings.json.")
+def assess_command(case: Path, as_json: bool) -> None:
+    """Measure what is wrong in CASE: findings.json."""
+    from keyhole.assessment import assess_case
+    from keyhole.casefile import Case
+
+    with progress("assess") as show:
+        record = assess_case(Case(case), progress=show)
+    _show_findings(record, as_json)
+
+
+def _show_findings(record: FindingsRecord, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(record.model_dump(mode="json", by_alias=True), ensure_ascii=False))
+        return
+    rows = [
+        [f.level or "", f.name, number(f.value, f.sd), f.unit, f.grade or ""]
+        for f in sorted(record.findings, key=lambda f: (f.level or "", f.name))
+    ]
+    click.echo(table(["level", "measure", "value ± sd", "unit", "grade"], rows))
+    caveats([*record.caveats, *(c for f in record.findings for c in f.caveats)])
+
+
+@click.command("plan")
+@click.argument("case", type=click.Path(path_type=Path))
+@_question
+@click.option("--json", "as_json", is_flag=True, help="Print plan.json.")
+def plan_command(
+    case: Path,
+    level: str,
+    side: str,
+    goal: str,
+    approaches: tuple[str, ...],
+    registration_error: float | None,
+    as_json: bool,
+) -> None:
+    """Search every small opening to LEVEL in CASE and compare with the open operation: plan.json."""
+    from keyhole.casefile import Case
+    from keyhole.plan import plan_case
+
+    with progress("plan") as show:
+        record = plan_case(
+            Case(case), level, side, goal,
+            approaches=list(approaches) or None, registration_error=registration_error, progress=show,
+        )  # fmt: skip
+    _show_plan(record, as_json)
+
+
+def _show_plan(record: PlanRecord, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(record.model_dump(mode="json", by_alias=True), ensure_ascii=False))
+        return
+    click.echo(f"{record.level} {record.side}, {record.goal}: {record.searched:,} corridors searched")
+    best = list({c.approach: c for c in reversed(record.candidates)}.values())
+    chosen = sorted(best, key=lambda c: c.rank or 0)
+    rows = [_row(c) for c in (*chosen, *([record.open] if record.open else []))]
+    header = [
+        "approach",
+        "radius mm",
+        "clearance mm",
+        "breach",
+        "muscle mL",
+        "bone mL",
+        "facet %",
+        "incision mm",
+        "reach %",
+    ]
+    click.echo(table(header, rows))
+    for rejected in record.rejected:
+        click.echo(f"  no {rejected.approach}: {rejected.reason}")
+    caveats(record.caveats)
+
+
+def _row(candidate: CandidateEntry) -> list[str]:
+    nearest = min(candidate.clearance.items(), key=lambda item: item[1].value or 0.0, default=None)
+    facet = [q.value for q in candidate.facet_removed.values() if q.value is not None]
+    burden = {key: quantity.value for key, quantity in candidate.burden.items()}
+    return [
+        candidate.approach,
+        number(candidate.radius),
+        "–" if nearest is None else f"{number(nearest[1].value)} {nearest[0]}",
+        f"{max(candidate.breach_probability.values()):.1%}" if candidate.breach_probability else "–",
+        number(burden.get("muscle"), digits=2),
+        number(burden.get("bone"), digits=2),
+        number(max(facet, default=None), digits=0),
+        number(candidate.incision.value, digits=0),
+        number(candidate.reach.value, digits=0),
+    ]
+
+
+@click.command("report")
+@click.argument("case", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def report_command(case: Path, as_json: bool) -> None:
+    """Write the report of CASE: one offline page, a PDF, pictures and meshes."""
+    from keyhole.casefile import Case
+    from keyhole.report import write_report
+
+    with progress("report") as show:
+        page = write_report(Case(case), progress=show)
+    _show_report(page, as_json)
+
+
+def _show_report(page: Path, as_json: bool) -> None:
+    pdf = page.with_name("report.pdf")
+    if as_json:
+        click.echo(json.dumps({"report": str(page), "pdf": str(pdf)}))
+    else:
+        click.echo(f"report: {page.resolve()}\npdf:    {pdf.resolve()}")
+
+
+@click.command("run")
+@click.argument("case", type=click.Path(path_type=Path))
+@_question
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def run_command(
+    case: Path,
+    level: str,
+    side: str,
+    goal: str,
+    approaches: tuple[str, ...],
+    registration_error: float | None,
+    as_json: bool,
+) -> None:
+    """Run every stage after import on CASE: assess, plan and report."""
+    from keyhole.assessment import assess_case
+    from keyhole.casefile import Case
+    from keyhole.plan import plan_case
+    from keyhole.report import write_report
+
+    def stages(show: Progress) -> tuple[PlanRecord, Path]:
+        found = Case(case)
+        assess_case(found, progress=part(show, 0.0, 0.25))
+        plan = plan_case(
+            found, level, side, goal, approaches=list(approaches) or None,
+            registration_error=registration_error, progress=part(show, 0.25, 0.65),
+        )  # fmt: skip
+        return plan, write_report(found, progress=part(show, 0.65, 1.0))
+
+    with progress("run") as show:
+        plan, page = stages(show)
+    if not as_json:
+        _show_plan(plan, as_json=False)
+    _show_report(page, as_json)
