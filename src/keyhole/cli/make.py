@@ -59,9 +59,8 @@ def phantom_command(
         click.echo(json.dumps({"folder": str(folder), "files": sorted(p.name for p in folder.iterdir())}))
     else:
         click.echo(f"phantom: {folder}")
-        click.echo(
-            f"next:    keyhole import CASE --image {folder}/ct{'.nii.gz' if form == 'nifti' else ''} --labels {folder}/labels.nii.gz"
-        )
+        image = folder / ("ct.nii.gz" if form == "nifti" else "ct")
+        click.echo(f"next:    keyhole import CASE --image {image} --labels {folder}/labels.nii.gz")
 
 
 @click.command("demo")
@@ -106,10 +105,16 @@ def _demo(out: Path, seed: int, show: Progress) -> Path:
 
     out.mkdir(parents=True, exist_ok=True)
     write_bytes(out / _MARK, (json.dumps({"seed": seed}) + "\n").encode())
+    wrong = ("herniation", "central-stenosis")
     phantom = write_phantom(
-        out / "phantom", seed=seed, pathology=("herniation", "central-stenosis"), level="L4/L5", side="left", severity=0.6,
+        out / "phantom",
+        seed=seed,
+        pathology=wrong,
+        level="L4/L5",
+        side="left",
+        severity=0.6,
         progress=part(show, 0.0, 0.3),
-    )  # fmt: skip
+    )
     case = import_case(
         out / "case", [phantom / "ct.nii.gz"], labels=phantom / "labels.nii.gz", patient=Patient(age=54, sex="F"),
         complaint="left leg pain (phantom)", progress=part(show, 0.3, 0.5),

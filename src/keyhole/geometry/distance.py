@@ -24,6 +24,8 @@ def distance_field(mask: NDArray[np.bool_], patient_from_index: Transform, *, si
     Parameters
     ----------
     mask : (i, j, k), already cropped to where distances are wanted plus the reach they are wanted for.
+    patient_from_index : the mask's own.
+    signed : negative inside; otherwise 0 inside.
     """
     import edt  # noqa: PLC0415  (heavy import)
 

@@ -173,7 +173,7 @@ class LabelMap:
 
 
 def bounding_box(mask: NDArray[np.bool_], margin: int = 0) -> Box | None:
-    """The smallest box that holds every true voxel of `mask`, widened by `margin` voxels inside the array; None if empty."""
+    """The smallest box around every true voxel of `mask`, wider by `margin` voxels inside the array; None if empty."""
     slices: list[slice] = []
     for axis in range(3):
         along = mask.any(axis=tuple(a for a in range(3) if a != axis))

@@ -2,7 +2,8 @@
 
 The finest parts known form one partition; a key belongs to every prefix of itself.
 
-vertebra/L4/{body, pedicle/SIDE, lamina/SIDE, facet/superior/SIDE, facet/inferior/SIDE, transverse/SIDE, spinous, posterior}
+vertebra/L4/{body, pedicle/SIDE, lamina/SIDE, facet/superior/SIDE, facet/inferior/SIDE, transverse/SIDE, spinous,
+posterior}
 disc/L4-L5, disc/L4-L5/herniation · sacrum · pelvis/SIDE · rib/NAME/SIDE · femur/SIDE
 canal/{dural_sac, epidural, flavum/L4-L5} · foramen/L4-L5/SIDE · root/L4/SIDE
 muscle/{psoas, quadratus_lumborum, gluteus/..}/SIDE, muscle/paraspinal/SIDE[/multifidus, /erector_spinae]
