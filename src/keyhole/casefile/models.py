@@ -34,7 +34,7 @@ class Quantity(Strict):
 
 
 class Provenance(Strict):
-    """What made a file: Keyhole's version, the SHA-256 of each input, the parameters. No date: same inputs, same bytes."""
+    """What made a file: Keyhole's version, SHA-256 of each input, parameters. No date: same inputs, same bytes."""
 
     keyhole: str
     inputs: dict[str, str] = {}
