@@ -1,0 +1,121 @@
+"""An independent recount of a plan from labels.nii.gz and plan.json alone (DESIGN.md section 4).
+
+Written against the file contracts, with nibabel and numpy only: nothing of Keyhole is imported here.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel
+import numpy as np
+
+KINDS = {
+    "muscle": ("muscle", "tissue/muscle"),
+    "fat": ("tissue/fat", "canal/epidural", "foramen"),
+    "bone": ("vertebra", "sacrum", "pelvis", "rib", "femur", "tissue/bone"),
+}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The label array with its affine in LPS mm, and the keys by integer."""
+
+    array: np.ndarray
+    affine: np.ndarray
+    keys: dict[int, str]
+
+    def labels(self, *prefixes: str) -> list[int]:
+        return [n for n, key in self.keys.items() if any(key == p or key.startswith(p + "/") for p in prefixes)]
+
+
+def scene(case: Path) -> Scene:
+    image = nibabel.load(case / "labels.nii.gz")
+    entries = json.loads((case / "labels.json").read_text())["structures"]
+    return Scene(
+        np.asarray(image.dataobj),
+        np.diag([-1.0, -1, 1, 1]) @ image.affine,
+        {int(n): e["key"] for n, e in entries.items()},
+    )
+
+
+def _near(where: Scene, start: np.ndarray, stop: np.ndarray, reach: float) -> tuple[tuple[slice, ...], np.ndarray]:
+    """The part of the grid within `reach` mm of the segment's box, and its voxel centres in LPS mm."""
+    inverse = np.linalg.inv(where.affine)
+    corners = np.array([[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)], float)
+    low, high = np.minimum(start, stop) - reach, np.maximum(start, stop) + reach
+    index = (low + corners * (high - low)) @ inverse[:3, :3].T + inverse[:3, 3]
+    first = np.clip(np.floor(index.min(0)).astype(int), 0, None)
+    last = np.minimum(np.ceil(index.max(0)).astype(int) + 1, where.array.shape)
+    box = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
+    grid = np.stack(np.meshgrid(*[np.arange(s.start, s.stop) for s in box], indexing="ij"), -1)
+    return box, grid @ where.affine[:3, :3].T + where.affine[:3, 3]
+
+
+def _axis_distance(points: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    along = stop - start
+    squared = along @ along
+    share = np.clip((points - start) @ along / squared, 0, 1) if squared > 0 else np.zeros(points.shape[:-1])
+    return np.linalg.norm(points - start - share[..., None] * along, axis=-1)
+
+
+def axis(candidate: dict) -> tuple[np.ndarray, np.ndarray]:
+    """The tube's axis: from the entry to the point `radius` short of the dock."""
+    entry, dock = np.array(candidate["entry"]), np.array(candidate["dock"])
+    return entry, dock - candidate["radius"] * (dock - entry) / np.linalg.norm(dock - entry)
+
+
+def burden(where: Scene, candidate: dict, fine: int = 4) -> dict[int, float]:
+    """mL of each label inside the tube, counting `fine`³ points per voxel."""
+    start, stop = axis(candidate)
+    radius = candidate["radius"]
+    box, centres = _near(where, start, stop, radius + 2)
+    labels = where.array[box]
+    steps = (np.arange(fine) + 0.5) / fine - 0.5
+    inside = np.zeros(labels.shape)
+    close = _axis_distance(centres, start, stop) < radius + 1
+    for a in steps:
+        for b in steps:
+            for c in steps:
+                shift = where.affine[:3, :3] @ [a, b, c]
+                inside[close] += _axis_distance(centres[close] + shift, start, stop) <= radius
+    volume = abs(np.linalg.det(where.affine[:3, :3])) / 1000
+    return {int(n): float(inside[labels == n].sum() / fine**3 * volume) for n in np.unique(labels[inside > 0])}
+
+
+def gap(where: Scene, start: np.ndarray, stop: np.ndarray, radius: float, key: str, reach: float = 60) -> float | None:
+    """Distance from the wall of a capsule to the nearest voxel centre of `key`, mm; None where none is within reach."""
+    box, centres = _near(where, start, stop, reach)
+    chosen = np.isin(where.array[box], where.labels(key))
+    return float(_axis_distance(centres[chosen], start, stop).min() - radius) if chosen.any() else None
+
+
+def check(case: Path) -> list[str]:
+    """Every disagreement between plan.json and the recount, in words; empty when they agree."""
+    where = scene(case)
+    wrong = []
+    for candidate in json.loads((case / "plan.json").read_text())["candidates"]:
+        name = f"{candidate['approach']} {candidate['rank']}"
+        counted = burden(where, candidate)
+        total = sum(counted.values())
+        for key, quantity in candidate["burden"].items():
+            mine = sum(counted.get(n, 0.0) for n in where.labels(*KINDS.get(key, (key,))))
+            if not abs(mine - quantity["value"]) <= max(0.02 * total, 0.05):
+                wrong.append(f"{name}: {key} {quantity['value']:.3f} mL, counted {mine:.3f}")
+        start, stop = axis(candidate)
+        dock, target = np.array(candidate["dock"]), np.array(candidate["target"])
+        for field, ends, radius in (
+            ("clearance", (start, stop), candidate["radius"]),
+            ("instrument_clearance", (dock, target), candidate["instrument_radius"]),
+        ):
+            for key, quantity in candidate[field].items():
+                found = gap(where, *ends, radius, key)
+                if (
+                    quantity["value"] is not None
+                    and found is not None
+                    and not -2.0 <= quantity["value"] - found <= 1e-3
+                ):
+                    wrong.append(f"{name}: {field} to {key} {quantity['value']:.2f} mm, counted {found:.2f}")
+    return wrong

@@ -1,0 +1,200 @@
+"""What a user may rely on, from files to files: recount, mirror, turn, phantoms against their truth, the real CT."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from keyhole.anatomy.intake import import_case
+from recount import axis, check, gap, scene
+from scipy.spatial.transform import Rotation
+
+from keyhole.anatomy.phantom import write_phantom
+from keyhole.assessment import assess_case
+from keyhole.casefile import Case
+from keyhole.plan import plan_case
+from keyhole.terms import sides_swapped
+
+DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+CT = DATA / "ct_abdomen_3mm"
+KEYHOLE = Path(sys.executable).with_name("keyhole")
+LIMITS = {"disc height": 1.0, "slip": 1.0, "lumbar lordosis": 2.0, "segmental lordosis": 2.0}  # mm, mm, deg, deg
+CANAL_SHARE = 0.08
+
+real_ct = pytest.mark.skipif(not CT.is_dir(), reason=f"the real CT is not at {CT}")
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+    """A phantom with a left L4/L5 herniation, imported, assessed and planned."""
+    folder = tmp_path_factory.mktemp("planned")
+    phantom = write_phantom(folder / "phantom", seed=11, pathology="herniation", level="L4/L5", side="left")
+    case = import_case(folder / "case", [phantom / "ct.nii.gz"], labels=phantom / "labels.nii.gz")
+    assess_case(case)
+    plan_case(case, "L4/L5", "left", "decompress")
+    return case
+
+
+def plan_of(case: Case) -> dict:
+    return json.loads((case.path / "plan.json").read_text())
+
+
+def best(plan: dict) -> dict[str, dict]:
+    return {c["approach"]: c for c in sorted(plan["candidates"], key=lambda c: -c["rank"])}
+
+
+def test_an_independent_recount_agrees_on_the_phantom(planned):
+    assert check(planned.path) == []
+
+
+def test_no_tube_or_instrument_touches_nerve_vessel_or_organ(planned):
+    assert touched(planned.path, scene(planned.path)) == []
+
+
+def touched(case: Path, where) -> list[str]:
+    """Forbidden structures of `where` inside any reported corridor of the case's plan."""
+    found = []
+    for candidate in json.loads((case / "plan.json").read_text())["candidates"]:
+        for key in ("canal/dural_sac", "root", "vessel", "organ"):
+            for ends, radius in (
+                (axis(candidate), candidate["radius"]),
+                ((np.array(candidate["dock"]), np.array(candidate["target"])), candidate["instrument_radius"]),
+            ):
+                near = gap(where, *ends, radius, key)
+                if near is not None and near < 0:
+                    found.append(f"{candidate['approach']} {candidate['rank']}: {key} {near:.2f} mm")
+    return found
+
+
+def _moved_case(source: Case, folder: Path, array_change, affine_change, rename=lambda key: key) -> Case:
+    """The case's own CT and labels, changed as files and imported again."""
+    folder.mkdir()
+    entries = json.loads((source.path / "labels.json").read_text())["structures"]
+    for name in ("images/ct.nii.gz", "labels.nii.gz"):
+        image = nibabel.load(source.path / name)
+        moved = nibabel.Nifti1Image(array_change(np.asarray(image.dataobj)), affine_change(image))
+        moved.header.set_xyzt_units("mm")
+        nibabel.save(moved, folder / Path(name).name)
+    names = {n: rename(e["key"]) for n, e in entries.items()}
+    (folder / "labels.json").write_text(json.dumps(names))
+    case = import_case(folder / "case", [folder / "ct.nii.gz"], labels=folder / "labels.nii.gz", scheme="keyhole")
+    assess_case(case)
+    return case
+
+
+def _same_numbers(one: dict, two: dict, rename=lambda key: key) -> None:
+    """Candidates of two plans agree within one voxel and 2 %."""
+    assert [c["approach"] for c in one["candidates"]] == [c["approach"] for c in two["candidates"]]
+    for a, b in zip(one["candidates"], two["candidates"], strict=True):
+        assert a["radius"] == b["radius"]
+        for field in ("clearance", "burden", "facet_removed"):
+            for key, quantity in a[field].items():
+                other = b[field][rename(key)]["value"]
+                tolerance = 1.0 if field == "clearance" else max(0.02 * abs(quantity["value"] or 0), 0.05)
+                assert (quantity["value"] is None) == (other is None), key
+                if other is not None:
+                    assert abs(other - quantity["value"]) <= tolerance, (a["approach"], field, key)
+
+
+def test_mirroring_the_case_mirrors_the_plan(planned, tmp_path):
+    def mirrored(image):
+        """Patient x -> -x: the array stays, the affine is reflected, the names swap sides."""
+        return np.diag([-1.0, 1, 1, 1]) @ image.affine
+
+    case = _moved_case(planned, tmp_path / "mirrored", lambda a: a, mirrored, sides_swapped)
+    plan_case(case, "L4/L5", "right", "decompress")
+    one, two = plan_of(planned), plan_of(case)
+    _same_numbers(one, two, sides_swapped)
+    for a, b in zip(one["candidates"], two["candidates"], strict=True):
+        for point in ("entry", "dock", "target"):
+            np.testing.assert_allclose(np.array(a[point]) * [-1, 1, 1], b[point], atol=1.0)
+
+
+@pytest.mark.parametrize("turn", [[0, 0, 20], [10, -15, 30], [0, 0, 170]], ids=["rolled", "oblique", "prone"])
+def test_turning_and_shifting_the_patient_moves_the_plan_with_it(planned, tmp_path, turn):
+    motion = np.eye(4)
+    motion[:3, :3] = Rotation.from_euler("xyz", turn, degrees=True).as_matrix()
+    motion[:3, 3] = [31.4, -20.2, 55.5]
+    ras = np.diag([-1.0, -1, 1, 1])
+    case = _moved_case(planned, tmp_path / "moved", lambda a: a, lambda image: ras @ motion @ ras @ image.affine)
+    plan_case(case, "L4/L5", "left", "decompress")
+    one, two = plan_of(planned), plan_of(case)
+    _same_numbers(one, two)
+    for a, b in zip(one["candidates"], two["candidates"], strict=True):
+        for point in ("entry", "dock", "target"):
+            np.testing.assert_allclose(motion[:3, :3] @ a[point] + motion[:3, 3], b[point], atol=1.0)
+
+
+def one_phantom(work: tuple[int, str]) -> list[str]:
+    """Measure and plan one seeded phantom in a seeded pose; every deviation beyond the limits, in words."""
+    seed, folder = work
+    rng = np.random.default_rng(seed)
+    pathology = ("herniation", "central-stenosis", "foraminal-stenosis", "spondylolisthesis", "degeneration", "none")[
+        seed % 6
+    ]
+    side, level = ("left", "right")[seed % 2], ("L3/L4", "L4/L5", "L5/S1")[seed % 3]
+    root = Path(folder) / str(seed)
+    phantom = write_phantom(
+        root / "phantom", seed=seed, pathology=pathology, level=level, side=side, severity=float(rng.uniform(0.2, 1))
+    )
+    case = import_case(root / "case", [phantom / "ct.nii.gz"], labels=phantom / "labels.nii.gz")
+    wrong = [f"seed {seed} {w}" for w in deviations(case, phantom)]
+    plan_case(case, level, side, "decompress")
+    wrong += [f"seed {seed} {pathology} {level} {side}: {t}" for t in touched(case.path, scene(case.path))]
+    return wrong + [f"seed {seed}: {w}" for w in (check(case.path) if seed % 10 == 0 else [])]
+
+
+def deviations(case: Case, phantom: Path) -> list[str]:
+    """Measures of `case` further from the phantom's truth than the limits allow."""
+    truth = {(t["name"], t["level"]): t["value"] for t in json.loads((phantom / "truth.json").read_text())["findings"]}
+    found = {(f.name, f.level): f.value for f in assess_case(case).findings}
+    wrong = []
+    for (name, level), true in truth.items():
+        limit = CANAL_SHARE * true if name == "canal area" else LIMITS.get(name)
+        if limit is None or level == "T12/L1":
+            continue
+        value = found.get((name, level))
+        if value is None or not abs(value - true) <= limit:
+            wrong.append(f"{name} {level}: measured {value}, true {true:.2f}")
+    return wrong
+
+
+def test_a_phantom_is_measured_within_the_limits(planned):
+    assert deviations(planned, planned.path.parent / "phantom") == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_fifty_phantoms_are_measured_within_the_limits_and_no_corridor_touches_what_is_forbidden(tmp_path):
+    with ProcessPoolExecutor(2) as pool:
+        wrong = [w for found in pool.map(one_phantom, [(seed, str(tmp_path)) for seed in range(50)]) for w in found]
+    assert wrong == []
+
+
+@real_ct
+@pytest.mark.slow
+def test_the_real_ct_gives_a_plan_in_under_a_minute_and_three_gibibytes(tmp_path):
+    case = tmp_path / "case"
+    start = time.perf_counter()
+    labels = CT / "labels_totalsegmentator_total.nii.gz"
+    words = [["import", case, "--image", CT / "ct.nii.gz", "--labels", labels]]
+    words.append(["run", case, "--level", "L4/L5", "--side", "left", "--goal", "decompress"])
+    for command in words:
+        subprocess.run(
+            [KEYHOLE, *command], check=True, capture_output=True, env={**os.environ, "NUMBA_NUM_THREADS": "2"}
+        )
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20  # GiB, the largest child
+    assert check(case) == []
+    plan = json.loads((case / "plan.json").read_text())
+    assert plan["candidates"] or plan["rejected"]
+    assert touched(case, scene(case)) == []
+    assert seconds < 60, f"{seconds:.1f} s"
+    assert peak < 3, f"{peak:.2f} GiB"
