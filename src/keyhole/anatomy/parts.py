@@ -67,7 +67,7 @@ def body_of(
     -------
     Mask of the same shape. A label without arch is returned as it is.
     """
-    grid = Grid(whole.shape, patient_from_index)  # type: ignore[arg-type]
+    grid = Grid(whole.shape, patient_from_index)
     index = np.argwhere(whole)
     if len(index) < 30:
         raise ImplausibleAnatomy(f"a vertebra needs 30 voxels or more to have a body, got {len(index)}")
@@ -84,7 +84,7 @@ def body_of(
 
 def ring_of(whole: NDArray[np.bool_], patient_from_index: Transform, up: Points | None = None) -> Ring | None:
     """Axes and foramen of one whole vertebra from its own shape; None where no foramen is closed by bone."""
-    grid = Grid(whole.shape, patient_from_index)  # type: ignore[arg-type]
+    grid = Grid(whole.shape, patient_from_index)
     centre, _ = _core(whole, grid)
     return _foramen(grid.centres(np.argwhere(whole)), centre, up)
 
@@ -142,10 +142,16 @@ def _foramen(points: Points, centre: Points, up: Points | None) -> Ring | None:
     for turn in turns:
         best = _larger(best, _tilted(cloud, centre, back, side, float(turn), range(-40, 41, 8)))
     for step in (4, 2):
-        if best is not None:
-            for turn in (-step, 0, step):
-                across = unit(np.cross(best.posterior, best.up))
-                best = _larger(best, _tilted(cloud, centre, best.posterior, across, float(turn), (-step, 0, step)))
+        best = best and _refined(cloud, best, step)
+    return best
+
+
+def _refined(cloud: Points, ring: Ring, step: int) -> Ring:
+    """The better of `ring` and its neighbours `step` degrees away."""
+    best = ring
+    for turn in (-step, 0, step):
+        near = _tilted(cloud, ring.body, ring.posterior, ring.left, float(turn), (-step, 0, step))
+        best = near if near is not None and near.hole > best.hole else best
     return best
 
 
