@@ -1,0 +1,60 @@
+"""What an image file gave: a volume in patient space, what kind of image it is, and where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from keyhole.casefile.models import Strict
+from keyhole.errors import UnreadableFile
+from keyhole.geometry import Volume
+
+MODALITIES = ("CT", "MR")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScanImage:
+    """One image as Keyhole read it.
+
+    `identifiers` are UIDs and technical tags only, never a name or a number of the patient. `patient` is what
+    tells two patients apart while files are read; it stays in memory and is never written.
+    """
+
+    volume: Volume
+    modality: str
+    name: str
+    source_file: str
+    identifiers: Mapping[str, str] = field(default_factory=dict)
+    caveats: tuple[str, ...] = ()
+    patient: str = ""
+
+
+class ImageRecord(Strict):
+    """images/NAME.json."""
+
+    schema_: Literal["keyhole.image/1"] = Field("keyhole.image/1", alias="schema")
+    name: str
+    modality: Literal["CT", "MR"]
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    identifiers: dict[str, str] = Field(default_factory=dict)
+    caveats: tuple[str, ...] = ()
+
+
+def check_values(volume: Volume, where: str) -> tuple[str, ...]:
+    """Caveats on the voxel values of an image; one without any contrast, or all unknown, is refused."""
+    array = volume.array
+    floating = np.issubdtype(array.dtype, np.floating)
+    unknown = int(np.isnan(array).sum()) if floating else 0
+    if unknown == array.size:
+        raise UnreadableFile(f"{where}: an image needs known voxel values, all {array.size} are nan")
+    low, high = (np.nanmin(array), np.nanmax(array)) if floating else (array.min(), array.max())
+    if not high > low:
+        raise UnreadableFile(f"{where}: an image needs contrast, every voxel holds {low}")
+    if not unknown:
+        return ()
+    return (f"{100 * unknown / array.size:.2g} % of the image's voxels hold no value; they are treated as not seen",)
