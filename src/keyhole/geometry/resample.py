@@ -1,0 +1,251 @@
+"""Images and label maps on other grids."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyhole.errors import InvalidInput
+from keyhole.geometry._kernels import compiled, prange
+from keyhole.geometry.volume import Box, Grid, LabelMap, Volume, affine, bounding_box
+
+Image = TypeVar("Image", Volume, LabelMap)
+
+STEP = 1.0
+"""Voxel side of Keyhole's grid, mm, unless the labels are already isotropic and finer."""
+
+FINEST = 0.5
+"""Isotropic label maps from this voxel side up to `STEP` are kept as they are."""
+
+SMOOTHING = 0.7
+"""Sd of the gaussian that rounds the steps of a coarse label map, in voxels of the coarser grid [keyhole-choice]."""
+
+ROUNDS = 2
+"""Where three structures meet, all of them with a bonus crowd out the space between; a second round corrects that."""
+
+MOST_BONUS = 0.6
+"""Largest advantage, as a share of full membership, that a thin label gets so that it keeps its volume."""
+
+_UNITS = 250
+"""Weights are whole multiples of 1 / 250 per axis: every sum stays below 2**24, so float32 arithmetic is exact,
+does not depend on the order of summation, and a mirrored or turned map gives the mirrored or turned result."""
+
+
+def reoriented(image: Image) -> Image:
+    """`image` with its axes permuted and flipped, without loss, to lie closest to left, posterior, superior."""
+    matrix = image.patient_from_index.matrix
+    directions = matrix[:3, :3] / image.grid.spacing
+    order = max(
+        itertools.permutations(range(3)),
+        key=lambda axes: round(sum(abs(float(directions[row, axis])) for row, axis in enumerate(axes)), 9),
+    )
+    steps = [1 if directions[row, axis] > 0 else -1 for row, axis in enumerate(order)]
+    turned = np.zeros((4, 4))
+    turned[3, 3] = 1.0
+    for row, (axis, step) in enumerate(zip(order, steps, strict=True)):
+        turned[axis, row] = step
+        turned[axis, 3] = 0 if step > 0 else image.array.shape[axis] - 1
+    array = np.ascontiguousarray(image.array.transpose(order)[tuple(slice(None, None, s) for s in steps)])
+    at = affine(matrix @ turned)
+    return LabelMap(array, at, image.structures) if isinstance(image, LabelMap) else Volume(array, at)
+
+
+def resample(volume: Volume, grid: Grid, order: int = 1, fill: float = np.nan) -> Volume:
+    """`volume` on the voxels of `grid`, float32: trilinear (`order` 1) or nearest (`order` 0), without smoothing.
+
+    `fill` is given outside the box of voxel centres widened by half a voxel; inside that rim the edge is repeated.
+    A nan in any voxel that takes part gives nan.
+    """
+    if order not in (0, 1):
+        raise InvalidInput(f"resampling is nearest (0) or trilinear (1), got order {order}")
+    to_index = _index_from_index(volume.grid, grid)
+    out = np.empty(grid.shape, dtype=np.float32)
+    _sample(np.ascontiguousarray(volume.array), to_index, out, np.float32(fill), order == 0)
+    return Volume(out, grid.patient_from_index)
+
+
+def _index_from_index(source: Grid, grid: Grid) -> NDArray[np.float64]:
+    """4x4 map from voxels of `grid` to voxels of `source`; rounded, so that moving both together changes nothing."""
+    between = source.patient_from_index.inverse @ grid.patient_from_index
+    return np.round(between.matrix, 9)
+
+
+@compiled(parallel=True)
+def _sample(
+    array: NDArray[Any], to_index: NDArray[np.float64], out: NDArray[np.float32], fill: np.float32, nearest: bool
+) -> None:
+    """Fill `out` with values of `array` at ``to_index @ (i, j, k, 1)``."""
+    ni, nj, nk = array.shape
+    for i in prange(out.shape[0]):
+        for j in range(out.shape[1]):
+            for k in range(out.shape[2]):
+                x = to_index[0, 0] * i + to_index[0, 1] * j + to_index[0, 2] * k + to_index[0, 3]
+                y = to_index[1, 0] * i + to_index[1, 1] * j + to_index[1, 2] * k + to_index[1, 3]
+                z = to_index[2, 0] * i + to_index[2, 1] * j + to_index[2, 2] * k + to_index[2, 3]
+                inside = -0.5 <= x <= ni - 0.5 and -0.5 <= y <= nj - 0.5 and -0.5 <= z <= nk - 0.5
+                if not inside:
+                    out[i, j, k] = fill
+                    continue
+                x, y, z = min(max(x, 0.0), ni - 1.0), min(max(y, 0.0), nj - 1.0), min(max(z, 0.0), nk - 1.0)
+                if nearest:
+                    out[i, j, k] = array[int(np.floor(x + 0.5)), int(np.floor(y + 0.5)), int(np.floor(z + 0.5))]
+                    continue
+                a, b, c = min(int(x), max(ni - 2, 0)), min(int(y), max(nj - 2, 0)), min(int(z), max(nk - 2, 0))
+                u, v, w = x - a, y - b, z - c
+                total = 0.0
+                for da in range(2):
+                    for db in range(2):
+                        for dc in range(2):
+                            weight = (u if da else 1 - u) * (v if db else 1 - v) * (w if dc else 1 - w)
+                            if weight > 0:
+                                total += weight * array[a + da, b + db, c + dc]
+                out[i, j, k] = total
+
+
+def keyhole_grid(grid: Grid) -> Grid:
+    """The grid on which Keyhole measures and plans for labels on `grid`: isotropic, along the labels' own axes.
+
+    `STEP` mm, unless the labels are already isotropic between `FINEST` and `STEP`: then `grid` itself. It is centred
+    on `grid` and covers it. Perpendicular axes are needed; a sheared grid is refused.
+    """
+    spacing = np.round(grid.spacing, 5)
+    if grid.is_isotropic and spacing.min() >= FINEST - 1e-3 and spacing.max() <= STEP + 1e-3:
+        return grid
+    directions = grid.patient_from_index.matrix[:3, :3] / grid.spacing
+    if not np.allclose(directions.T @ directions, np.eye(3), atol=1e-3):
+        raise InvalidInput("the voxel axes of a label map must be perpendicular; resample the sheared map first")
+    extent = spacing * grid.shape
+    shape = np.ceil(extent / STEP - 1e-6).astype(int)
+    scale = STEP / grid.spacing
+    finer = np.eye(4)
+    finer[:3, :3] = np.diag(scale)
+    finer[:3, 3] = (np.array(grid.shape) - 1) / 2 - scale * (shape - 1) / 2
+    return Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine(grid.patient_from_index.matrix @ finer))
+
+
+def labels_on_grid(labels: LabelMap, grid: Grid) -> LabelMap:
+    """`labels` on `grid`, smoothly: membership of each label, light gaussian, linear interpolation, the largest wins.
+
+    `grid` must run along the axes of the labels, as `keyhole_grid` does. Plain smoothing eats thin structures, so
+    each label's membership carries a bonus (at most `MOST_BONUS`) that gives it back its volume. A mirrored map
+    gives the mirrored result: where a structure ties with its own twin of the other side, the voxel stays empty;
+    between other structures the first key in the alphabet wins.
+    """
+    between = _index_from_index(labels.grid, grid)
+    scale, offset = np.diag(between)[:3], between[:3, 3]
+    if not (np.allclose(between[:3, :3], np.diag(scale), atol=1e-6) and (scale > 0).all()):
+        raise InvalidInput("labels can be brought only to a grid along their own axes; turn the result instead")
+    weights = [
+        _weights(n, m, float(s), float(o))
+        for n, m, s, o in zip(labels.array.shape, grid.shape, scale, offset, strict=True)
+    ]
+    order = _ordered(labels)
+    counts = np.bincount(labels.array.ravel())
+    wanted = {label: counts[label] * labels.grid.voxel_volume / grid.voxel_volume for label, _ in order}
+    aims = dict(wanted)
+    for _ in range(ROUNDS - 1):
+        found = np.bincount(_partition(labels, grid, weights, order, aims).ravel(), minlength=len(counts))
+        aims = {n: aim * float(np.clip(wanted[n] / max(found[n], 1), 0.5, 2.0)) for n, aim in aims.items()}
+    return LabelMap(_partition(labels, grid, weights, order, aims), grid.patient_from_index, labels.structures)
+
+
+def _partition(
+    labels: LabelMap,
+    grid: Grid,
+    weights: list[NDArray[np.float32]],
+    order: list[tuple[int, int]],
+    aims: dict[int, float],
+) -> NDArray[Any]:
+    """The label with the largest weight in every voxel of `grid`, each with the bonus that aims at a volume."""
+    out = np.zeros(grid.shape, dtype=labels.array.dtype)
+    best = np.zeros(grid.shape, dtype=np.float32)
+    sums = [weight.sum(axis=1) for weight in weights]
+    free = sums[0][:, None, None] * sums[1][:, None] * sums[2]
+    for label, twin in order:
+        placed = _membership(labels.array, label, weights)
+        if placed is not None:
+            box, share = placed
+            _compete(out[box], best[box], free[box], share, bonus=_bonus(share, aims[label]), label=label, twin=twin)
+    out[free > best] = 0
+    return out
+
+
+def _ordered(labels: LabelMap) -> list[tuple[int, int]]:
+    """Each label with its twin of the other side (or -1), in an order that knows no side."""
+    present = np.flatnonzero(np.bincount(labels.array.ravel()))
+    keys = {int(n): labels.structures.get(int(n), f"~{n}") for n in present if n}
+    plain = {n: tuple("*" if part in ("left", "right") else part for part in key.split("/")) for n, key in keys.items()}
+    chosen = sorted(keys, key=lambda n: (plain[n], keys[n]))
+    return [(n, next((m for m in chosen if m != n and plain[m] == plain[n]), -1)) for n in chosen]
+
+
+def _weights(n: int, m: int, scale: float, offset: float) -> NDArray[np.float32]:
+    """(m, n) weight of each source voxel in each new voxel along one axis, in whole `_UNITS`.
+
+    Linear interpolation of a gaussian of `SMOOTHING` voxels of the coarser grid, the edge repeated.
+    """
+    sd = SMOOTHING * max(1.0, scale)
+    reach = int(np.ceil(3 * sd))
+    taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sd) ** 2)
+    at = offset + scale * np.arange(m)
+    low = np.floor(at).astype(int)
+    share = at - low
+    matrix = np.zeros((m, n))
+    rows = np.arange(m)
+    for step, tap in zip(range(-reach, reach + 1), taps / taps.sum(), strict=True):
+        np.add.at(matrix, (rows, np.clip(low + step, 0, n - 1)), tap * (1 - share))
+        np.add.at(matrix, (rows, np.clip(low + 1 + step, 0, n - 1)), tap * share)
+    if abs(at[0] + at[-1] - (n - 1)) < 1e-6:  # a centred grid: exactly symmetric
+        matrix = (matrix + matrix[::-1, ::-1]) / 2
+    return np.rint(np.round(matrix, 9) * _UNITS).astype(np.float32)
+
+
+def _membership(
+    array: NDArray[Any], label: int, weights: list[NDArray[np.float32]]
+) -> tuple[Box, NDArray[np.float32]] | None:
+    """Where `label` has any weight on the new grid, and its weight there."""
+    mask = array == label
+    crop = bounding_box(mask)
+    if crop is None:
+        return None
+    parts, box = [], []
+    for weight, along in zip(weights, crop, strict=True):
+        rows = np.flatnonzero(weight[:, along].any(axis=1))
+        if not rows.size:
+            return None
+        box.append(slice(int(rows[0]), int(rows[-1]) + 1))
+        parts.append(weight[box[-1], along])
+    share = np.matmul(parts[1], mask[crop].astype(np.float32) @ parts[2].T)
+    share = np.matmul(parts[0], share.reshape(len(share), -1)).reshape(len(parts[0]), *share.shape[1:])
+    return (box[0], box[1], box[2]), share
+
+
+def _bonus(share: NDArray[np.float32], wanted: float) -> int:
+    """Advantage, in units of weight, at which the label, alone in empty space, keeps `wanted` voxels."""
+    full = _UNITS**3
+    low, high = int(full * (1 - MOST_BONUS) / 2), int(full * 0.6)
+    while high - low > full >> 10:
+        middle = (low + high) // 2
+        if np.count_nonzero(share > middle) > wanted:
+            low = middle
+        else:
+            high = middle
+    return full - low - high
+
+
+def _compete(
+    out: NDArray[Any], best: NDArray[np.float32], free: NDArray[np.float32], share: NDArray[np.float32],
+    *, bonus: int, label: int, twin: int,
+) -> None:  # fmt: skip
+    """Give `label` the voxels where its weight with the bonus is the largest so far."""
+    free -= share
+    share += np.where(share > 0, np.float32(bonus), np.float32(0))
+    tied = (share == best) & (out == twin) if twin >= 0 else None
+    better = share > best
+    np.copyto(best, share, where=better)
+    out[better] = label
+    if tied is not None:
+        out[tied] = 0
