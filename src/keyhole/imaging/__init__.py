@@ -1,13 +1,17 @@
 """Images in and out: NIfTI and DICOM on disk, LPS mm inside."""
 
+from keyhole.imaging.dicom import read_dicom
 from keyhole.imaging.dicom_write import write_dicom_series
 from keyhole.imaging.model import ImageRecord, ScanImage
 from keyhole.imaging.nifti import NiftiFile, read_labelmap, read_nifti, write_nifti
+from keyhole.imaging.scan import read_image
 
 __all__ = [
     "ImageRecord",
     "NiftiFile",
     "ScanImage",
+    "read_dicom",
+    "read_image",
     "read_labelmap",
     "read_nifti",
     "write_dicom_series",

@@ -1,0 +1,92 @@
+"""Any image that a user can point at."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from keyhole.errors import UnreadableFile
+from keyhole.geometry import Volume
+from keyhole.imaging.dicom import read_dicom
+from keyhole.imaging.model import MODALITIES, ScanImage, check_values
+from keyhole.imaging.nifti import read_nifti
+
+AIR_HU = -200
+"""Air and fat make a CT go below this; MR does not, phase images aside."""
+
+BODY_HU = (-200, 250)
+"""Most of a CT is air below this range or soft tissue inside it."""
+
+LEAST_SHARE = 0.6
+
+
+def read_image(path: Path, series: str | None = None) -> ScanImage:
+    """The image at `path`: a NIfTI file, or one DICOM series in a folder or zip, in LPS mm.
+
+    A NIfTI file does not say what kind of image it is: the modality is taken from a JSON file beside it (as
+    dcm2niix and Keyhole write), else inferred from the values with a caveat.
+    """
+    if not path.exists():
+        raise UnreadableFile(f"{path} could not be read: there is no such file or folder")
+    if path.is_dir() or zipfile.is_zipfile(path):
+        found = read_dicom(path, series)
+    elif _is_dicom(path):
+        raise UnreadableFile(f"{path} is one DICOM slice; give the folder or zip that holds the whole series")
+    else:
+        found = _read_nifti(path)
+    more = check_values(found.volume, str(path))
+    return ScanImage(
+        found.volume,
+        found.modality,
+        found.name,
+        found.source_file,
+        found.identifiers,
+        (*found.caveats, *(c for c in more if not any("reconstruction" in known for known in found.caveats))),
+        found.patient,
+    )
+
+
+def _is_dicom(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM"
+
+
+def _read_nifti(path: Path) -> ScanImage:
+    found = read_nifti(path)
+    stem = path.name.split(".nii")[0]
+    modality, caveats = _stated_modality(path.with_name(stem + ".json")), found.caveats
+    if modality is None:
+        modality, caveat = inferred_modality(found.volume)
+        caveats = (*caveats, caveat)
+    return ScanImage(found.volume, modality, stem, path.name, {}, caveats)
+
+
+def _stated_modality(file: Path) -> str | None:
+    try:
+        stated = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return None
+    value = str(stated.get("Modality", stated.get("modality", ""))).upper() if isinstance(stated, dict) else ""
+    return value if value in MODALITIES else None
+
+
+def inferred_modality(volume: Volume) -> tuple[str, str]:
+    """CT or MR by the values alone, and the caveat that says so.
+
+    CT: something below -200 and most voxels air or soft tissue in Hounsfield units. Everything else counts as MR,
+    whose values then mean nothing in themselves.
+    """
+    array = volume.array
+    low = float(np.nanmin(array))
+    share = float(np.count_nonzero(array <= BODY_HU[1])) / array.size if low <= AIR_HU else 0.0
+    if share >= LEAST_SHARE and float(np.nanmax(array)) > BODY_HU[1]:
+        return (
+            "CT",
+            f"the file does not state its modality; taken as CT, since its values (from {low:.0f}) look like HU",
+        )
+    return "MR", (
+        f"the file does not state its modality; taken as MR, since its values (from {low:.0f}) are not Hounsfield units"
+    )
