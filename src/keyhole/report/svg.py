@@ -1,0 +1,76 @@
+"""Scalable drawings, written as text: the same bytes for the same picture."""
+
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+from collections.abc import Iterable
+from html import escape
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyhole.geometry import Points
+
+
+def element(name: str, content: str = "", **attributes: str | float) -> str:
+    """One SVG element; underscores in attribute names become hyphens, numbers are cut to two decimals."""
+    written = "".join(f' {key.rstrip("_").replace("_", "-")}="{_value(value)}"' for key, value in attributes.items())
+    return f"<{name}{written}>{content}</{name}>" if content else f"<{name}{written}/>"
+
+
+def _value(value: str | float) -> str:
+    return escape(value) if isinstance(value, str) else short(value)
+
+
+def short(value: float) -> str:
+    """`value` with at most two decimals."""
+    text = f"{value:.2f}".rstrip("0").rstrip(".")
+    return "0" if text in {"-0", ""} else text
+
+
+def text(words: str, x: float, y: float, size: float = 13, **attributes: str | float) -> str:
+    """A line of text at (x, y)."""
+    return element("text", escape(words), x=x, y=y, font_size=size, **attributes)
+
+
+def path(lines: Iterable[Points], closed: bool = False) -> str:
+    """Path data through `lines`, each (n, 2); a line that ends where it began is closed."""
+    pieces = []
+    for line in lines:
+        shut = closed or bool(np.allclose(line[0], line[-1]))
+        points = line[:-1] if shut and not closed and len(line) > 2 else line
+        pieces.append("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) + ("Z" if shut else ""))
+    return "".join(pieces)
+
+
+def drawing(width: float, height: float, content: str, alt: str, font: str = "sans-serif") -> str:
+    """A whole SVG of `width` by `height` px with the description `alt`."""
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {short(width)} {short(height)}" '
+        f'width="{short(width)}" height="{short(height)}" role="img" aria-label="{escape(alt)}" '
+        f'font-family="{escape(font)}">{content}</svg>'
+    )
+
+
+def png(grey: NDArray[np.uint8]) -> bytes:
+    """A PNG of `grey` (rows, columns, 2): grey and opacity, 0 to 255."""
+    rows, columns, _ = grey.shape
+    raw = np.zeros((rows, 1 + 2 * columns), dtype=np.uint8)
+    flat = grey.reshape(rows, -1)
+    raw[:, 1:] = flat
+    raw[:, 3:] -= flat[:, :-2]
+    raw[:, 0] = 1  # each sample as the difference to its left neighbour
+    header = struct.pack(">IIBBBBB", columns, rows, 8, 4, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(raw.tobytes(), 6)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """`content` as a data: address of media type `kind`."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

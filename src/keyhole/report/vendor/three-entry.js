@@ -1,0 +1,2 @@
+export { WebGLRenderer, Scene, PerspectiveCamera, Mesh, BufferGeometry, BufferAttribute, MeshStandardMaterial, MeshLambertMaterial, MeshBasicMaterial, LineBasicMaterial, LineSegments, Line, Group, Vector3, Box3, Sphere, Color, DirectionalLight, HemisphereLight, AmbientLight, CylinderGeometry, SphereGeometry, CapsuleGeometry, Quaternion, Matrix4, FrontSide, BackSide, DoubleSide, Raycaster, Vector2, SRGBColorSpace, Sprite, SpriteMaterial, CanvasTexture, OrthographicCamera } from 'three';
+export { OrbitControls } from 'three/addons/controls/OrbitControls.js';

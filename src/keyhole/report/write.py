@@ -1,0 +1,179 @@
+"""Write a case's report: read the folder, draw, and put everything in place in one step."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from keyhole.anatomy.model import Anatomy
+from keyhole.casefile import (
+    Case,
+    CaseRecord,
+    FindingsRecord,
+    LabelsRecord,
+    PlanRecord,
+    Provenance,
+    Quantity,
+)
+from keyhole.errors import StorageFailure, WrongCase
+from keyhole.report.compare import best, closest
+from keyhole.report.content import Content, Records, content
+from keyhole.report.glb import glb
+from keyhole.report.meshes import Part, parts
+from keyhole.report.page import page
+from keyhole.report.paper import paper, png
+from keyhole.report.scene import scene
+from keyhole.report.slices import Picture, pictures
+from keyhole.report.wording import spread
+
+Progress = Callable[[str, float], None]
+
+MADE_FROM = ("labels.nii.gz", "labels.json")
+"""What findings and plan must have been made from, byte for byte, to be reported beside it."""
+
+READ = ("case.json", *MADE_FROM, "findings.json", "plan.json")
+
+
+def write_report(case: Case, progress: Progress | None = None) -> Path:
+    """Write report/ and meshes/ of `case` and return the path of the page.
+
+    Reads only the case folder. A plan or findings made from other labels are refused. Without a plan the report holds
+    the findings and says so. Both folders are made beside the old ones and then swapped in.
+    """
+    from keyhole.anatomy.reading import load  # noqa: PLC0415
+
+    tell = progress or _silent
+    records = read(case)
+    tell("reading the anatomy", 0.02)
+    return write_with(case, records, load(case), tell)
+
+
+def read(case: Case) -> Records:
+    """The case's records; findings or a plan that were made from other labels are refused."""
+    labels = case.read(LabelsRecord)
+    findings = case.read(FindingsRecord) if case.has(FindingsRecord) else None
+    plan = case.read(PlanRecord) if case.has(PlanRecord) else None
+    now = case.digest(*MADE_FROM)
+    if findings is not None:
+        _check_same_labels(case, "findings.json", "assess", findings.provenance, now)
+    if plan is not None:
+        _check_same_labels(case, "plan.json", "plan", plan.provenance, now)
+    return Records(case.read(CaseRecord), labels, findings, plan)
+
+
+def _check_same_labels(case: Case, file: str, command: str, made: Provenance, now: dict[str, str]) -> None:
+    for name in MADE_FROM:
+        if name in made.inputs and made.inputs[name] != now.get(name):
+            raise WrongCase(
+                f"{case.path}: {file} was made from another {name} (SHA-256 {made.inputs[name][:12]}, now "
+                f"{now.get(name, 'missing')[:12]}); run `keyhole {command}` again"
+            )
+    if "labels.nii.gz" not in made.inputs:
+        raise WrongCase(
+            f"{case.path}: {file} does not say which labels.nii.gz it was made from; run `keyhole {command}` again"
+        )
+
+
+def write_with(case: Case, records: Records, anatomy: Anatomy, progress: Progress | None = None) -> Path:
+    """As `write_report`, from records and an anatomy already read."""
+    tell = progress or _silent
+    drawn = _pictures(records.plan, anatomy, tell)
+    tell("making surfaces", 0.35)
+    surfaces = list(parts(anatomy.labels))
+    tell("writing the page", 0.6)
+    said = content(records, anatomy, drawn, case.digest(*READ))
+    with _folder(case.path / "report") as report, _folder(case.path / "meshes") as meshes:
+        _write(report / "index.html", page(said, scene(surfaces, anatomy, records.plan)))
+        tell("setting the paper", 0.7)
+        _write(report / "report.pdf", paper(said))
+        tell("writing the pictures", 0.8)
+        _write_pngs(report, said)
+        _write_meshes(meshes, surfaces)
+    tell("report written", 1.0)
+    return case.path / "report" / "index.html"
+
+
+def _silent(sentence: str, share: float) -> None:
+    """Tell nobody."""
+
+
+def _pictures(plan: PlanRecord | None, anatomy: Anatomy, tell: Progress) -> dict[str, tuple[Picture, ...]]:
+    if plan is None:
+        return {}
+    drawn = {}
+    shown = best(plan)
+    for n, candidate in enumerate(shown):
+        tell(f"drawing {candidate.approach}", 0.1 + 0.25 * n / len(shown))
+        found = closest(candidate.clearance)
+        said = (found.key, _gap(found.clearance)) if found is not None else None
+        drawn[candidate.approach] = tuple(pictures(anatomy, candidate, plan.level, said))
+    return drawn
+
+
+def _gap(clearance: Quantity) -> str:
+    assert clearance.value is not None
+    return f"{spread(clearance.value, clearance.sd, clearance.interval, clearance.unit)} mm"
+
+
+def _write_pngs(folder: Path, said: Content) -> None:
+    for corridor in said.corridors:
+        for picture in corridor.pictures:
+            _write(folder / f"{corridor.name}-{picture.name}.png", png(picture))
+    for chart in (said.comparison_chart, said.feasibility_chart, said.pareto_chart):
+        if chart is not None:
+            _write(folder / f"chart-{chart.name}.png", png(chart))
+
+
+def _write_meshes(folder: Path, surfaces: list[Part]) -> None:
+    for part in surfaces:
+        name = part.surface.key.replace("/", ".") + ".glb"
+        _write(folder / name, glb(part.surface, part.group.colour, part.group.opacity))
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+OURS = ("index.html", "report.pdf", "*.png", "*.glb")
+"""What a new report replaces; other files in the folders are carried over."""
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[Path]:
+    """An empty folder beside `path` that takes its place when all went well; otherwise `path` stays as it was."""
+    try:
+        made = Path(tempfile.mkdtemp(prefix=f".keyhole-{path.name}-", dir=path.parent))
+    except OSError as error:
+        raise StorageFailure(f"{path} could not be made: {error.strerror}; the case is as it was") from error
+    old = made.with_name(made.name + "-old")
+    try:
+        yield made
+        _carry_over(path, made)
+        made.chmod(0o755)
+        if path.exists():
+            path.rename(old)
+        made.rename(path)
+    except OSError as error:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        reason = error.strerror or str(error)
+        raise StorageFailure(f"{path} could not be written: {reason}; the report is as it was") from error
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _carry_over(path: Path, made: Path) -> None:
+    """Copy what other stages put in the old folder."""
+    if not path.is_dir():
+        return
+    for entry in sorted(path.iterdir()):
+        if entry.is_file() and not any(entry.match(pattern) for pattern in OURS):
+            shutil.copy2(entry, made / entry.name)
