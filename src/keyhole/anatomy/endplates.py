@@ -36,6 +36,9 @@ SEEN = 1.5
 WIDE = 1.15
 """A face cut at its sides is still measured while its width is at least this times its depth [keyhole-choice]."""
 
+CORNER = 0.17
+"""Sd of a corner's place along the endplate, voxels, on voxelised bodies; from simulation [keyhole-choice]."""
+
 _STEP = 0.5  # mm along a ray; the crossing is interpolated between steps
 _COLUMN = 1.0  # mm between rays
 _CUT = 3.0  # mm inside the plane, where the footprint is taken
@@ -274,6 +277,11 @@ def endplate(body: Solid, at: Axes, face: Face, sense: int, boundary_sd: float) 
         return None
     sd, tilt_sd = uncertainty(body.grid, at, face, boundary_sd)
     return Endplate(face.plane(at), *found, sd=sd, tilt_sd=tilt_sd)
+
+
+def corner_sd(grid: Grid, boundary_sd: float) -> float:
+    """Sd of a corner along its endplate, mm: `CORNER` of a voxel, and a label's boundary error in full."""
+    return float(np.hypot(CORNER * grid.spacing.max(), boundary_sd))
 
 
 def uncertainty(grid: Grid, at: Axes, face: Face, boundary_sd: float) -> tuple[float, float]:

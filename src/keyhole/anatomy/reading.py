@@ -1,0 +1,99 @@
+"""A case folder as an anatomy."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyhole.anatomy.landmarks import canal_line, vertebrae
+from keyhole.anatomy.model import Anatomy, Structure
+from keyhole.casefile import Case, CaseRecord, ImageEntry, LabelsRecord, sha256
+from keyhole.errors import InvalidInput, UnreadableFile, WrongCase
+from keyhole.geometry import LabelMap, Volume
+from keyhole.imaging.nifti import read_nifti, whole_numbers
+from keyhole.terms import Origin, rank
+
+LABELS = "labels.nii.gz"
+DIGEST = "labels_sha256"
+"""Parameter of labels.json's provenance that holds the digest of labels.nii.gz, where import wrote it."""
+
+REMNANT = "{name}: only a remnant of it is in view, so it was left out"
+
+
+def load(case: Case, *, with_image: bool = True) -> Anatomy:
+    """The anatomy in `case`: labels, structures, vertebrae, the canal's line and one image (CT before MR, for bone).
+
+    A file that is missing, damaged, or not the one that import wrote is refused with one sentence.
+
+    Parameters
+    ----------
+    with_image : False leaves the image out, where only labels are needed.
+    """
+    record = case.read(CaseRecord)
+    known = case.read(LabelsRecord)
+    labels = _labels(case, known)
+    structures = {
+        one.key: Structure(one.key, Origin(one.origin), one.source, one.sd, one.caveats)
+        for one in known.structures.values()
+    }
+    found = vertebrae(labels, structures=structures)
+    entry = _best(record)
+    return Anatomy(
+        labels=labels,
+        structures=structures,
+        vertebrae=found,
+        canal_line=canal_line(labels, found),
+        image=_image(case, entry) if entry is not None and with_image else None,
+        modality=entry.modality if entry is not None else "",
+        numbering=record.numbering,
+        levels_confirmed=record.confirmation is not None,
+        caveats=tuple(dict.fromkeys((*record.caveats, *known.caveats, *_left_out(labels, list(found))))),
+    )
+
+
+def _labels(case: Case, known: LabelsRecord) -> LabelMap:
+    """labels.nii.gz with the names of labels.json."""
+    path = case.path / LABELS
+    if not path.is_file():
+        raise WrongCase(f"{case.path} has no {LABELS} yet; run `keyhole import` first")
+    expected = known.provenance.parameters.get(DIGEST)
+    if expected is not None and sha256(path) != expected:
+        raise InvalidInput(
+            f"{path} is not the file that labels.json describes: its SHA-256 differs; import the case again"
+        )
+    volume = read_nifti(path).volume
+    array = whole_numbers(volume.array, path)
+    strange = sorted(set(_present(array)) - {0, *known.structures})
+    if strange:
+        raise InvalidInput(f"{path} holds the label {strange[0]}, which labels.json does not name")
+    return LabelMap(array, volume.patient_from_index, {n: one.key for n, one in known.structures.items()})
+
+
+def _present(array: NDArray[np.uint8] | NDArray[np.uint16]) -> list[int]:
+    """The integers in `array`, slab by slab so that no wide copy of it is made."""
+    count = np.zeros(int(array.max()) + 1, dtype=np.int64)
+    for slab in array:
+        count += np.bincount(slab.ravel(), minlength=len(count))
+    return [int(n) for n in np.flatnonzero(count)]
+
+
+def _best(record: CaseRecord) -> ImageEntry | None:
+    """The image to look at bone with: the first CT, else the first image."""
+    return next((one for one in record.images if one.modality == "CT"), next(iter(record.images), None))
+
+
+def _image(case: Case, entry: ImageEntry) -> Volume:
+    path = case.path / entry.file
+    if not path.is_file():
+        raise UnreadableFile(f"{path} could not be read: case.json names it, but there is no such file")
+    if sha256(path) != entry.sha256:
+        raise InvalidInput(
+            f"{path} is not the file that case.json describes: its SHA-256 differs; import the case again"
+        )
+    return read_nifti(path).volume
+
+
+def _left_out(labels: LabelMap, found: list[str]) -> tuple[str, ...]:
+    """A caveat for each labelled vertebra without a frame."""
+    named = {key.split("/")[1] for key in labels.structures.values() if key.startswith("vertebra/")}
+    return tuple(REMNANT.format(name=name) for name in sorted(named - set(found), key=rank))

@@ -1,0 +1,99 @@
+"""Size of the canal at a disc."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from keyhole.assessment.model import Grade, Measurement, probabilities
+from keyhole.assessment.section import CanalPlane, Section, section
+from keyhole.geometry import LabelMap
+
+FREE = ("canal/dural_sac", "canal/epidural")
+"""The free canal: not flavum, not herniation."""
+
+SAC = ("canal/dural_sac",)
+
+VERBIEST_LIMITS = (10.0, 12.0, 13.0)
+"""mm, midsagittal diameter of the bony canal [verbiest1977]."""
+
+VERBIEST = ("absolute stenosis", "relative stenosis", "unclassified (12 to 13 mm)", "normal")
+
+PLACE_SD = 0.5
+"""Sd, mm, of where along the canal the plane lies, besides that of the endplates [keyhole-choice]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What makes a section uncertain: `boundary_sd` of its outline, `voxel` side, `place_sd` along the canal; mm."""
+
+    boundary_sd: float
+    voxel: float
+    place_sd: float
+
+
+def canal_area(level: str, labels: LabelMap, at: CanalPlane, doubt: Doubt) -> Measurement:
+    """Area of the free canal on the canal plane, mm²."""
+    method = "area on the plane across the canal's line at the disc's mid-plane"
+    return _area("canal area", level, FREE, (labels, at, doubt), method)
+
+
+def sac_area(level: str, labels: LabelMap, at: CanalPlane, doubt: Doubt) -> Measurement:
+    """Area of the dural sac on the canal plane, mm²; only meaningful where the sac itself was labelled."""
+    method = "area of the labelled dural sac on the plane across the canal's line at the disc's mid-plane"
+    return _area("dural sac area", level, SAC, (labels, at, doubt), method)
+
+
+def canal_ap(level: str, labels: LabelMap, at: CanalPlane, doubt: Doubt) -> Measurement:
+    """Anteroposterior diameter of the free canal in the midsagittal plane, on the canal plane, mm."""
+    name, method = "canal AP diameter", "midsagittal chord on the plane across the canal's line at the disc's mid-plane"
+    found = section(labels, at, FREE)
+    if found is None or not found.is_whole or not found.chord > 0:
+        return _unknown(name, level, "mm", found, method)
+    ends = 2 * (doubt.boundary_sd**2 + (CHORD_ROUNDING * doubt.voxel) ** 2)
+    sd = np.sqrt(ends + (_slope(labels, at, FREE, "chord") * doubt.place_sd) ** 2)
+    return Measurement(name, level, found.chord, float(sd), "mm", "keyhole", method)
+
+
+CHORD_ROUNDING = 0.15
+"""Sd of each end of the midsagittal chord, voxels; from simulation [keyhole-choice]."""
+
+
+def verbiest(found: Measurement) -> Grade | None:
+    """Probability of each of Verbiest's classes of a midsagittal diameter of the bony canal.
+
+    The source leaves 12 to 13 mm without a class; so does this.
+    """
+    if found.value is None or found.sd is None:
+        return None
+    note = (
+        "Verbiest's limits are for the bony canal; the chord measured here is that of the free canal, which flavum and "
+        "disc narrow further"
+    )
+    return Grade(probabilities(found.value, found.sd, VERBIEST_LIMITS, VERBIEST), "verbiest1977", (note,))
+
+
+def _area(
+    name: str, level: str, prefixes: tuple[str, ...], where: tuple[LabelMap, CanalPlane, Doubt], method: str
+) -> Measurement:
+    labels, at, doubt = where
+    found = section(labels, at, prefixes)
+    if found is None or not found.is_whole:
+        return _unknown(name, level, "mm2", found, method)
+    outline = found.area_sd(doubt.boundary_sd, doubt.voxel)
+    sd = float(np.hypot(outline, _slope(labels, at, prefixes, "area") * doubt.place_sd))
+    return Measurement(name, level, found.area, sd, "mm2", "keyhole", method)
+
+
+def _slope(labels: LabelMap, at: CanalPlane, prefixes: tuple[str, ...], what: str) -> float:
+    """Change of the section's area or chord per mm along the canal, over 1 mm to both sides; 0 where unknown."""
+    above, below = (section(labels, at, prefixes, shift=shift) for shift in (1.0, -1.0))
+    if above is None or below is None:
+        return 0.0
+    return float(getattr(above, what) - getattr(below, what)) / 2
+
+
+def _unknown(name: str, level: str, unit: str, found: Section | None, method: str) -> Measurement:
+    why = "no free canal was found at this level" if found is None or found.is_whole else "cut by the field of view"
+    return Measurement(name, level, None, None, unit, "keyhole", method, (f"{level}: {why}; not measured",))

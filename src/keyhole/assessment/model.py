@@ -1,0 +1,94 @@
+"""A measure of the patient, before it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import erf, isfinite, sqrt
+
+from keyhole.casefile import FindingEntry
+from keyhole.errors import InvalidInput
+from keyhole.evidence import source as citation
+
+SUPINE = "taken lying down: a standing radiograph shows another angle or slip"
+"""Caveat of every measure of alignment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One quantity at one level: `value` and `sd` in `unit`, or None with a caveat that says why.
+
+    `source` is the key of its definition, `method` says in words what was measured and on which structure.
+    """
+
+    name: str
+    level: str
+    value: float | None
+    sd: float | None
+    unit: str
+    source: str
+    method: str
+    caveats: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        citation(self.source)
+        if self.value is None:
+            if not self.caveats or self.sd is not None:
+                raise InvalidInput(f"{self.level} {self.name}: a measure without a value needs a caveat and no sd")
+        elif self.sd is None or not (isfinite(self.value) and isfinite(self.sd) and self.sd >= 0):
+            raise InvalidInput(f"{self.level} {self.name}: value and sd must be finite, got {self.value} ± {self.sd}")
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """A published class of a measure, as probabilities over its classes; `source` is the key of its limits."""
+
+    probability: Mapping[str, float]
+    source: str
+    caveats: tuple[str, ...] = ()
+
+    @property
+    def likeliest(self) -> str:
+        """The class with the highest probability; the first of two alike."""
+        return max(self.probability, key=lambda name: self.probability[name])
+
+
+def probabilities(value: float, sd: float, limits: tuple[float, ...], classes: tuple[str, ...]) -> dict[str, float]:
+    """Chance that the true quantity lies in each class, for a normal error of `sd` about `value`.
+
+    Parameters
+    ----------
+    limits : ascending borders between the classes, one fewer than `classes`; a value on a border is above it.
+    """
+    if len(limits) + 1 != len(classes) or list(limits) != sorted(limits):
+        raise InvalidInput(f"{len(classes)} classes need {len(classes) - 1} ascending limits, got {limits}")
+    below = [0.0, *(_below(limit, value, sd) for limit in limits), 1.0]
+    return {name: round(b - a, 6) for name, a, b in zip(classes, below, below[1:], strict=False)}
+
+
+def _below(limit: float, value: float, sd: float) -> float:
+    if not sd > 0:
+        return float(value < limit)
+    return 0.5 * (1.0 + erf((limit - value) / (sd * sqrt(2.0))))
+
+
+def entry(found: Measurement, grade: Grade | None = None, caveats: tuple[str, ...] = ()) -> FindingEntry:
+    """`found` as it stands in findings.json; value and sd rounded to a thousandth of their unit."""
+    graded = grade if found.value is not None else None
+    notes = (*found.caveats, *(graded.caveats if graded else ()), *caveats)
+    method = (
+        found.method if graded is None else f"{found.method}; grade: {citation(graded.source).text} [{graded.source}]"
+    )
+    return FindingEntry(
+        name=found.name,
+        level=found.level,
+        side=None,
+        value=None if found.value is None else round(found.value, 3),
+        sd=None if found.sd is None else round(found.sd, 3),
+        unit=found.unit,
+        grade=graded.likeliest if graded else None,
+        grade_probability=dict(graded.probability) if graded else None,
+        source=found.source,
+        method=method,
+        caveats=tuple(dict.fromkeys(notes)),
+    )

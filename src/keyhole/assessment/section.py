@@ -1,0 +1,181 @@
+"""A cut through the canal at a disc, across the canal's line, finer than the voxels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from keyhole.anatomy.endplates import CORRELATION
+from keyhole.anatomy.model import Vertebra
+from keyhole.geometry import Box, LabelMap, Plane, Points, unit
+
+CHORD = 10.0
+"""Half length, mm, of the chord of the canal's line that gives the section's normal [keyhole]."""
+
+PIXEL = 0.25
+"""Side of a pixel of the section, mm [keyhole-choice]."""
+
+_HALF = 24.0  # mm, half side of the section: the widest lumbar canal is 30 mm
+_NEAR = 45.0  # mm from the disc's centre in which the line must pass
+_STRAY = 6.0  # mm from the line to the nearest part of the canal
+_MID = 1.0  # mm, half width of the strip over which the midsagittal chord is averaged
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CanalPlane:
+    """Where the canal is measured at a disc: `plane` with cranial normal, unit `left` and `back` in it.
+
+    The plane's point lies in the midsagittal plane; `offset` is how far left of it the canal's line passes, mm.
+    """
+
+    plane: Plane
+    left: Points
+    back: Points
+    offset: float
+
+
+def canal_plane(line: Points, middle: Plane, pair: tuple[Vertebra, Vertebra]) -> CanalPlane | None:
+    """The canal plane of a disc; None where the canal's line does not reach `CHORD` mm to both sides of it.
+
+    Parameters
+    ----------
+    line : (n, 3) along the canal, cranial to caudal, LPS mm.
+    middle : the disc's mid-plane.
+    pair : upper and lower vertebra; the midsagittal plane is the mean of theirs.
+    """
+    if len(line) < 2:
+        return None
+    steps = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
+    height = middle.height(line)
+    near = np.linalg.norm(line - middle.point, axis=1) < _NEAR
+    crossing = np.flatnonzero((height[:-1] >= 0) & (height[1:] < 0) & near[:-1])
+    if len(crossing) == 0:
+        return None
+    n = int(crossing[0])
+    at = steps[n] + (steps[n + 1] - steps[n]) * height[n] / (height[n] - height[n + 1])
+    if not (at - CHORD >= 0 and at + CHORD <= steps[-1]):
+        return None
+    point, above, below = (np.array([np.interp(s, steps, line[:, a]) for a in range(3)]) for s in _around(at))
+    normal = unit(above - below)
+    sagittal = unit(pair[0].left + pair[1].left)
+    back = unit(np.cross(normal, sagittal))
+    left = np.cross(back, normal)
+    offset = float((point - (pair[0].centre + pair[1].centre) / 2) @ sagittal / (left @ sagittal))
+    return CanalPlane(Plane(point - offset * left, normal), left, back, offset)
+
+
+def _around(at: float) -> tuple[float, float, float]:
+    return at, at - CHORD, at + CHORD
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Section:
+    """The share of a structure in every pixel, (left, back), of the part that holds the canal's line.
+
+    `share` is 0 outside that part; `edge` (n, 2) are points on its outline, mm; `is_whole` is False where the
+    part comes to the edge of the scan.
+    """
+
+    share: NDArray[np.float64]
+    ticks: Points
+    edge: Points
+    is_whole: bool
+
+    @property
+    def area(self) -> float:
+        """mm²."""
+        return float(self.share.sum()) * PIXEL**2
+
+    @property
+    def perimeter(self) -> float:
+        """Length of the outline, mm."""
+        return float(np.linalg.norm(self.edge - np.roll(self.edge, 1, axis=0), axis=1).sum())
+
+    @property
+    def chord(self) -> float:
+        """Length of the midsagittal chord, mm: the longest unbroken run, mean over the strip of 2 mm; 0 without one."""
+        columns = self.share[np.abs(self.ticks) <= _MID]
+        return float(np.mean([_longest(column) for column in columns])) * PIXEL
+
+    def area_sd(self, boundary_sd: float, voxel: float) -> float:
+        """Sd of the area, mm², for a boundary error of `boundary_sd` mm that stays alike over `CORRELATION` mm.
+
+        Rounding to voxels adds an error of a sixth of a voxel that stays alike over one voxel of the outline.
+        """
+        some = self.edge[:: max(1, len(self.edge) // 120)]
+        squared = ((some[:, None] - some[None]) ** 2).sum(axis=-1)
+        alike = float(np.exp(-squared / (2 * CORRELATION**2)).mean())
+        rounding = (ROUNDING * voxel) ** 2 * voxel * self.perimeter
+        return float(np.sqrt((boundary_sd * self.perimeter) ** 2 * alike + rounding))
+
+
+ROUNDING = 0.35
+"""Sd of a voxelised outline, voxels, over a patch of one voxel; from simulation [keyhole-choice]."""
+
+
+def _longest(column: NDArray[np.float64]) -> float:
+    """Summed share of the longest unbroken run of a column of pixels."""
+    runs, n = ndimage.label(column > 0)
+    return float(np.bincount(runs, column)[1:].max()) if n else 0.0
+
+
+def section(labels: LabelMap, at: CanalPlane, prefixes: tuple[str, ...], *, shift: float = 0.0) -> Section | None:
+    """The cut of `prefixes` by the canal plane, moved by `shift` mm along its normal; None where nothing is there.
+
+    A structure's indicator is interpolated between voxel centres, so that pixels at its border hold a share; the
+    sum of shares is the area without the rounding to voxels.
+    """
+    ticks = np.arange(-_HALF, _HALF + PIXEL / 2, PIXEL)
+    point = at.plane.point + shift * at.plane.normal
+    flat = ticks[:, None, None] * at.left + ticks[None, :, None] * at.back + point
+    box = _box(labels, flat)
+    if box is None:
+        return None
+    crop = labels.crop(box)
+    mask = crop.mask(*prefixes).astype(np.float32)
+    index = np.moveaxis(crop.grid.index(flat), -1, 0)
+    share = ndimage.map_coordinates(mask, index, order=1, mode="constant", cval=0.0).astype(np.float64)
+    part = _part(share >= 0.5, at.offset)
+    if part is None:
+        return None
+    others = (share >= 0.5) & ~part
+    reach = ndimage.binary_dilation(part, iterations=round(1.0 / PIXEL)) & ~others
+    seen = labels.grid.contains(flat[reach])
+    found = Section(np.where(reach, share, 0.0), ticks, np.empty((0, 2)), bool(seen.all()))
+    return replace(found, edge=_outline(np.where(reach, share, 0.0), ticks))
+
+
+def _box(labels: LabelMap, flat: Points) -> Box | None:
+    """The part of the array that holds the section and a voxel around it; None outside the scan."""
+    index = labels.grid.index(flat.reshape(-1, 3))
+    low = np.maximum(np.floor(index.min(axis=0)).astype(int) - 2, 0)
+    high = np.minimum(np.ceil(index.max(axis=0)).astype(int) + 3, labels.array.shape)
+    if not (high > low).all():
+        return None
+    return slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2]))
+
+
+def _part(inside: NDArray[np.bool_], offset: float) -> NDArray[np.bool_] | None:
+    """The connected part that holds the canal's line, or the nearest one; None where all is farther than `_STRAY`."""
+    parts, n = ndimage.label(inside)
+    if n == 0:
+        return None
+    where = np.argwhere(parts)
+    middle = np.array([(_HALF + offset) / PIXEL, _HALF / PIXEL])
+    distance = np.linalg.norm(where - middle, axis=1)
+    nearest = int(distance.argmin())
+    if not distance[nearest] * PIXEL <= _STRAY:
+        return None
+    return np.asarray(parts == parts[tuple(where[nearest])])
+
+
+def _outline(share: NDArray[np.float64], ticks: Points) -> Points:
+    """Points (n, 2), mm, along the longest line at one half of `share`."""
+    from skimage.measure import find_contours  # noqa: PLC0415  (heavy import)
+
+    lines = find_contours(np.pad(share, 1), 0.5)
+    longest = max(lines, key=len)
+    return np.asarray(ticks[0] + (longest - 1) * PIXEL)
