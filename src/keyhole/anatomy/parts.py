@@ -72,7 +72,7 @@ def body_of(
     if len(index) < 30:
         raise ImplausibleAnatomy(f"a vertebra needs 30 voxels or more to have a body, got {len(index)}")
     points = grid.centres(index)
-    centre, radius = _core(whole, grid)
+    centre, radius = core_of(whole, grid)
     ring = _ring(points, centre, canal, up)
     if ring is None:
         return _largest(_opened(whole, grid, radius))
@@ -85,11 +85,11 @@ def body_of(
 def ring_of(whole: NDArray[np.bool_], patient_from_index: Transform, up: Points | None = None) -> Ring | None:
     """Axes and foramen of one whole vertebra from its own shape; None where no foramen is closed by bone."""
     grid = Grid(whole.shape, patient_from_index)
-    centre, _ = _core(whole, grid)
+    centre, _ = core_of(whole, grid)
     return _foramen(grid.centres(np.argwhere(whole)), centre, up)
 
 
-def _core(whole: NDArray[np.bool_], grid: Grid) -> tuple[Points, float]:
+def core_of(whole: NDArray[np.bool_], grid: Grid) -> tuple[Points, float]:
     """Middle (3,) and radius, mm, of the thickest part of the bone: always the body, three times a pedicle's."""
     import edt  # noqa: PLC0415  (heavy import)
 

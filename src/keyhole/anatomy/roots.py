@@ -1,0 +1,201 @@
+"""Exiting and traversing nerve roots, modelled: nobody's segmenter gives them.
+
+A root leaves the side of the canal one disc above its pedicle, runs down in the lateral recess, turns under the pedicle
+and leaves through the foramen at the published angle to the disc. That guide is a broken line of the vertebra's
+own axes; the root itself is the cheapest path near it that keeps off the bone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from keyhole.anatomy.arches import Pedicle
+from keyhole.anatomy.canal import ANGLES, Canal
+from keyhole.anatomy.spine import Bone
+from keyhole.geometry import Box, Grid, Points, unit
+from keyhole.terms import rank
+
+RADIUS = {"L2": 1.56, "L3": 2.15, "L4": 2.57, "L5": 2.65, "S1": 2.69}
+"""Half of the mean diameter of the root, mm [root-size-mrn]; above L2 that of L2, L6 as L5 [keyhole-choice]."""
+
+ANGLE = 51.0
+"""Angle between exiting root and disc plane, degrees: 50.8 ± 4.4 [root-disc-angle]."""
+
+FORWARD = 20.0
+"""How far the root turns forward on its way out, degrees [keyhole-choice]."""
+
+SD = 2.0
+"""Positional sd of a modelled root, mm [keyhole-choice]."""
+
+RECESS = -25.0
+"""Where the traversing root lies at the canal's wall: degrees from lateral, negative in front [keyhole-choice]."""
+
+UNDER = 0.5
+"""Gap between root and the pedicle above it on the guide, mm [keyhole-choice]."""
+
+_NEAR = 9.0  # mm from the guide: no path is looked for farther off
+_PULL = 0.15  # cost per mm² off the guide
+_PUSH = 3.0  # cost per mm² of missing wall distance
+_ROOM = 0.75  # mm of wall distance wanted beyond the radius
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Root:
+    """One modelled root: its path (n, 3) LPS mm from the canal outward, its radius, and how near bone came, mm."""
+
+    vertebra: str
+    side: str
+    path: Points
+    radius: float
+    least: float
+
+
+def radius_of(vertebra: str) -> float:
+    """Radius of the root that leaves below `vertebra`, mm."""
+    if vertebra in RADIUS:
+        return RADIUS[vertebra]
+    return RADIUS["L5"] if vertebra == "L6" else RADIUS["L2"]
+
+
+def guide(
+    bone: Bone, above: Bone | None, below: Bone | None, pedicle: Pedicle | None, canal: Canal, side: str
+) -> Points:
+    """Corners (n, 3) of the broken line that a root of `bone` follows, from the canal outward, LPS mm."""
+    sign = 1.0 if side == "left" else -1.0
+    radius = radius_of(bone.name)
+    start = bone.centre + 15 * bone.up if above is None else (above.centre + bone.centre) / 2
+    shoulder = _recess(canal, start, sign, radius)
+    if pedicle is None or bone.name == "S1":
+        foot = _recess(canal, bone.centre - 15 * bone.up, sign, radius)
+        return np.stack([shoulder, _recess(canal, bone.centre, sign, radius), foot])
+    middle = bone.local((bone.foramen if bone.foramen is not None else bone.centre)[None])[0, 0]
+    at_pedicle = bone.centre + pedicle.height * bone.up
+    low = pedicle.lower - radius - UNDER
+    beneath = bone.centre + np.array([middle + sign * pedicle.lateral, pedicle.isthmus, low]) @ bone.axes
+    return np.stack([shoulder, _recess(canal, at_pedicle, sign, radius), beneath, _exit(beneath, bone, below, sign)])
+
+
+def _recess(canal: Canal, near: Points, sign: float, radius: float) -> Points:
+    """The point beside the sac at the canal's wall, on the section nearest to `near`'s height."""
+    station = int(np.argmin(np.linalg.norm(canal.line - near, axis=1)))
+    turn = np.deg2rad(RECESS)
+    flat = np.array([sign * np.cos(turn), np.sin(turn)])
+    place = np.mod(np.arctan2(flat[1], flat[0]), 2 * np.pi) / (2 * np.pi) * ANGLES
+    wall = float(canal.radius[station, round(place) % ANGLES])
+    reach = max(wall - radius, 0.5 * wall)
+    return np.asarray(
+        canal.line[station] + reach * (flat[0] * canal.left[station] + flat[1] * canal.posterior[station])
+    )
+
+
+def _exit(beneath: Points, bone: Bone, below: Bone | None, sign: float) -> Points:
+    """Where the guide ends: at the height of the caudal endplate, on the line at `ANGLE` to the disc."""
+    up = bone.up if below is None else unit(bone.up + below.up)
+    forward = -unit(bone.posterior - (bone.posterior @ up) * up)
+    lateral = sign * np.cross(-forward, up)
+    flat = np.cos(np.deg2rad(FORWARD)) * lateral + np.sin(np.deg2rad(FORWARD)) * forward
+    along = np.cos(np.deg2rad(ANGLE)) * flat - np.sin(np.deg2rad(ANGLE)) * up
+    drop = 20.0
+    if below is not None:
+        plate = below.centre + below.up * float(
+            np.percentile(below.local(below.grid.centres(np.argwhere(below.body)))[:, 2], 98)
+        )
+        drop = float(np.clip((beneath - plate) @ up, 8.0, 30.0))
+    return np.asarray(beneath + along * drop / np.sin(np.deg2rad(ANGLE)))
+
+
+def traced(corners: Points, radius: float, grid: Grid, gap: NDArray[np.float32]) -> tuple[Points, float]:
+    """The path along the guide `corners` that keeps off the bone, (n, 3) LPS mm, and its least wall distance, mm.
+
+    Parameters
+    ----------
+    gap : distance of every voxel of `grid` from what the root may not enter, mm; 0 inside.
+    """
+    from skimage.graph import MCP_Geometric  # noqa: PLC0415  (heavy import)
+
+    line = _dense(corners)
+    box = _around(line, grid)
+    local = grid.crop(box)
+    where = np.argwhere(np.ones(local.shape, dtype=np.bool_))
+    off = cKDTree(line).query(local.centres(where), distance_upper_bound=_NEAR)[0].reshape(local.shape)
+    wall = gap[box]
+    cost = 1 + _PULL * off**2 + _PUSH * np.clip(radius + _ROOM - wall, 0, None) ** 2
+    cost = np.where((wall > 0) & np.isfinite(off), cost, -1.0)
+    ends = [_free_near(local, corners[n], cost) for n in (0, -1)]
+    if ends[0] is None or ends[1] is None:
+        return line, 0.0
+    search = MCP_Geometric(cost, sampling=tuple(local.spacing))
+    total, _ = search.find_costs([ends[0]], [ends[1]])
+    if not np.isfinite(total[ends[1]]):
+        return line, 0.0
+    steps = local.centres(np.array(search.traceback(ends[1]), dtype=np.float64))
+    path = _smoothed(steps, local, wall)
+    return path, float(_at(path, local, wall).min())
+
+
+def _dense(corners: Points) -> Points:
+    """Points 1 mm apart along the broken line `corners`."""
+    lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(corners, axis=0), axis=1))])
+    at = np.linspace(0, lengths[-1], max(2, int(lengths[-1]) + 1))
+    return np.stack([np.interp(at, lengths, corners[:, a]) for a in range(3)], axis=1)
+
+
+def _around(line: Points, grid: Grid) -> Box:
+    index = grid.index(line)
+    margin = np.ceil(_NEAR / grid.spacing)
+    first = np.clip(np.floor(index.min(axis=0) - margin), 0, grid.shape).astype(int)
+    last = np.clip(np.ceil(index.max(axis=0) + margin) + 1, 0, grid.shape).astype(int)
+    return slice(first[0], last[0]), slice(first[1], last[1]), slice(first[2], last[2])
+
+
+def _free_near(local: Grid, point: Points, cost: NDArray[np.float64]) -> tuple[int, ...] | None:
+    """The cheapest voxel near `point`: each mm away counts like a cost of one."""
+    free = np.argwhere(cost > 0)
+    if not len(free):
+        return None
+    worth = cost[tuple(free.T)] + 2 * np.linalg.norm(local.centres(free) - point, axis=1)
+    return tuple(int(n) for n in free[int(np.argmin(worth))])
+
+
+def _at(path: Points, local: Grid, wall: NDArray[np.float32]) -> Points:
+    return np.asarray(ndimage.map_coordinates(wall, local.index(path).T, order=1, mode="nearest"), dtype=np.float64)
+
+
+def _smoothed(steps: Points, local: Grid, wall: NDArray[np.float32]) -> Points:
+    """`steps` without their stairs, wherever that does not bring them nearer to bone than they can stand."""
+    for sigma in (3.0, 2.0, 1.0):
+        smooth = ndimage.gaussian_filter1d(steps, sigma, axis=0, mode="nearest")
+        smooth[[0, -1]] = steps[[0, -1]]
+        if (_at(smooth, local, wall) >= np.minimum(_at(steps, local, wall) - 0.5, 1.5)).all():
+            return _dense(smooth)
+    return _dense(steps)
+
+
+def tube(path: Points, radius: float, grid: Grid) -> tuple[Box, NDArray[np.bool_]]:
+    """Box in `grid` and mask of the voxels within `radius` mm of `path`."""
+    index = grid.index(path)
+    margin = np.ceil((radius + 1) / grid.spacing)
+    first = np.clip(np.floor(index.min(axis=0) - margin), 0, grid.shape).astype(int)
+    last = np.clip(np.ceil(index.max(axis=0) + margin) + 1, 0, grid.shape).astype(int)
+    box: Box = (slice(first[0], last[0]), slice(first[1], last[1]), slice(first[2], last[2]))
+    where = np.argwhere(np.ones([b - a for a, b in zip(first, last, strict=True)], dtype=np.bool_))
+    apart = cKDTree(_finer(path)).query(grid.crop(box).centres(where), distance_upper_bound=radius + 0.25)[0]
+    return box, (apart <= radius).reshape([b - a for a, b in zip(first, last, strict=True)])
+
+
+def _finer(path: Points) -> Points:
+    """`path` with two more points on every step, so that distance to points is distance to the line within 0.02 mm."""
+    shares = np.arange(3) / 3
+    between = path[:-1, None] + shares[None, :, None] * (path[1:] - path[:-1])[:, None]
+    return np.concatenate([between.reshape(-1, 3), path[-1:]])
+
+
+def in_view(names: Sequence[str]) -> tuple[str, ...]:
+    """Vertebrae whose roots are modelled: all in view, cranial to caudal."""
+    return tuple(sorted(names, key=rank))

@@ -1,0 +1,194 @@
+"""Skin and tissue classes inside the body, from the image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cc3d
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from keyhole.geometry import Grid, Volume
+from keyhole.geometry._kernels import compiled, prange
+
+BODY = -300
+"""HU above which a voxel may belong to the body [keyhole-choice]."""
+
+SKIN = 2.0
+"""Thickness of the skin, mm [keyhole-choice]."""
+
+FAT = -190
+"""Least HU of fat [fat-hu]; below it, inside the body, is gas [keyhole-choice]."""
+
+MUSCLE = -29
+"""Least HU of muscle, and so above fat's -30 [long2019, fat-hu]."""
+
+BONE = 151
+"""Least HU of what no label covers that is called bone: above muscle's 150 [long2019]. Contrast medium is called so too."""
+
+PADDING = -1500
+"""HU at or below which a voxel was not measured: scanners pad outside their round field of view [keyhole-choice]."""
+
+CLASSES = ("tissue/gas", "tissue/fat", "tissue/muscle", "tissue/bone", "tissue/skin")
+
+_COARSE = 3.0  # mm, grid on which the table is told from the body
+_TABLE = 6.0  # mm, radius of the opening that cuts the table off
+_UNSEEN = np.int16(-32768)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Body:
+    """Where the patient is: `mask`, the skin in it, and which voxels the image does not cover; and what is wrong."""
+
+    mask: NDArray[np.bool_]
+    skin: NDArray[np.bool_]
+    caveats: tuple[str, ...]
+
+
+def on_grid(image: Volume, grid: Grid) -> NDArray[np.int16]:
+    """`image` on `grid` by trilinear interpolation, int16; the least int16 where the image does not reach."""
+    index_from_index = np.linalg.inv(image.patient_from_index.matrix) @ grid.patient_from_index.matrix
+    source = image.array
+    if source.dtype not in (np.int16, np.int32, np.float32):
+        source = source.astype(np.float32)
+    out = np.empty(grid.shape, dtype=np.int16)
+    _sample(np.ascontiguousarray(source), index_from_index, out)
+    return out
+
+
+@compiled(parallel=True)
+def _sample(source: Any, matrix: Any, out: Any) -> None:
+    """Fill `out` with trilinear samples of `source` at matrix @ (i, j, k, 1); half a voxel beyond it is still inside."""
+    ni, nj, nk = source.shape
+    for i in prange(out.shape[0]):
+        for j in range(out.shape[1]):
+            for k in range(out.shape[2]):
+                x = matrix[0, 0] * i + matrix[0, 1] * j + matrix[0, 2] * k + matrix[0, 3]
+                y = matrix[1, 0] * i + matrix[1, 1] * j + matrix[1, 2] * k + matrix[1, 3]
+                z = matrix[2, 0] * i + matrix[2, 1] * j + matrix[2, 2] * k + matrix[2, 3]
+                if not (-0.5001 <= x <= ni - 0.4999 and -0.5001 <= y <= nj - 0.4999 and -0.5001 <= z <= nk - 0.4999):
+                    out[i, j, k] = -32768
+                    continue
+                x, y, z = min(max(x, 0.0), ni - 1.0), min(max(y, 0.0), nj - 1.0), min(max(z, 0.0), nk - 1.0)
+                a, b, c = min(int(x), max(ni - 2, 0)), min(int(y), max(nj - 2, 0)), min(int(z), max(nk - 2, 0))
+                a1, b1, c1 = min(a + 1, ni - 1), min(b + 1, nj - 1), min(c + 1, nk - 1)
+                u, v, w = x - a, y - b, z - c
+                low = (source[a, b, c] * (1 - u) + source[a1, b, c] * u) * (1 - v) + (
+                    source[a, b1, c] * (1 - u) + source[a1, b1, c] * u
+                ) * v
+                high = (source[a, b, c1] * (1 - u) + source[a1, b, c1] * u) * (1 - v) + (
+                    source[a, b1, c1] * (1 - u) + source[a1, b1, c1] * u
+                ) * v
+                value = low * (1 - w) + high * w
+                out[i, j, k] = int(np.floor(min(max(value, -32000.0), 32000.0) + 0.5))
+
+
+def body_in(values: NDArray[np.int16], grid: Grid, axis: int, *, hounsfield: bool) -> Body:
+    """The patient in an image on `grid`: the largest thing brighter than air, without table, gas in it included.
+
+    On CT air ends at `BODY`; on MR at a tenth of the bright tissue's signal.
+
+    Parameters
+    ----------
+    axis : the array's axis that runs closest along the spine: sections across it are closed by skin.
+    hounsfield : whether `values` are Hounsfield units.
+    """
+    step = np.maximum(1, np.round(_COARSE / grid.spacing)).astype(int)
+    coarse = values[:: step[0], :: step[1], :: step[2]]
+    threshold = BODY if hounsfield else _mr_threshold(coarse)
+    core = _trunk(coarse > threshold, tuple(grid.spacing * step), axis)
+    mask = _fine(values > threshold, core, step)
+    unseen = values <= PADDING if hounsfield else values == _UNSEEN
+    return _with_skin(mask & ~unseen, unseen, grid, axis)
+
+
+def _mr_threshold(coarse: NDArray[np.int16]) -> int:
+    seen = coarse[coarse > _UNSEEN]
+    return int(0.1 * float(np.percentile(seen, 95))) if len(seen) else 0
+
+
+def _trunk(dense: NDArray[np.bool_], spacing: tuple[float, ...], axis: int) -> NDArray[np.bool_]:
+    """The largest part of a coarse mask that an opening leaves in one piece, holes filled."""
+    reach = max(1, round(_TABLE / min(spacing)))
+    ball = _ball(reach)
+    opened = ndimage.binary_opening(np.pad(dense, reach, mode="edge"), ball)[(slice(reach, -reach),) * 3]
+    largest: NDArray[np.bool_] = cc3d.largest_k(opened.astype(np.uint8), k=1, connectivity=6) > 0
+    kept = ndimage.binary_dilation(largest, ball, iterations=1) & dense
+    return _filled(kept, axis)
+
+
+def _ball(radius: int) -> NDArray[np.bool_]:
+    i, j, k = np.indices((2 * radius + 1,) * 3) - radius
+    return np.asarray(i**2 + j**2 + k**2 <= radius**2)
+
+
+def _filled(mask: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
+    """`mask` with its holes filled in every section across `axis`: the back's hollow stays outside."""
+    filled = np.moveaxis(mask.copy(), axis, 0)
+    for section in filled:
+        section |= ndimage.binary_fill_holes(section)
+    return np.moveaxis(filled, 0, axis)
+
+
+def _fine(dense: NDArray[np.bool_], core: NDArray[np.bool_], step: NDArray[np.int_]) -> NDArray[np.bool_]:
+    """The fine mask from the coarse body: only within a coarse voxel of its surface is `dense` asked."""
+    inner = ndimage.binary_erosion(core, _ball(1), border_value=True)
+    outer = ndimage.binary_dilation(core, _ball(1))
+    zone = inner.astype(np.uint8) + outer.astype(np.uint8)
+    for axis in range(3):
+        zone = np.repeat(zone, step[axis], axis=axis)
+    zone = zone[tuple(slice(0, n) for n in dense.shape)]
+    zone = np.pad(zone, [(0, n - m) for n, m in zip(dense.shape, zone.shape, strict=True)], mode="edge")
+    return np.asarray((zone == 2) | ((zone == 1) & dense))
+
+
+def _with_skin(mask: NDArray[np.bool_], unseen: NDArray[np.bool_], grid: Grid, axis: int) -> Body:
+    """The body with its skin, which the edge of the image is not."""
+    import edt  # noqa: PLC0415  (heavy import)
+
+    spacing = tuple(float(s) for s in grid.spacing)
+    depth: NDArray[Any] = edt.edt(np.ascontiguousarray(mask | unseen), anisotropy=spacing, parallel=2)
+    return Body(mask, mask & (depth <= SKIN), _cut(mask, unseen, grid, axis))
+
+
+def _cut(mask: NDArray[np.bool_], unseen: NDArray[np.bool_], grid: Grid, axis: int) -> tuple[str, ...]:
+    """A caveat where the skin of some side lies outside the image."""
+    faces = [(a, end) for a in range(3) if a != axis for end in (0, -1)]
+    open_faces = [(a, end) for a, end in faces if float(mask.take(end, axis=a).mean()) > 0.02]
+    names = sorted({("right", "left", "front", "back")[_side(grid, a, end)] for a, end in open_faces})
+    caveats = [f"the body is cut by the field of view ({', '.join(names)}): no skin there"] if names else []
+    if unseen.any() and bool((ndimage.binary_dilation(unseen[::2, ::2, ::2]) & mask[::2, ::2, ::2]).any()):
+        caveats.append("part of the body lies outside the scanned field: unseen there")
+    return tuple(caveats)
+
+
+def _side(grid: Grid, axis: int, end: int) -> int:
+    """0 right, 1 left, 2 front, 3 back: where the array's face at `end` of `axis` looks to."""
+    column = grid.patient_from_index.matrix[:2, axis] * (1 if end else -1)
+    most = int(np.argmax(np.abs(column)))
+    return 2 * most + int(column[most] > 0)
+
+
+@compiled(parallel=True)
+def class_free(labels: Any, hu: Any, mask: Any, skin: Any, numbers: Any) -> None:
+    """Write into `labels`, where it is 0 and `mask` is true, the class of `hu`: gas, fat, muscle, bone or skin."""
+    for i in prange(labels.shape[0]):
+        for j in range(labels.shape[1]):
+            for k in range(labels.shape[2]):
+                if labels[i, j, k] != 0 or not mask[i, j, k]:
+                    continue
+                value = hu[i, j, k]
+                if skin[i, j, k]:
+                    labels[i, j, k] = numbers[4]
+                elif numbers[2] == 0:
+                    continue
+                elif value < FAT:
+                    labels[i, j, k] = numbers[0]
+                elif value < MUSCLE:
+                    labels[i, j, k] = numbers[1]
+                elif value < BONE:
+                    labels[i, j, k] = numbers[2]
+                else:
+                    labels[i, j, k] = numbers[3]
