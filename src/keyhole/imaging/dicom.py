@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import warnings
 from collections.abc import Sequence
@@ -60,16 +61,22 @@ def read_dicom(path: Path, series: str | None = None) -> ScanImage:
     one = chosen(series_in(path), series, path)
     where = f"{path}, series {one.number if one.number is not None else one.uid or 'without a UID'}"
     slices, matrix = _stack(one, where)
-    array, caveats = _pixels(slices, where, one.modality)
+    array, caveats, digest = _pixels(slices, where, one.modality)
     head = slices[0].header
     if not one.uid:
         caveats = ("the files state no series; slices of one frame of reference and size were taken as one", *caveats)
     thickness, step = head.get("SliceThickness"), float(np.linalg.norm(matrix[:3, 2]))
     if thickness and step > 1.05 * float(thickness):
         caveats = (*caveats, f"slices of {float(thickness):g} mm lie {step:g} mm apart; what lies between is not seen")
-    name = one.modality.lower()
     return ScanImage(
-        Volume(array, affine(matrix)), one.modality, name, path.name, _identifiers(head), caveats, patient_of(head)
+        Volume(array, affine(matrix)),
+        one.modality,
+        one.modality.lower(),
+        path.name,
+        _identifiers(head),
+        caveats,
+        patient_of(head),
+        digest,
     )
 
 
@@ -164,22 +171,25 @@ def _step(
     return np.asarray(along, dtype=np.float64)
 
 
-def _pixels(slices: Sequence[SliceFile], where: str, modality: str) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """Rescaled values (column, row, slice), int16 where they fit and float32 otherwise, and caveats."""
+def _pixels(slices: Sequence[SliceFile], where: str, modality: str) -> tuple[NDArray[Any], tuple[str, ...], str]:
+    """Rescaled values (column, row, slice), int16 where they fit and float32 otherwise, caveats, and the SHA-256."""
     head = slices[0].header
     array = np.empty((int(head.Columns), int(head.Rows), len(slices)), dtype=np.int16)
-    padded = 0
+    padded, digest = 0, hashlib.sha256()
     for k, one in enumerate(slices):
-        raw, data = _decoded(one, where)
+        content = one.read()
+        digest.update(content)
+        raw, data = _decoded(one, content, where)
         values, unknown = _rescaled(raw, data, one, modality)
         padded += int(unknown.sum())
         if array.dtype == np.int16 and not _fits(values):
             array = array.astype(np.float32)
         array[:, :, k] = values.T
     if not padded:
-        return array, ()
+        return array, (), digest.hexdigest()
     share = 100 * padded / array.size
-    return array, (f"{share:.2g} % of the image lies outside the scanner's reconstruction and counts as unseen",)
+    caveat = f"{share:.2g} % of the image lies outside the scanner's reconstruction and counts as unseen"
+    return array, (caveat,), digest.hexdigest()
 
 
 def _fits(values: NDArray[Any]) -> bool:
@@ -188,11 +198,11 @@ def _fits(values: NDArray[Any]) -> bool:
     return bool(whole and values.min() >= np.iinfo(np.int16).min and values.max() <= np.iinfo(np.int16).max)
 
 
-def _decoded(one: SliceFile, where: str) -> tuple[NDArray[Any], Any]:
+def _decoded(one: SliceFile, content: bytes, where: str) -> tuple[NDArray[Any], Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            data = pydicom.dcmread(io.BytesIO(one.read()))
+            data = pydicom.dcmread(io.BytesIO(content))
             syntax = data.file_meta.TransferSyntaxUID
             if "PixelData" not in data:
                 raise UnreadableFile(f"{where}: {one.name} is truncated or damaged: it has no pixels")

@@ -21,7 +21,8 @@ class ScanImage:
     """One image as Keyhole read it.
 
     `identifiers` are UIDs and technical tags only, never a name or a number of the patient. `patient` is what
-    tells two patients apart while files are read; it stays in memory and is never written.
+    tells two patients apart while files are read; it stays in memory and is never written. `sha256` is that of the
+    file, or of the slices in their order.
     """
 
     volume: Volume
@@ -31,6 +32,7 @@ class ScanImage:
     identifiers: Mapping[str, str] = field(default_factory=dict)
     caveats: tuple[str, ...] = ()
     patient: str = ""
+    sha256: str = ""
 
 
 class ImageRecord(Strict):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from keyhole.casefile.store import sha256
 from keyhole.errors import UnreadableFile
 from keyhole.geometry import Volume
 from keyhole.imaging.dicom import read_dicom
@@ -38,15 +40,19 @@ def read_image(path: Path, series: str | None = None) -> ScanImage:
     else:
         found = _read_nifti(path)
     more = check_values(found.volume, str(path))
-    return ScanImage(
-        found.volume,
-        found.modality,
-        found.name,
-        found.source_file,
-        found.identifiers,
-        (*found.caveats, *(c for c in more if not any("reconstruction" in known for known in found.caveats))),
-        found.patient,
-    )
+    told = any("reconstruction" in caveat for caveat in found.caveats)  # the padding's own sentence says it better
+    return replace(found, volume=_compact(found.volume), caveats=found.caveats if told else (*found.caveats, *more))
+
+
+def _compact(volume: Volume) -> Volume:
+    """Whole numbers in 16 bits where they fit."""
+    array = volume.array
+    if not np.issubdtype(array.dtype, np.integer) or array.dtype.itemsize <= 2:
+        return volume
+    low, high = int(array.min()), int(array.max())
+    if low < np.iinfo(np.int16).min or high > np.iinfo(np.int16).max:
+        return volume
+    return Volume(array.astype(np.int16), volume.patient_from_index)
 
 
 def _is_dicom(path: Path) -> bool:
@@ -61,7 +67,7 @@ def _read_nifti(path: Path) -> ScanImage:
     if modality is None:
         modality, caveat = inferred_modality(found.volume)
         caveats = (*caveats, caveat)
-    return ScanImage(found.volume, modality, stem, path.name, {}, caveats)
+    return ScanImage(found.volume, modality, stem, path.name, {}, caveats, sha256=sha256(path))
 
 
 def _stated_modality(file: Path) -> str | None:

@@ -1,0 +1,318 @@
+"""Make a case from images and labels, and confirm its levels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from keyhole.anatomy.model import Structure
+from keyhole.anatomy.placement import check_lumbar, on_keyhole_grid, own_image
+from keyhole.anatomy.schemes import read_labels
+from keyhole.casefile import (
+    Case,
+    CaseRecord,
+    ImageEntry,
+    LabelsRecord,
+    LevelConfirmation,
+    Patient,
+    StructureEntry,
+    provenance,
+    read_record,
+    sha256,
+    to_json,
+    write_bytes,
+)
+from keyhole.casefile.folder import carry, replaced_folder
+from keyhole.errors import InvalidInput, NotInScan, WrongCase
+from keyhole.geometry import LabelMap, Volume
+from keyhole.imaging import ImageRecord, ScanImage, read_image, read_nifti, write_nifti
+from keyhole.terms import rank
+
+Progress = Callable[[str, float], None]
+
+RESULTS = ("findings.json", "plan.json", "forecast.json", "rehab.json", "report", "meshes")
+"""What later stages made from the labels; it moves to earlier/ when the labels change."""
+
+UNCONFIRMED = "not confirmed by a person"
+NO_LABELS = "no labels yet; the levels have no names"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Anatomy:
+    """What a label file became."""
+
+    labels: LabelMap
+    structures: Mapping[str, Structure]
+    basis: str
+    scheme: str
+    caveats: tuple[str, ...]
+
+
+def import_case(
+    path: Path,
+    images: Sequence[Path],
+    *,
+    labels: Path | None = None,
+    scheme: str | None = None,
+    series: str | None = None,
+    patient: Patient | None = None,
+    complaint: str | None = None,
+    progress: Progress | None = None,
+) -> Case:
+    """Make the case folder `path` from images and, where given, a label file; an existing case is added to.
+
+    Everything is read, checked and completed before anything is written, and the folder appears in one step: bad
+    input, a full disk or a kill leaves `path` as it was. In an existing case new images join the old ones, a new
+    label file replaces the old one, and results made from other labels move to earlier/; nothing is deleted.
+
+    Parameters
+    ----------
+    images : NIfTI files, DICOM folders or zips.
+    scheme : how the label file's integers are named, where the file does not say so itself.
+    series : which DICOM series of a folder or zip: its number, its place in the list, or the start of its UID.
+    """
+    tell = progress or (lambda _sentence, _share: None)
+    path = path.resolve()
+    before = _existing(path)
+    if not images and labels is None:
+        raise InvalidInput(f"{path}: an import needs an image or a label file, got neither")
+    tell("Reading images", 0.0)
+    read = _one_patient([read_image(p, series) for p in images])
+    stored = _stored_images(path, before, read) if before and labels else []
+    anatomy = _anatomy(labels, scheme, [*read, *stored], tell) if labels else None
+    tell("Writing the case", 0.85)
+    with replaced_folder(path) as folder:
+        if before:
+            carry(path, folder)
+        entries = _write_images(folder, read, before)
+        if anatomy and labels:
+            _write_labels(folder, anatomy, labels)
+        record = _record(path, folder, entries, before, anatomy)
+        record = record.model_copy(update=_told(record, patient, complaint))
+        inputs = {image.source_file: image.sha256 for image in read} | ({labels.name: sha256(labels)} if labels else {})
+        made_from = {**(before.provenance.inputs if before else {}), **inputs}
+        record = record.model_copy(update={"provenance": provenance(made_from, scheme=scheme, series=series)})
+        _put_aside(path if before else None, folder)
+        write_bytes(folder / "case.json", to_json(record))
+    tell("Case written", 1.0)
+    return Case(path)
+
+
+def confirm(case: Case, lowest_lumbar: str, by: str) -> CaseRecord:
+    """Record that the person `by` has checked the levels' names: `lowest_lumbar` is the lowest lumbar vertebra.
+
+    Refused where the labels name another vertebra as the lowest: then the names are wrong, not the word of the
+    person, and the labels have to be corrected.
+    """
+    rank(lowest_lumbar)
+    if not by.strip():
+        raise InvalidInput("a confirmation needs the name of the person who checked the levels, got an empty one")
+    record = case.read(CaseRecord)
+    keys = [entry.key for entry in case.read(LabelsRecord).structures.values()]
+    present = {key.split("/")[1] for key in keys if key.startswith("vertebra/L")}
+    if not present:
+        raise NotInScan(f"{case.path} shows no lumbar vertebra; there is nothing to confirm")
+    lowest = max(present, key=rank)
+    if lowest != lowest_lumbar:
+        raise InvalidInput(
+            f"{case.path}: the labels name {lowest} as the lowest lumbar vertebra in view, not {lowest_lumbar}; "
+            "correct the names in the label file and import it again"
+        )
+    basis = record.numbering.split("; ")[0]
+    said = LevelConfirmation(lowest_lumbar=lowest_lumbar, by=by.strip())
+    numbering = f"{basis}; {lowest_lumbar} confirmed as the lowest lumbar vertebra by {by.strip()}"
+    record = record.model_copy(update={"confirmation": said, "numbering": numbering})
+    case.write(record)
+    return record
+
+
+def _existing(path: Path) -> CaseRecord | None:
+    """The record of the case at `path`; None where there is nothing yet; refused where there is something else."""
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return None
+    if not path.is_dir():
+        raise WrongCase(f"{path} is a file; a case is a folder")
+    if not (path / "case.json").is_file():
+        kind = "a phantom" if (path / "truth.json").is_file() else "not a case"
+        raise WrongCase(f"{path} is {kind}: it holds files but no case.json; name a new folder for the case")
+    return read_record(path / "case.json", CaseRecord)
+
+
+def _one_patient(images: list[ScanImage]) -> list[ScanImage]:
+    known = {image.patient: image.source_file for image in images if image.patient}
+    if len(known) > 1:
+        raise InvalidInput(f"{' and '.join(sorted(known.values())[:2])} are images of different patients")
+    return images
+
+
+def _stored_images(path: Path, before: CaseRecord, read: Sequence[ScanImage]) -> list[ScanImage]:
+    """The images that the case already has and that were not read again."""
+    made = []
+    for entry in before.images:
+        volume = read_nifti(path / entry.file).volume
+        known = read_record(path / "images" / f"{entry.name}.json", ImageRecord)
+        if not any(_is_same(volume, image.volume) for image in read):
+            made.append(ScanImage(volume, entry.modality, entry.name, entry.source_file, known.identifiers))
+    return made
+
+
+def _is_same(one: Volume, other: Volume) -> bool:
+    if not one.grid.is_same(other.grid):
+        return False
+    return bool(np.array_equal(one.array, other.array, equal_nan=np.issubdtype(one.array.dtype, np.floating)))
+
+
+def _anatomy(path: Path, scheme: str | None, images: Sequence[ScanImage], tell: Progress) -> _Anatomy:
+    tell("Reading labels", 0.1)
+    named = read_labels(path, scheme)
+    check_lumbar(named.labels, path)
+    image, seen = own_image(named.labels, images, path)
+    tell("Bringing the labels to Keyhole's grid", 0.15)
+    labels, moved = on_keyhole_grid(named.labels, path)
+    kept = {key: named.structures[key] for key in labels.keys}
+    if moved:
+        kept = {key: replace(one, caveats=(*one.caveats, *moved)) for key, one in kept.items()}
+    tell("Building the anatomy", 0.3)
+    modality = image.modality if image else ""
+    full, structures, doubts = _completed(labels, kept, image.volume if image else None, modality)
+    return _Anatomy(full, structures, named.basis, named.scheme, (*named.caveats, *seen, *moved, *doubts))
+
+
+def _completed(
+    labels: LabelMap, structures: Mapping[str, Structure], image: Volume | None, modality: str
+) -> tuple[LabelMap, dict[str, Structure], tuple[str, ...]]:
+    from keyhole.anatomy.derive import complete  # noqa: PLC0415  (heavy import)
+
+    return complete(labels, structures, image, modality)
+
+
+def _write_images(folder: Path, images: Sequence[ScanImage], before: CaseRecord | None) -> tuple[ImageEntry, ...]:
+    """Each image as images/NAME.nii.gz with NAME.json; one that is there already is not written twice."""
+    entries = list(before.images) if before else []
+    for image in images:
+        name = _free_name(image.name, [entry.name for entry in entries])
+        file = folder / "images" / f"{name}.nii.gz"
+        write_nifti(image.volume, file)
+        digest = sha256(file)
+        if any(entry.sha256 == digest and entry.modality == image.modality for entry in entries):
+            file.unlink()
+            continue
+        grid = image.volume.grid
+        spacing = [round(float(s), 6) for s in grid.spacing]
+        record = ImageRecord.model_validate(
+            {
+                "name": name,
+                "modality": image.modality,
+                "shape": grid.shape,
+                "spacing_mm": spacing,
+                "identifiers": dict(image.identifiers),
+                "caveats": image.caveats,
+            }
+        )
+        write_bytes(file.with_name(f"{name}.json"), to_json(record))
+        entries.append(
+            ImageEntry.model_validate(
+                {
+                    "name": name,
+                    "file": f"images/{name}.nii.gz",
+                    "modality": image.modality,
+                    "source_file": image.source_file,
+                    "sha256": digest,
+                }
+            )
+        )
+    return tuple(entries)
+
+
+def _free_name(name: str, taken: Sequence[str]) -> str:
+    """`name` in letters, digits, dash and underscore, with a number where it is taken."""
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "image"
+    used = {t.lower() for t in taken}
+    return next(c for c in (plain, *(f"{plain}-{n}" for n in range(2, len(taken) + 3))) if c.lower() not in used)
+
+
+def _write_labels(folder: Path, anatomy: _Anatomy, source: Path) -> None:
+    for name in ("labels.nii.gz", "labels.json"):
+        (folder / name).unlink(missing_ok=True)
+    write_nifti(anatomy.labels, folder / "labels.nii.gz")
+    entries = {}
+    for label, key in sorted(anatomy.labels.structures.items()):
+        one = anatomy.structures[key]
+        entries[label] = StructureEntry.model_validate(
+            {"key": key, "origin": one.origin.value, "source": one.source, "sd": one.sd, "caveats": one.caveats}
+        )
+    record = LabelsRecord(
+        schema="keyhole.labels/1",
+        structures=entries,
+        caveats=_once(anatomy.caveats),
+        provenance=provenance({source.name: sha256(source)}, scheme=anatomy.scheme),
+    )
+    write_bytes(folder / "labels.json", to_json(record))
+
+
+def _once(caveats: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(caveats))
+
+
+def _record(
+    path: Path, folder: Path, entries: tuple[ImageEntry, ...], before: CaseRecord | None, anatomy: _Anatomy | None
+) -> CaseRecord:
+    """case.json without what the user told."""
+    old = () if before is None else tuple(entry.name for entry in before.images)
+    images = [read_record(folder / "images" / f"{entry.name}.json", ImageRecord) for entry in entries]
+    seen = [caveat for image in images for caveat in image.caveats]
+    kept = before is not None and (anatomy is None or not _labels_changed(path, folder))
+    if anatomy is None and before is not None and (path / "labels.nii.gz").is_file():
+        later = [entry.name for entry in entries if entry.name not in old]
+        late = [f"the image {name} was added after the anatomy was built" for name in later]
+        return before.model_copy(update={"images": entries, "caveats": _once([*before.caveats, *seen, *late])})
+    return CaseRecord(
+        schema="keyhole.case/1",
+        id=before.id if before else path.name,
+        patient=before.patient if before else Patient(),
+        complaint=before.complaint if before else None,
+        images=entries,
+        numbering=(
+            before.numbering if before and kept else (f"{anatomy.basis}; {UNCONFIRMED}" if anatomy else NO_LABELS)
+        ),
+        confirmation=before.confirmation if before and kept else None,
+        caveats=_once([*seen, *(anatomy.caveats if anatomy else ())]),
+        provenance=provenance({}),
+    )
+
+
+def _told(record: CaseRecord, patient: Patient | None, complaint: str | None) -> dict[str, object]:
+    """What the user said now, over what was said before."""
+    said = patient.model_dump(exclude_none=True) if patient else {}
+    known = record.patient.model_dump() | said
+    return {"patient": Patient.model_validate(known), "complaint": complaint or record.complaint}
+
+
+def _labels_changed(path: Path, folder: Path) -> bool:
+    names = ("labels.nii.gz", "labels.json")
+    return any(_digest(path / name) != _digest(folder / name) for name in names)
+
+
+def _digest(file: Path) -> str:
+    return sha256(file) if file.is_file() else ""
+
+
+def _put_aside(path: Path | None, folder: Path) -> None:
+    """Move results that were made from other labels to earlier/, under the first digits of those labels' SHA-256."""
+    if path is None or not _labels_changed(path, folder):
+        return
+    stale = [folder / name for name in RESULTS if (folder / name).exists()]
+    if not stale:
+        return
+    shelf = folder / "earlier" / (_digest(path / "labels.nii.gz")[:8] or "without-labels")
+    place, n = shelf, 1
+    while place.exists():
+        n += 1
+        place = shelf.with_name(f"{shelf.name}-{n}")
+    place.mkdir(parents=True)
+    for file in stale:
+        file.rename(place / file.name)
