@@ -14,13 +14,13 @@ from keyhole.geometry import Box, Points
 from keyhole.terms import SIDES
 
 JOINT = 2.5
-"""A facet's region: bone of either arch within this distance, mm, of both arches [keyhole-prototype], ..."""
+"""A facet's region is bone of either arch within this distance, mm, of both arches [keyhole-prototype] ..."""
 
 DILATED = 3.0
 """... widened by this in bone, mm [keyhole-choice]."""
 
 LAMINA = 5.0
-"""Thickness of the lamina at the midline, mm: what lies farther behind the canal is spinous process [keyhole-choice]."""
+"""Thickness of the lamina at the midline, mm; farther behind the canal is spinous process [keyhole-choice]."""
 
 MIDLINE = 5.0
 """Half width, mm, of the midline in which touching bone is no facet joint [keyhole-choice]."""
@@ -83,12 +83,14 @@ def pedicle(bone: Bone, side: str) -> Pedicle | None:
         return None
     inner, outer = np.percentile(lateral[section], (3, 97))
     lower, upper = np.percentile(points[section, 2], (3, 97))
+    top = float(np.percentile(body[:, 2], 98))  # what stands higher at the isthmus is the facet
+    upper = min(upper, top - (2.0 if bone.name == "S1" else 1.0))
     outer = min(outer, inner + WIDEST)
     return Pedicle(float(inner), float(outer), float(lower), float(upper), wall, at, max(float(middle[1]), at + 1.0))
 
 
 def joints(upper: Bone, lower: Bone) -> tuple[Box, NDArray[np.uint8]]:
-    """Box in the working crop, and 1 where the upper and 2 where the lower arch belongs to a facet joint between them."""
+    """Box in the working crop, and 1 where the upper, 2 where the lower arch belongs to a facet joint of theirs."""
     box = _meeting(upper.box, lower.box)
     spacing = upper.grid.spacing
     arches = [_into(box, bone.box, bone.arch) for bone in (upper, lower)]
@@ -130,7 +132,7 @@ def _away(mask: NDArray[np.bool_], spacing: Points) -> NDArray[Any]:
 def _off_midline(upper: Bone, lower: Bone, box: Box) -> NDArray[np.bool_]:
     """Where in `box` the midsagittal planes of both bones are farther than `MIDLINE` away."""
     shift = [b.start - o.start for b, o in zip(box, upper.box, strict=True)]
-    where = np.stack(np.indices([s.stop - s.start for s in box]), axis=-1) + shift
+    where = np.moveaxis(np.indices([s.stop - s.start for s in box]), 0, -1) + shift
     points = upper.grid.centres(where)
     off = np.ones(where.shape[:3], dtype=np.bool_)
     for bone in (upper, lower):

@@ -73,7 +73,7 @@ def bony_canal(wall: NDArray[np.bool_], grid: Grid, line: Points, posterior: Poi
     posterior : (n, 3) roughly posterior at each of them.
     """
     found = _cast(wall, grid, line, posterior)
-    centred = smooth_line(found.middle, np.arange(len(line)) * STATION)
+    centred = smooth_line(found.middle, np.arange(len(line), dtype=np.float64) * STATION)
     back = posterior[np.clip(np.round(np.linspace(0, len(line) - 1, len(centred))).astype(int), 0, len(line) - 1)]
     return _cast(wall, grid, centred, back)
 
@@ -88,9 +88,10 @@ def _cast(wall: NDArray[np.bool_], grid: Grid, line: Points, posterior: Points) 
     samples = line[:, None, None] + steps[None, None, :, None] * rays[:, :, None]
     index = np.round(grid.index(samples)).astype(np.int64)
     inside = ((index >= 0) & (index < np.array(grid.shape))).all(axis=-1)
-    hit = wall[tuple(np.moveaxis(np.where(inside[..., None], index, 0), -1, 0))] & inside
-    first = np.where(hit.any(axis=-1), hit.argmax(axis=-1), len(steps) - 1)
-    return Canal(line, left, back, down, _closed(steps[first], hit.any(axis=-1)))
+    hit = np.asarray(wall[tuple(np.moveaxis(np.where(inside[..., None], index, 0), -1, 0))] & inside)
+    is_wall = np.asarray(hit.any(axis=-1))
+    reach = np.asarray(steps[np.where(is_wall, hit.argmax(axis=-1), len(steps) - 1)], dtype=np.float64)
+    return Canal(line, left, back, down, _closed(reach, is_wall))
 
 
 def _closed(reach: NDArray[np.float64], is_wall: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -111,23 +111,37 @@ def check_row(found: Mapping[str, Bone]) -> tuple[str, ...]:
         if not are_neighbours(a, b):
             if not apart >= ONE_LEVEL:
                 raise ImplausibleAnatomy(
-                    f"{a} and {b} lie {apart:.0f} mm apart, yet a vertebra is missing between them: the numbering skips one"
+                    f"{a} and {b} lie {apart:.0f} mm apart, yet their names leave out a vertebra: the numbering skips"
                 )
             caveats.append(f"no vertebra is labelled between {a} and {b}: there is no level there")
         elif not SPACING[0] <= apart <= SPACING[1]:
             raise ImplausibleAnatomy(
-                f"{a} and {b} lie {apart:.0f} mm apart, expected {SPACING[0]:.0f} to {SPACING[1]:.0f} mm between neighbours"
+                f"{a} and {b} lie {apart:.0f} mm apart, neighbours are {SPACING[0]:.0f} to {SPACING[1]:.0f} mm apart"
             )
     for a, b, c in zip(names, names[1:], names[2:], strict=False):
         if not (found[b].centre - found[a].centre) @ (found[c].centre - found[b].centre) > 0:
             raise ImplausibleAnatomy(f"{a}, {b} and {c} do not follow each other along the spine: the order is wrong")
-    if len(names) > 1:
-        down = unit(found[names[-1]].centre - found[names[0]].centre)
-        if down[2] > 0.5:
-            raise ImplausibleAnatomy(
-                f"{names[0]} lies {names[-1]}'s foot side: by the scan's own axes the numbering runs upside down"
-            )
     return tuple(caveats)
+
+
+def check_direction(labels: LabelMap, found: Mapping[str, Bone]) -> None:
+    """Refuse names that run towards the head: by the sacrum where it is labelled, else by the scan's own axes."""
+    names = list(found)
+    if len(names) < 2:
+        return
+    first, last = found[names[0]], found[names[-1]]
+    index = np.argwhere(np.isin(labels.array[::3, ::3, ::3], labels.labels_of("sacrum", "vertebra/S1", "pelvis")))
+    if len(index) > 50:
+        tail = labels.grid.centres(index * 3).mean(axis=0)
+        near = np.linalg.norm(tail - last.centre) < np.linalg.norm(tail - first.centre)
+        basis = "the sacrum and pelvis"
+    else:
+        near = (first.centre - last.centre)[2] > -0.5 * np.linalg.norm(first.centre - last.centre)
+        basis = "the scan's own axes"
+    if not near:
+        raise ImplausibleAnatomy(
+            f"{first.name} lies on the foot side of {last.name} by {basis}: the numbering runs upside down"
+        )
 
 
 def check_sides(labels: LabelMap, found: Mapping[str, Bone]) -> tuple[str, ...]:
@@ -137,7 +151,8 @@ def check_sides(labels: LabelMap, found: Mapping[str, Bone]) -> tuple[str, ...]:
     patient may lie as she likes; a mirrored label map shows itself.
     """
     middle, left = _spine_left(found)
-    right_way, wrong_way = [], []
+    right_way: list[str] = []
+    wrong_way: list[str] = []
     for pair, (at_left, at_right) in _pairs(labels).items():
         apart = float((at_left - at_right) @ left)
         if abs(apart) > 10.0:
@@ -145,7 +160,8 @@ def check_sides(labels: LabelMap, found: Mapping[str, Bone]) -> tuple[str, ...]:
     if wrong_way and len(wrong_way) >= len(right_way):
         shown = ", ".join(sorted(wrong_way)[:4])
         raise ImplausibleAnatomy(
-            f"left and right are exchanged: the labelled left of {shown} lies to the spine's right; the image or its labels are mirrored"
+            f"left and right are exchanged: the labelled left of {shown} lies to the spine's right; "
+            "the image or its labels are mirrored"
         )
     caveats = [f"left and right of {pair} contradict the spine's own left" for pair in sorted(wrong_way)]
     return (*caveats, *_situs(labels, middle, left))

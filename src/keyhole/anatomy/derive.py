@@ -18,7 +18,7 @@ from scipy.spatial import cKDTree
 
 from keyhole.anatomy import arches, foramina, roots, tissue
 from keyhole.anatomy.canal import Canal, bony_canal, within
-from keyhole.anatomy.checks import check_labels, check_row, check_sides
+from keyhole.anatomy.checks import check_direction, check_labels, check_row, check_sides
 from keyhole.anatomy.discs import disc_between
 from keyhole.anatomy.model import Structure
 from keyhole.anatomy.partition import Partition
@@ -89,6 +89,7 @@ def complete(
     box = _spine_box(part)
     scene = _scene(labels, part, box, checked.fragments, checked.caveats)
     caveats = [*check_row(scene.bones), *check_sides(labels, scene.bones)]
+    check_direction(labels, scene.bones)
     caveats += [f"{name}: {text}" for name, texts in checked.caveats.items() for text in texts]
     _mark(part, checked.caveats)
     tell("Cutting vertebrae into their parts", 0.2)
@@ -166,6 +167,8 @@ def _split_vertebrae(scene: Scene) -> dict[tuple[str, str], arches.Pedicle]:
                 pedicles[bone.name, side] = found
         key = f"vertebra/{bone.name}"
         whole = [k for k in (key, f"{key}/posterior") if k in scene.part.numbers]
+        if bone.name == "S1" and not scene.part.has(key):
+            whole = ["sacrum"]
         if whole and not scene.part.has(f"{key}/lamina", f"{key}/facet"):
             _split_one(scene, bone, whole, joints)
     return pedicles
@@ -184,7 +187,9 @@ def _split_one(
     numbers = arches.split(bone, touching[0], touching[1])
     known = scene.part.structures[whole[0]]
     over = np.isin(scene.part.array[bone.box], [scene.part.numbers[k] for k in whole])
-    source = f"cut from the label of {bone.name} by planes of its own axes"
+    source = (
+        f"cut from the label of {'the ' * (whole == ['sacrum'])}{whole[0].split('/')[-1]} by planes of its own axes"
+    )
 
     def paint(name: str, mask: NDArray[np.bool_]) -> None:
         made = replace(known, key=f"{key}/{name}", origin=Origin.DERIVED, source=source)
@@ -192,11 +197,11 @@ def _split_one(
 
     paint("body", bone.body | ((numbers == arches.FRONT) & bone.arch))
     for n, name in enumerate(arches.PARTS):
-        mask = numbers == n + 1
-        if bone.name == "S1" and not name.startswith("facet/superior"):
-            name = "posterior"  # noqa: PLW2901  (S1 has no more parts than these)
-        paint(name, mask)
-    paint("posterior", bone.arch & (numbers == 0))
+        if bone.name != "S1" or name.startswith("facet/superior"):
+            paint(name, numbers == n + 1)
+    if whole != ["sacrum"]:
+        rest = np.isin(scene.part.array[bone.box], [scene.part.numbers[k] for k in whole])
+        paint("posterior", rest & bone.whole)
 
 
 # --- discs, canal

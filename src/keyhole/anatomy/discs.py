@@ -15,7 +15,7 @@ STEP = 1.0
 """Spacing, mm, of the columns in which the gap is measured [keyhole-choice]."""
 
 RIM = 4.0
-"""Depth, mm, by which an endplate may lie behind its own plane: deeper columns meet the body's wall [keyhole-choice]."""
+"""Depth, mm, by which an endplate may lie behind its plane: deeper columns meet the wall [keyhole-choice]."""
 
 _HALF = 36.0  # mm, half side of the square of columns
 _SOFT = 1.0  # mm, sigma of the endplate's smoothing
@@ -85,7 +85,7 @@ def _plane(height: NDArray[np.float64], seen: NDArray[np.bool_]) -> NDArray[np.f
     design = np.column_stack([kept, np.ones(len(kept))])
     coefficients = np.zeros(3)
     for _ in range(5):
-        coefficients = np.linalg.lstsq(design[use], values[use], rcond=None)[0]
+        coefficients = np.asarray(np.linalg.lstsq(design[use], values[use], rcond=None)[0], dtype=np.float64)
         off = values - design @ coefficients
         use = np.abs(off) < max(1.5, 2.5 * float(np.median(np.abs(off[use]))))
     i, j = np.indices(height.shape)

@@ -18,6 +18,12 @@ from keyhole.terms import rank
 STATION = 1.0
 """Distance, mm, between neighbouring points of the canal's line [keyhole-choice]."""
 
+COLUMN = 1.5
+"""Width, mm, of the columns in which an endplate is looked for: no column of a body is empty [keyhole-choice]."""
+
+SACRAL = 30.0
+"""Height, mm, of the first sacral body where only the whole sacrum is labelled [keyhole-choice]."""
+
 SMOOTH = 6.0
 """Sigma, mm, of the smoothing along the canal's line [keyhole-choice]."""
 
@@ -80,7 +86,42 @@ def bones(labels: LabelMap) -> dict[str, Bone]:
     for name in names:
         box, mask = wholes[name]
         found[name] = _bone(labels, name, box, mask, (_upward(names, cores, name), canal))
+    first_sacral = _from_sacrum(labels, found, canal) if "S1" not in found else None
+    if first_sacral is not None:
+        found["S1"] = first_sacral
     return _with_posterior(found)
+
+
+def _from_sacrum(labels: LabelMap, found: Mapping[str, Bone], canal: Points) -> Bone | None:
+    """The first sacral vertebra cut out of a label of the whole sacrum, below the last lumbar vertebra."""
+    last = found[list(found)[-1]]
+    if last.name not in ("L4", "L5", "L6") or not labels.labels_of("sacrum"):
+        return None
+    box = bounding_box(labels.mask("sacrum"), 2)
+    if box is None or not np.linalg.norm(last.posterior) > 0:
+        return None
+    grid = labels.grid.crop(box)
+    index = np.argwhere(labels.mask("sacrum", box=box))
+    away = (grid.centres(index) - last.centre) @ np.stack([np.cross(unit(last.posterior), last.up), last.up], axis=1)
+    near = np.linalg.norm(grid.centres(index) - last.centre, axis=1) < 30 + SACRAL
+    part = index[near & (np.abs(away[:, 0]) < 28) & (away[:, 1] < 0)]
+    if len(part) * grid.voxel_volume < 8000:
+        return None
+    mask = np.zeros(grid.shape, dtype=np.bool_)
+    mask[tuple(part.T)] = True
+    core = core_of(mask, grid)[0]
+    bone = _bone(labels, "S1", box, mask, (unit(last.centre - core), canal))
+    return _cut_below(bone)
+
+
+def _cut_below(bone: Bone) -> Bone:
+    """`bone` with its body no higher than `SACRAL`."""
+    index = np.argwhere(bone.body)
+    height = (bone.grid.centres(index) - bone.centre) @ bone.up
+    kept = index[height > float(np.percentile(height, 98)) - SACRAL]
+    body = np.zeros_like(bone.body)
+    body[tuple(kept.T)] = True
+    return replace(bone, body=body, centre=bone.grid.centres(kept).mean(axis=0))
 
 
 def _wholes(labels: LabelMap) -> dict[str, tuple[Box, NDArray[np.bool_]]]:
@@ -132,7 +173,10 @@ def _bone(labels: LabelMap, name: str, box: Box, whole: NDArray[np.bool_], known
     if not body.any():
         body = body_of(whole, at, canal=_line_of(ring), up=upward)
     centre = grid.centres(np.argwhere(body)).mean(axis=0)
-    up = _body_up(body, grid, centre, upward, name)
+    aside = grid.centres(np.argwhere(whole)).mean(axis=0) - centre  # the arch: behind, wherever the scan has that
+    if not np.linalg.norm(np.cross(aside, upward)) > 1:
+        aside = np.roll(upward, 1)
+    up = _body_up(grid.centres(np.argwhere(body)), centre, upward, aside, name)
     foramen, along = _foramen(ring, canal, centre, upward)
     back = np.zeros(3) if foramen is None else foramen - centre
     back = back - (back @ up) * up
@@ -153,37 +197,37 @@ def _foramen(ring: Ring | None, canal: Points, centre: Points, upward: Points) -
     return (near.mean(axis=0), None) if len(near) > 10 else (None, None)
 
 
-def _body_up(body: NDArray[np.bool_], grid: Grid, centre: Points, rough: Points, name: str) -> Points:
-    """Mean normal of the two endplates (S1: of the superior one), fitted twice."""
-    points = grid.centres(np.argwhere(body))
+def _body_up(points: Points, centre: Points, rough: Points, aside: Points, name: str) -> Points:
+    """Mean normal of the two endplates (S1: of the superior one), fitted three times; `aside` is not along it."""
     up = rough
     for _ in range(3):
-        tops = [_plate(points, centre, sense * up) for sense in ((1,) if name == "S1" else (1, -1))]
-        normals = [n if n @ up > 0 else -n for n in tops]
-        up = unit(np.sum(normals, axis=0))
+        tops = [_plate(points - centre, sense * up, aside) for sense in ((1,) if name == "S1" else (1, -1))]
+        up = unit(np.sum([n if n @ up > 0 else -n for n in tops], axis=0))
     return up
 
 
-def _plate(points: Points, centre: Points, outward: Points) -> Points:
-    """Normal of the plane through the outermost voxels along `outward`, over the inner 80 % of the footprint."""
-    first = unit(np.cross(outward, [1.0, 0.3, 0.2] if abs(outward[0]) < 0.9 else [0.0, 1.0, 0.2]))
-    second = np.cross(outward, first)
-    flat = np.stack([(points - centre) @ first, (points - centre) @ second], axis=1)
-    height = (points - centre) @ outward
-    cells, place = np.unique(np.floor(flat / 1.5).astype(np.int64), axis=0, return_inverse=True)
-    top = np.full(len(cells), -np.inf)
-    np.maximum.at(top, place.ravel(), height)
+def _plate(away: Points, outward: Points, aside: Points) -> Points:
+    """Normal of the plane through the outermost points along `outward`, over the inner 80 % of the footprint."""
+    first = unit(np.cross(outward, aside))
+    frame = np.stack([first, np.cross(outward, first), outward])
+    local = away @ frame.T
+    cell = np.floor(local[:, :2] / COLUMN).astype(np.int64)
+    low = cell.min(axis=0)
+    span = cell.max(axis=0) - low + 1
+    top = np.full(span[0] * span[1], -np.inf)
+    np.maximum.at(top, (cell - low) @ np.array([span[1], 1]), local[:, 2])
+    held = np.flatnonzero(top > 0)
+    cells = np.stack([held // span[1], held % span[1]], axis=1).astype(np.float64)
     middle = cells.mean(axis=0)
     spread = np.sqrt(((cells - middle) ** 2).mean(axis=0)) * 2  # half axes of an ellipse from its second moments
     inner = (((cells - middle) / spread) ** 2).sum(axis=1) <= 0.64
-    inner &= top > 0
-    surface = centre + cells[:, :1] * 1.5 * first + cells[:, 1:] * 1.5 * second + top[:, None] * outward
-    kept = surface[inner]
-    for _ in range(2):
-        plane = fit_plane(kept, outward)
-        off = np.abs(plane.height(surface[inner]))
-        kept = surface[inner][off <= max(1.5, 2.5 * float(np.median(off)))]
-    return plane.normal
+    surface = np.column_stack([(cells[inner] + low) * COLUMN, top[held[inner]]])
+    kept = surface
+    for _ in range(3):
+        plane = fit_plane(kept, np.array([0.0, 0.0, 1.0]))
+        off = np.abs(plane.height(surface))
+        kept = surface[off <= max(1.5, 2.5 * float(np.median(off)))]
+    return np.asarray(plane.normal @ frame)
 
 
 def _with_posterior(found: Mapping[str, Bone]) -> dict[str, Bone]:
@@ -195,10 +239,15 @@ def _with_posterior(found: Mapping[str, Bone]) -> dict[str, Bone]:
     done: dict[str, Bone] = {}
     for place, name in enumerate(names):
         bone = found[name]
-        source = name if name in known else min(known, key=lambda other, at=place: abs(names.index(other) - at))
+        source = _nearest(known, names, place)
         back = found[source].posterior
         done[name] = replace(bone, posterior=unit(back - (back @ bone.up) * bone.up))
     return done
+
+
+def _nearest(known: Sequence[str], names: Sequence[str], place: int) -> str:
+    """The one of `known` that stands nearest to `place` in `names`."""
+    return min(known, key=lambda name: abs(names.index(name) - place))
 
 
 def canal_line(found: Mapping[str, Bone], canal: Points) -> Points:

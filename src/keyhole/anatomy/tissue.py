@@ -26,7 +26,7 @@ MUSCLE = -29
 """Least HU of muscle, and so above fat's -30 [long2019, fat-hu]."""
 
 BONE = 151
-"""Least HU of what no label covers that is called bone: above muscle's 150 [long2019]. Contrast medium is called so too."""
+"""Least HU of unlabelled bone: above muscle's 150 [long2019]. Contrast medium is called so too."""
 
 PADDING = -1500
 """HU at or below which a voxel was not measured: scanners pad outside their round field of view [keyhole-choice]."""
@@ -60,7 +60,7 @@ def on_grid(image: Volume, grid: Grid) -> NDArray[np.int16]:
 
 @compiled(parallel=True)
 def _sample(source: Any, matrix: Any, out: Any) -> None:
-    """Fill `out` with trilinear samples of `source` at matrix @ (i, j, k, 1); half a voxel beyond it is still inside."""
+    """Fill `out` with trilinear samples of `source` at matrix @ (i, j, k, 1); its rim of half a voxel counts."""
     ni, nj, nk = source.shape
     for i in prange(out.shape[0]):
         for j in range(out.shape[1]):
@@ -127,8 +127,8 @@ def _ball(radius: int) -> NDArray[np.bool_]:
 def _filled(mask: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
     """`mask` with its holes filled in every section across `axis`: the back's hollow stays outside."""
     filled = np.moveaxis(mask.copy(), axis, 0)
-    for section in filled:
-        section |= ndimage.binary_fill_holes(section)
+    for n in range(len(filled)):
+        filled[n] |= ndimage.binary_fill_holes(filled[n])
     return np.moveaxis(filled, 0, axis)
 
 
