@@ -10,6 +10,7 @@ from scipy import ndimage
 from scipy.interpolate import CubicSpline
 from scipy.spatial import cKDTree
 
+from keyhole.anatomy.boxes import label_boxes, union_box
 from keyhole.anatomy.model import Vertebra
 from keyhole.geometry import LabelMap, Points
 from keyhole.terms import rank
@@ -44,14 +45,10 @@ def canal_line(labels: LabelMap, vertebrae: Mapping[str, Vertebra]) -> Points:
 
 def _cloud(labels: LabelMap) -> Points:
     """Voxel centres of the canal, (n, 3) LPS mm."""
-    numbers = labels.labels_of("canal")
-    boxes = ndimage.find_objects(labels.array, max_label=max(numbers, default=0)) if numbers else []
-    held = [boxes[n - 1] for n in numbers if n <= len(boxes) and boxes[n - 1] is not None]
-    if not held:
+    box = union_box(label_boxes(labels), "canal")
+    if box is None:
         return np.empty((0, 3))
-    low = [min(box[a].start for box in held) for a in range(3)]
-    high = [max(box[a].stop for box in held) for a in range(3)]
-    crop = labels.crop((slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2])))
+    crop = labels.crop(box)
     return crop.grid.centres(np.argwhere(crop.mask("canal")))
 
 

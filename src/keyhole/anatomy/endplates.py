@@ -36,7 +36,10 @@ SEEN = 1.5
 WIDE = 1.15
 """A face cut at its sides is still measured while its width is at least this times its depth [keyhole-choice]."""
 
-CORNER = 0.17
+LEAST = (0.03, 0.16)
+"""Least sd of a plane's height, voxels, and sagittal angle, deg per mm of voxel; from simulation [keyhole-choice]."""
+
+CORNER = 0.12
 """Sd of a corner's place along the endplate, voxels, on voxelised bodies; from simulation [keyhole-choice]."""
 
 _STEP = 0.5  # mm along a ray; the crossing is interpolated between steps
@@ -57,6 +60,20 @@ class Solid:
         """Share of the neighbourhood of each of `points`, shape (..., 3) LPS mm, that is inside; 0 beyond the crop."""
         index = np.moveaxis(self.grid.index(points), -1, 0)
         found: NDArray[np.float32] = ndimage.map_coordinates(self.share, index, order=1, mode="constant", cval=0.0)
+        return found
+
+    def on(self, at: Axes, low: Points, steps: Points, counts: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The same on a whole lattice of `at`: from `low` (3,) in `steps` (3,) mm, `counts` (3,) points."""
+        inverse = self.grid.patient_from_index.inverse.matrix[:3, :3]
+        found: NDArray[np.float32] = ndimage.affine_transform(
+            self.share,
+            inverse @ at.matrix.T * steps,
+            self.grid.index(at.points(low)),
+            tuple(int(n) for n in counts),
+            order=1,
+            mode="constant",
+            cval=0.0,
+        )
         return found
 
 
@@ -133,8 +150,7 @@ def faces(body: Solid, at: Axes, reach: Points) -> tuple[Face | None, Face | Non
     low = np.floor(reach[0] / steps) * steps - 3 * steps
     counts = np.ceil((reach[1] - low) / steps).astype(np.int64) + 4
     ticks = [low[a] + steps[a] * np.arange(counts[a]) for a in range(3)]
-    local = np.stack(np.meshgrid(*ticks, indexing="ij"), axis=-1)
-    share = body.at(at.points(local))
+    share = body.on(at, low, steps, counts)
     return _face(share, ticks, body, at, sense=1), _face(share, ticks, body, at, sense=-1)
 
 
@@ -303,7 +319,9 @@ def uncertainty(grid: Grid, at: Axes, face: Face, boundary_sd: float) -> tuple[f
     few = thin[:, 1] - thin[:, 1].mean()
     thin_weights = np.stack([np.full(len(thin), 1 / len(thin)), few / (few @ few)])
     label = boundary_sd**2 * np.einsum("wi,ij,wj->w", thin_weights, alike, thin_weights)
-    sd, tilt = np.sqrt(rounding + label)
+    voxel = float(grid.spacing.max())
+    least = np.array([LEAST[0] * voxel, np.radians(LEAST[1]) * voxel])
+    sd, tilt = np.sqrt(rounding + label + least**2)
     return float(sd), float(np.degrees(tilt))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from keyhole.anatomy.boxes import label_boxes, union_box
 from keyhole.anatomy.canal_line import canal_line
 from keyhole.anatomy.endplates import Axes, Face, Solid, axes, endplate, faces, solid
 from keyhole.anatomy.model import Structure, Vertebra
@@ -24,10 +25,10 @@ from keyhole.terms import belongs, rank
 __all__ = ["canal_line", "vertebrae"]
 
 _MARGIN = 4  # empty voxels around a body: room for the smoothing and for the field of view's edge
-_TURNS = 4  # a frame moves by less than 0.05 degrees after the third turn
+_TURNS = 5
 _SLAB = 10.0  # mm above and below a body's centre in which its canal or arch is looked for
 _NEAR = 45.0  # mm from a body's centre in which its canal must lie
-_SETTLED = 5e-4  # a frame that turns by less than this, rad, has settled
+_SETTLED = 2e-3  # a frame that turns by less than this, rad, has settled
 _LEAST = 1500.0  # mm³; less has no frame
 _REMNANT = 0.25  # of the median body: less is a remnant at the edge of the scan
 _BOW = 3.0  # mm from the chord to the middle of the lumbar chain: less is as good as straight
@@ -112,27 +113,10 @@ def vertebrae(labels: LabelMap, *, structures: Mapping[str, Structure] | None = 
     return {name: _with(one, notes) for name, one in found.items()}
 
 
-def label_boxes(labels: LabelMap) -> dict[str, Box]:
-    """The bounding box of every key that has voxels; one pass over the array."""
-    top = max(labels.structures, default=0)
-    boxes = ndimage.find_objects(labels.array, max_label=top) if top else []
-    return {key: boxes[n - 1] for n, key in labels.structures.items() if 0 < n <= len(boxes) and boxes[n - 1]}
-
-
-def union_box(boxes: Mapping[str, Box], prefixes: tuple[str, ...], shape: tuple[int, ...], margin: int) -> Box | None:
-    """The box around every key at or below any of `prefixes`, widened inside the array; None if there is none."""
-    held = [box for key, box in boxes.items() if belongs(key, *prefixes)]
-    if not held:
-        return None
-    low = [max(0, min(box[a].start for box in held) - margin) for a in range(3)]
-    high = [min(shape[a], max(box[a].stop for box in held) + margin) for a in range(3)]
-    return slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2])
-
-
 def _whole(labels: LabelMap, boxes: Mapping[str, Box], name: str, structures: Mapping[str, Structure]) -> _Whole | None:
     """The voxels of vertebra `name`; None where it has too few to have a frame."""
     key, body_key = f"vertebra/{name}", f"vertebra/{name}/body"
-    box = union_box(boxes, (key,), labels.array.shape, 0)
+    box = union_box(boxes, key)
     if box is None:
         return None
     crop = labels.crop(box)
@@ -200,7 +184,7 @@ def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _canal_points(labels: LabelMap, boxes: Mapping[str, Box]) -> Points:
     """Voxel centres of everything in the canal, (n, 3) LPS mm, thinned."""
-    box = union_box(boxes, ("canal",), labels.array.shape, 0)
+    box = union_box(boxes, "canal")
     if box is None:
         return np.empty((0, 3))
     crop = labels.crop(box)

@@ -20,6 +20,11 @@ VERBIEST_LIMITS = (10.0, 12.0, 13.0)
 
 VERBIEST = ("absolute stenosis", "relative stenosis", "unclassified (12 to 13 mm)", "normal")
 
+NARROWED = (
+    "Verbiest's limits are for the bony canal; the chord measured here is that of the free canal, which flavum and "
+    "disc narrow further"
+)
+
 PLACE_SD = 0.5
 """Sd, mm, of where along the canal the plane lies, besides that of the endplates [keyhole-choice]."""
 
@@ -56,22 +61,23 @@ def canal_ap(level: str, labels: LabelMap, at: CanalPlane, doubt: Doubt) -> Meas
     return Measurement(name, level, found.chord, float(sd), "mm", "keyhole", method)
 
 
-CHORD_ROUNDING = 0.15
+CHORD_ROUNDING = 0.18
 """Sd of each end of the midsagittal chord, voxels; from simulation [keyhole-choice]."""
 
 
-def verbiest(found: Measurement) -> Grade | None:
+def verbiest(found: Measurement, *, is_bony: bool) -> Grade | None:
     """Probability of each of Verbiest's classes of a midsagittal diameter of the bony canal.
 
     The source leaves 12 to 13 mm without a class; so does this.
+
+    Parameters
+    ----------
+    is_bony : whether flavum and herniation are unknown, so that the free canal is the bony one.
     """
     if found.value is None or found.sd is None:
         return None
-    note = (
-        "Verbiest's limits are for the bony canal; the chord measured here is that of the free canal, which flavum and "
-        "disc narrow further"
-    )
-    return Grade(probabilities(found.value, found.sd, VERBIEST_LIMITS, VERBIEST), "verbiest1977", (note,))
+    chances = probabilities(found.value, found.sd, VERBIEST_LIMITS, VERBIEST)
+    return Grade(chances, "verbiest1977", () if is_bony else (NARROWED,))
 
 
 def _area(

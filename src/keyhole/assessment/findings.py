@@ -112,7 +112,7 @@ def _canal(anatomy: Anatomy, level: str) -> list[FindingEntry]:
     diameter = canal_ap(level, anatomy.labels, at, doubt)
     found = [
         entry(canal_area(level, anatomy.labels, at, doubt), caveats=notes),
-        entry(diameter, verbiest(diameter), notes),
+        entry(diameter, verbiest(diameter, is_bony=_is_bony(anatomy, level)), notes),
     ]
     if has_sac:
         of_sac = Doubt(_sd(anatomy, *SAC), doubt.voxel, place)
@@ -172,9 +172,15 @@ def _canal_notes(anatomy: Anatomy, level: str) -> tuple[str, ...]:
     notes = list(_origins(anatomy, [*FREE, flavum, herniation]))
     if not any(belongs(key, "canal/epidural") for key in anatomy.structures):
         notes.append("the epidural space is not labelled: the canal measured here is the dural sac alone")
-    elif flavum not in anatomy.structures:
+    elif _is_bony(anatomy, level):
         notes.append("ligamentum flavum is not labelled: it is counted as free canal, so this is the bony canal")
     return tuple(notes)
+
+
+def _is_bony(anatomy: Anatomy, level: str) -> bool:
+    """Whether nothing that narrows the bony canal at `level` is known."""
+    soft = (f"canal/flavum/{in_key(level)}", f"disc/{in_key(level)}/herniation")
+    return not any(belongs(key, *soft) for key in anatomy.structures)
 
 
 def _origins(anatomy: Anatomy, prefixes: list[str]) -> tuple[str, ...]:

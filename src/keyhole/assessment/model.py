@@ -73,12 +73,12 @@ def _below(limit: float, value: float, sd: float) -> float:
 
 
 def entry(found: Measurement, grade: Grade | None = None, caveats: tuple[str, ...] = ()) -> FindingEntry:
-    """`found` as it stands in findings.json; value and sd rounded to a thousandth of their unit."""
+    """`found` as it stands in findings.json; value and sd rounded to a thousandth of their unit.
+
+    Its source is that of the grade where there is one; the definition is in docs/measures.md anyway.
+    """
     graded = grade if found.value is not None else None
     notes = (*found.caveats, *(graded.caveats if graded else ()), *caveats)
-    method = (
-        found.method if graded is None else f"{found.method}; grade: {citation(graded.source).text} [{graded.source}]"
-    )
     return FindingEntry(
         name=found.name,
         level=found.level,
@@ -88,7 +88,7 @@ def entry(found: Measurement, grade: Grade | None = None, caveats: tuple[str, ..
         unit=found.unit,
         grade=graded.likeliest if graded else None,
         grade_probability=dict(graded.probability) if graded else None,
-        source=found.source,
-        method=method,
+        source=graded.source if graded else found.source,
+        method=found.method,
         caveats=tuple(dict.fromkeys(notes)),
     )

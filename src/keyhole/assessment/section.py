@@ -112,7 +112,7 @@ class Section:
         return float(np.sqrt((boundary_sd * self.perimeter) ** 2 * alike + rounding))
 
 
-ROUNDING = 0.35
+ROUNDING = 0.28
 """Sd of a voxelised outline, voxels, over a patch of one voxel; from simulation [keyhole-choice]."""
 
 
