@@ -1,7 +1,7 @@
 """Exiting and traversing nerve roots, modelled: nobody's segmenter gives them.
 
-A root leaves the side of the canal one disc above its pedicle, runs down in the lateral recess, turns under the pedicle
-and leaves through the foramen at the published angle to the disc. That guide is a broken line of the vertebra's
+A root leaves the side of the canal one disc above its pedicle, runs down in the lateral recess, turns round the
+pedicle's lower inner corner and leaves through the foramen at the published angle to the disc. That guide is a broken line of the vertebra's
 own axes; the root itself is the cheapest path near it that keeps off the bone.
 """
 
@@ -27,8 +27,11 @@ RADIUS = {"L2": 1.56, "L3": 2.15, "L4": 2.57, "L5": 2.65, "S1": 2.69}
 ANGLE = 51.0
 """Angle between exiting root and disc plane, degrees: 50.8 ± 4.4 [root-disc-angle]."""
 
-FORWARD = 20.0
-"""How far the root turns forward on its way out, degrees [keyhole-choice]."""
+FORWARD = (10.0, 40.0)
+"""How far the root turns forward in the foramen and beyond it, degrees [keyhole-choice]."""
+
+BEYOND = 8.0
+"""How far below the caudal endplate the modelled root ends, mm [keyhole-choice]."""
 
 SD = 2.0
 """Positional sd of a modelled root, mm [keyhole-choice]."""
@@ -76,9 +79,11 @@ def guide(
         return np.stack([shoulder, _recess(canal, bone.centre, sign, radius), foot])
     middle = bone.local((bone.foramen if bone.foramen is not None else bone.centre)[None])[0, 0]
     at_pedicle = bone.centre + pedicle.height * bone.up
-    low = pedicle.lower - radius - UNDER
-    beneath = bone.centre + np.array([middle + sign * pedicle.lateral, pedicle.isthmus, low]) @ bone.axes
-    return np.stack([shoulder, _recess(canal, at_pedicle, sign, radius), beneath, _exit(beneath, bone, below, sign)])
+    lean, off = np.deg2rad(ANGLE), radius + UNDER
+    corner = (pedicle.inner - off * np.sin(lean), pedicle.isthmus, pedicle.lower - off * np.cos(lean))
+    turn = bone.centre + np.array([middle + sign * corner[0], corner[1], corner[2]]) @ bone.axes
+    ways = _exit(turn, pedicle.outer - corner[0], bone, below, sign)
+    return np.concatenate([[shoulder, _recess(canal, at_pedicle, sign, radius)], [turn], ways])
 
 
 def _recess(canal: Canal, near: Points, sign: float, radius: float) -> Points:
@@ -94,20 +99,26 @@ def _recess(canal: Canal, near: Points, sign: float, radius: float) -> Points:
     )
 
 
-def _exit(beneath: Points, bone: Bone, below: Bone | None, sign: float) -> Points:
-    """Where the guide ends: at the height of the caudal endplate, on the line at `ANGLE` to the disc."""
+def _exit(turn: Points, width: float, bone: Bone, below: Bone | None, sign: float) -> Points:
+    """The guide's last corners (2, 3): the foramen's outer end, `width` mm lateral of `turn`, and the root's end.
+
+    All the way the root falls at `ANGLE` to the disc, as seen from the front.
+    """
     up = bone.up if below is None else unit(bone.up + below.up)
-    forward = -unit(bone.posterior - (bone.posterior @ up) * up)
-    lateral = sign * np.cross(-forward, up)
-    flat = np.cos(np.deg2rad(FORWARD)) * lateral + np.sin(np.deg2rad(FORWARD)) * forward
-    along = np.cos(np.deg2rad(ANGLE)) * flat - np.sin(np.deg2rad(ANGLE)) * up
+    back = unit(bone.posterior - (bone.posterior @ up) * up)
+    lateral = sign * np.cross(back, up)
+    fall = np.tan(np.deg2rad(ANGLE))
+
+    def way(breadth: float, forward: float) -> Points:
+        return np.asarray(breadth * (lateral - fall * up - np.tan(np.deg2rad(forward)) * back))
+
     drop = 20.0
     if below is not None:
-        plate = below.centre + below.up * float(
-            np.percentile(below.local(below.grid.centres(np.argwhere(below.body)))[:, 2], 98)
-        )
-        drop = float(np.clip((beneath - plate) @ up, 8.0, 30.0))
-    return np.asarray(beneath + along * drop / np.sin(np.deg2rad(ANGLE)))
+        top = float(np.percentile(below.local(below.grid.centres(np.argwhere(below.body)))[:, 2], 98))
+        drop = float((turn - below.centre - top * below.up) @ up)
+    breadth = float(np.clip((drop + BEYOND) / fall, width + 5.0, 32.0)) - width
+    outer = turn + way(width, FORWARD[0])
+    return np.stack([outer, outer + way(breadth, FORWARD[1])])
 
 
 def traced(corners: Points, radius: float, grid: Grid, gap: NDArray[np.float32]) -> tuple[Points, float]:
