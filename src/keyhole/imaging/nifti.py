@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import nibabel as nib
 import numpy as np
+from nibabel import imageglobals
 from nibabel.filebasedimages import ImageFileError
 from nibabel.nifti1 import Nifti1Extension
 from nibabel.spatialimages import HeaderDataError
@@ -153,12 +156,26 @@ def _opened(path: Path) -> Any:
     if not path.name.lower().endswith((".nii", ".nii.gz")):
         raise UnreadableFile(f"{path} is not a NIfTI file: its name must end in .nii or .nii.gz")
     try:
-        image = nib.load(path)
+        with _quiet():
+            image = nib.load(path)
     except (*_DAMAGED, ImageFileError, HeaderDataError) as error:
         raise UnreadableFile(f"{path} is not a readable NIfTI file: {_reason(error)}") from error
     if not isinstance(image, nib.Nifti1Image):
         raise UnreadableFile(f"{path} is not a NIfTI file but {type(image).__name__}")
     return image
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Nothing printed by nibabel: what it would mend or warn of in a header is checked field by field."""
+    logger, was = imageglobals.logger, imageglobals.logger.disabled
+    logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = was
 
 
 def _reason(error: BaseException) -> str:
@@ -221,7 +238,8 @@ def _agreement(path: Path, sform: NDArray[np.float64], qform: NDArray[np.float64
         )
     shape = np.array(header.get_data_shape()[:3]) - 1
     corners = np.array([[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)]) * shape
-    apart = corners @ (sform - qform)[:3, :3].T + (sform - qform)[:3, 3]
+    with np.errstate(over="ignore", invalid="ignore"):
+        apart = corners @ (sform - qform)[:3, :3].T + (sform - qform)[:3, 3]
     largest = float(np.linalg.norm(apart, axis=1).max())
     if largest <= 0.5 * float(np.linalg.norm(sform[:3, :3], axis=0).min()):
         return ()
