@@ -1,0 +1,188 @@
+"""The exact figures of a corridor: clearance, breach probability, burden, facet, caveats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from keyhole.anatomy.model import Structure
+from keyhole.casefile import CandidateEntry, Decompression, Quantity
+from keyhole.geometry import Points, Tube
+from keyhole.plan.approaches import Approach
+from keyhole.plan.burden import burden, does, volumes
+from keyhole.plan.clearance import clearances
+from keyhole.plan.search import Found
+from keyhole.plan.site import DANGER, EPIDURAL, Site, facet_keys
+from keyhole.plan.targets import Targets
+from keyhole.plan.uncertainty import ExecutionError, breach_probability
+from keyhole.terms import SIDES, Origin, belongs, tissue
+
+CONCERN = 5.0
+"""A modelled or derived structure this near to a corridor puts its caveat on it, mm [keyhole-choice]."""
+
+Gaps = Mapping[str, tuple[float, Points]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Figures:
+    """A corridor with its exact figures. `danger` sums the breach probabilities of nerve, vessel and organ."""
+
+    approach: Approach
+    entry: Points
+    dock: Points
+    target: Points
+    radius: float
+    gaps: Gaps
+    instrument_gaps: Gaps
+    breach: dict[str, float]
+    danger: float
+    volumes: dict[str, float]
+    facet: dict[str, float]
+    reach: float
+    tier: int
+    caveats: tuple[str, ...]
+
+    @property
+    def least(self) -> float:
+        """Smallest clearance of tube and instrument to anything hard, mm; inf where nothing hard is near."""
+        return min([g for g, _ in (*self.gaps.values(), *self.instrument_gaps.values())], default=np.inf)
+
+    @property
+    def total(self) -> float:
+        """Tissue inside the tube, mL."""
+        return sum(self.volumes.values())
+
+    @property
+    def facet_share(self) -> float:
+        """Largest share of a facet taken by tube and instrument, %."""
+        return max(self.facet.values(), default=0.0)
+
+
+def tubes(entry: Points, dock: Points, target: Points, radius: float, thin: float) -> tuple[Tube, Tube]:
+    """The tube, whose rounded tip ends at the dock, and the instrument from the dock to the target."""
+    out = entry - dock
+    return Tube(entry, dock + radius * out / np.linalg.norm(out), radius), Tube(dock, target, thin)
+
+
+def figures(
+    site: Site, found: Found, at: int, points: Mapping[str, Points], error: ExecutionError, targets: Targets
+) -> Figures:
+    """The exact figures of corridor `at` of `found`; `points` are the surfaces of what the approach may not touch."""
+    approach = found.approach
+    entry, dock, target, radius = found.entry[at], found.dock[at], found.target[at], float(found.radius[at])
+    tube, instrument = tubes(entry, dock, target, radius, approach.instrument_radius)
+    grid = site.labels.grid
+    outer = clearances(points, grid, tube)
+    inner = clearances({k: p for k, p in points.items() if not belongs(k, EPIDURAL)}, grid, instrument)
+    breach = _breach(site.structures, (outer, inner), error)
+    danger = min(1.0, sum(p for k, p in breach.items() if tissue(k) in DANGER))
+    inside = volumes(site.labels, tube)
+    along = target - dock
+    ahead = dock + min(1.0, instrument.radius / max(float(np.linalg.norm(along)), 1e-9)) * along
+    thin = volumes(site.labels, Tube(ahead, target, instrument.radius))
+    caveats = (*_caveats(site.structures, outer, inner), *_retraction(int(found.tier[at]), targets))
+    return Figures(
+        approach, entry, dock, target, radius, outer, inner, breach, danger, inside, _facets(site, inside, thin),
+        float(found.reach[at]), int(found.tier[at]), caveats,
+    )  # fmt: skip
+
+
+def _breach(structures: Mapping[str, Structure], both: tuple[Gaps, Gaps], error: ExecutionError) -> dict[str, float]:
+    """Chance that tube or instrument touches each structure: the sum of both, at most 1."""
+    chance: dict[str, float] = {}
+    for gaps in both:
+        for key, (gap, normal) in gaps.items():
+            sd = structures[key].sd if key in structures else 0.0
+            chance[key] = min(1.0, chance.get(key, 0.0) + breach_probability(gap, normal, error, sd))
+    return chance
+
+
+def _facets(site: Site, tube: Mapping[str, float], instrument: Mapping[str, float]) -> dict[str, float]:
+    """% of each facet joint of the level inside tube and instrument; joints that are not labelled are left out."""
+    shares = {}
+    for side in SIDES:
+        keys = facet_keys(site, side)
+        whole = site.volume(*keys)
+        if whole > 0:
+            taken = sum(v for found in (tube, instrument) for k, v in found.items() if belongs(k, *keys))
+            shares[f"{site.frame.level}/{side}"] = min(100.0, 100.0 * taken / whole)
+    return shares
+
+
+def _caveats(structures: Mapping[str, Structure], *both: Gaps) -> tuple[str, ...]:
+    """What the verdict hangs on: modelled or derived structures near the corridor, and their own caveats."""
+    found = []
+    for key in sorted({k for gaps in both for k, (gap, _) in gaps.items() if gap <= CONCERN}):
+        known = structures.get(key)
+        if known is not None and known.origin in (Origin.MODELLED, Origin.DERIVED) and tissue(key) in DANGER:
+            found.append(f"{key} is {known.origin} (sd {known.sd:.1f} mm)")
+        found += [] if known is None or tissue(key) not in DANGER else [f"{key}: {c}" for c in known.caveats]
+    return tuple(dict.fromkeys(found))
+
+
+def _retraction(tier: int, targets: Targets) -> tuple[str, ...]:
+    if tier == 0:
+        return ()
+    return (
+        f"the {targets.what} is not touched in a straight line: the instrument ends at the flavum, and dural sac or "
+        "traversing root must be held aside from there, which is not planned",
+    )
+
+
+def entry_of(found: Figures, site: Site, rank: int, n_targets: int, step: Decompression | None) -> CandidateEntry:
+    """The candidate as plan.json holds it."""
+    depth = float(np.linalg.norm(found.entry - found.dock))
+    share = found.reach
+    spread = float(np.sqrt(max(share * (1 - share), 0.0) / max(n_targets, 1)))
+    amounts = burden(found.volumes)
+    return CandidateEntry(
+        rank=rank,
+        approach=found.approach.name,
+        side=site.frame.side,  # type: ignore[arg-type]
+        entry=_triple(found.entry),
+        dock=_triple(found.dock),
+        target=_triple(found.target),
+        radius=found.radius,
+        instrument_radius=found.approach.instrument_radius,
+        clearance=_lengths(found.gaps, site.structures),
+        instrument_clearance=_lengths(found.instrument_gaps, site.structures),
+        breach_probability={k: round(p, 6) for k, p in sorted(found.breach.items())},
+        burden={k: _ml(v) for k, v in amounts.items()},
+        burden_kind={k: does(k) for k in amounts},
+        facet_removed={k: _quantity(v, None, "%") for k, v in found.facet.items()},
+        incision=Quantity(
+            value=2 * found.radius + found.approach.incision_extra, unit="mm",
+            source=(found.approach.sources or {}).get("incision_extra", "keyhole-choice"),
+        ),
+        depth=_quantity(depth, None, "mm"),
+        reach=_quantity(100 * share, 100 * spread, "%"),
+        decompression=step,
+        caveats=found.caveats,
+    )  # fmt: skip
+
+
+def _triple(point: Points) -> tuple[float, float, float]:
+    return float(round(point[0], 4)), float(round(point[1], 4)), float(round(point[2], 4))
+
+
+def _quantity(value: float, sd: float | None, unit: str) -> Quantity:
+    return Quantity(value=round(value, 4), sd=None if sd is None else round(sd, 4), unit=unit, source="keyhole-plan")
+
+
+def _ml(value: float) -> Quantity:
+    return _quantity(value, None, "mL")
+
+
+def _lengths(gaps: Gaps, structures: Mapping[str, Structure]) -> dict[str, Quantity]:
+    """Clearances, rounded down so that they stay lower bounds, with the sd of the structure's boundary."""
+    return {
+        key: Quantity(
+            value=float(np.floor((gap - 2e-4) * 1000) / 1000),
+            sd=None if key not in structures else structures[key].sd,
+            unit="mm",
+            source="keyhole-plan",
+        )
+        for key, (gap, _) in gaps.items()
+    }

@@ -1,0 +1,171 @@
+"""The least removal inside the reach that widens the canal to the goal, on the canal plane of docs/measures.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from keyhole.anatomy.model import Anatomy
+from keyhole.casefile import Decompression, Quantity
+from keyhole.geometry import Plane, Points, Volume, unit
+from keyhole.plan.approaches import Approach
+from keyhole.plan.corridor import gaps
+from keyhole.plan.site import EPIDURAL, Mask, Site, facet_keys
+from keyhole.terms import SIDES, Tissue, in_key, tissue
+
+GAIN = 0.5
+"""A decompression is substantial if the area grows by half or more [nordsten-area, measured there on the dural sac]."""
+
+SLAB = 10.0
+"""The canal is widened over this length to either side of the disc-level plane, mm [keyhole-choice]."""
+
+STEP = 0.5
+"""Sampling of the plane, mm."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Widening:
+    """The plane's area before and after, mm², what is taken away (mL by kind) and % of each facet."""
+
+    before: float
+    after: float
+    goal: float
+    removed: dict[str, float]
+    facet: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Canal:
+    """The free canal near a level: its voxels, and the voxels (n, 3) of the samples on the disc-level canal plane."""
+
+    site: Site
+    plane: Plane
+    free: Mask
+    samples: np.ndarray
+    distance: Volume
+    sd: float
+
+
+def canal(anatomy: Anatomy, site: Site) -> Canal | None:
+    """The free canal at the level of `site`; None where the canal's line or labels do not reach it."""
+    plane = canal_plane(anatomy, site)
+    if plane is None:
+        return None
+    site = site.crop(site.box((-45.0, -25.0, -45.0), (45.0, 65.0, 45.0)))
+    free = site.mask("canal/dural_sac", EPIDURAL)
+    if not free.any():
+        return None
+    across = unit(site.frame.lateral - (site.frame.lateral @ plane.normal) * plane.normal)
+    back = np.cross(plane.normal, across)
+    steps = np.arange(-25.0, 25.0 + STEP / 2, STEP)
+    points = plane.point + steps[:, None, None] * across + steps[None, :, None] * back
+    index = np.rint(site.labels.grid.index(points.reshape(-1, 3))).astype(np.int64)
+    inside = ((index >= 0) & (index < free.shape)).all(axis=1)
+    sd = max((s.sd for k, s in site.structures.items() if k.startswith("canal/")), default=1.0)
+    return Canal(site, plane, free, index[inside], site.field(free), sd)
+
+
+def canal_plane(anatomy: Anatomy, site: Site) -> Plane | None:
+    """Through the canal's line where it meets the disc's mid-plane, normal along the line (chord over +-10 mm)."""
+    line, frame = anatomy.canal_line, site.frame
+    if len(line) < 2:
+        return None
+    height = frame.local(line)[:, 2]
+    at = int(np.argmin(np.abs(height)))
+    if abs(height[at]) > 3.0:
+        return None
+    along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
+    ends = [np.array([np.interp(along[at] + d, along, line[:, a]) for a in range(3)]) for d in (-10.0, 10.0)]
+    return Plane(line[at], ends[0] - ends[1])
+
+
+def removable(found: Canal, soft: tuple[str, ...]) -> Mask:
+    """Fragment, flavum and bone that may be cut, within `SLAB` mm of the plane."""
+    site = found.site
+    key = in_key(site.frame.level)
+    mask = site.mask(f"disc/{key}/herniation", f"canal/flavum/{key}", *(s for s in soft if s != "tissue/bone"))
+    index = np.argwhere(mask)
+    height = np.abs(found.plane.height(site.labels.grid.centres(index)))
+    kept = index[height <= SLAB]
+    result = np.zeros(mask.shape, dtype=np.bool_)
+    result[tuple(kept.T)] = True
+    return result
+
+
+def within_reach(
+    site: Site, approach: Approach, mask: Mask, instrument: Volume, dock: Points, out: Points, radius: float
+) -> Mask:
+    """The part of `mask` that the instrument through the docked tube reaches in a straight, free line."""
+    index = np.argwhere(mask)
+    points = site.labels.grid.centres(index)
+    way = points - dock
+    deep = -(way @ out)
+    aside = np.linalg.norm(way + deep[:, None] * out, axis=1)
+    slack = max(radius - approach.instrument_radius, 0.0)
+    ok = (deep >= -radius) & (np.linalg.norm(way, axis=1) <= approach.reach[1])
+    ok &= aside <= slack + np.maximum(deep, 0.0) * np.tan(np.deg2rad(approach.angulation))
+    index, points = index[ok], points[ok]
+    result = np.zeros(mask.shape, dtype=np.bool_)
+    if len(points):
+        free = gaps(instrument, np.repeat(dock[None], len(points), axis=0), points, 0.01, floor=0.0, boxes=False) > 0.0
+        result[tuple(index[free].T)] = True
+    return result
+
+
+def widen(found: Canal, take: Mask) -> Widening:
+    """Grow the free canal into `take` by the least distance that reaches the goal; the fragment goes in any case."""
+    site, rows = found.site, tuple(found.samples.T)
+    cell = STEP**2
+    before = float(found.free[rows].sum() * cell)
+    goal = before * (1 + GAIN)
+    fragment = take & site.mask(f"disc/{in_key(site.frame.level)}/herniation")
+    gained = float(fragment[rows].sum() * cell)
+    rest = take & ~fragment
+    near = np.sort(found.distance.array[rows][rest[rows]])
+    wanted = int(np.ceil(max(goal - before - gained, 0.0) / cell - 1e-9))
+    limit = 0.0 if not len(near) or wanted == 0 else float(near[min(wanted, len(near)) - 1])
+    removed = fragment | (rest & (found.distance.array <= limit))
+    after = before + float(removed[rows].sum() * cell)
+    scale = site.labels.grid.voxel_volume / 1000
+    labels, counts = np.unique(site.labels.array[removed], return_counts=True)
+    by_kind: dict[str, float] = {}
+    for n, count in zip(labels, counts, strict=True):
+        kind = tissue(site.labels.structures[int(n)])
+        by_kind[kind.value] = by_kind.get(kind.value, 0.0) + float(count) * scale
+    return Widening(before, after, goal, by_kind, _facets(site, removed))
+
+
+def _facets(site: Site, removed: Mask) -> dict[str, float]:
+    shares = {}
+    for side in SIDES:
+        keys = facet_keys(site, side)
+        whole = site.volume(*keys)
+        if whole > 0:
+            taken = float((removed & site.mask(*keys)).sum()) * site.labels.grid.voxel_volume / 1000
+            shares[f"{site.frame.level}/{side}"] = 100.0 * taken / whole
+    return shares
+
+
+def decompression(found: Widening | None, sd: float, level: str) -> Decompression:
+    """The record of a widening; values None with a caveat where the canal was not seen."""
+    if found is None:
+        why = (f"the canal is not labelled at {level}: its area is not known",)
+        empty = Quantity(value=None, unit="mm2", source="keyhole-plan", caveats=why)
+        return Decompression(canal_area_before=empty, canal_area_after=empty)
+    spread = sd * np.sqrt(4 * np.pi * max(found.before, 1.0)) / 2
+    taken = ", ".join(f"{k} {v:.2f} mL" for k, v in sorted(found.removed.items()) if v >= 0.005) or "nothing"
+    share = ", ".join(f"{k} {v:.0f} %" for k, v in found.facet.items() if v >= 0.5) or "none of the facets"
+    said = [f"simulated removal within the reach and {SLAB:.0f} mm of the plane: {taken}; facet: {share}"]
+    if found.after < found.goal - 1e-6:
+        said.append(f"short of the goal, {100 * GAIN:.0f} % more area: {found.goal:.0f} mm2")
+    before = Quantity(value=round(found.before, 2), sd=round(float(spread), 2), unit="mm2", source="keyhole-plan")
+    after = Quantity(
+        value=round(found.after, 2), sd=round(float(spread), 2), unit="mm2", source="keyhole-plan", caveats=tuple(said)
+    )
+    return Decompression(canal_area_before=before, canal_area_after=after)
+
+
+def bone_taken(found: Widening | None) -> float:
+    """Bone of a widening, mL."""
+    return 0.0 if found is None else found.removed.get(Tissue.BONE.value, 0.0)

@@ -1,0 +1,86 @@
+"""The open comparator as an entry of plan.json."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from keyhole.casefile import CandidateEntry, Quantity
+from keyhole.geometry import Points
+from keyhole.plan.approaches import OPEN, Approach, catalogue
+from keyhole.plan.burden import burden, does
+from keyhole.plan.decompress import Canal, Widening, decompression, removable, widen
+from keyhole.plan.midline import Exposure, exposure
+from keyhole.plan.site import Site
+from keyhole.plan.targets import Targets
+from keyhole.terms import Tissue, tissue
+
+
+def open_entry(site: Site, canal: Canal | None, targets: Targets) -> CandidateEntry | None:
+    """The midline exposure for the same level and goal; None where no skin is known behind the spine.
+
+    Its burden is of the opened volume and of the bone removed, not of a tube; entry, dock and radius say where the
+    opening lies: skin in the midline, back of the canal, half the exposed width.
+    """
+    approach = catalogue()[OPEN]
+    if not (site.body == 2).any():
+        return None
+    opened = exposure(site, approach)
+    if not opened.mask.any():
+        return None
+    soft = approach.soft_bone(site.frame.level, site.frame.side)
+    widened = None if canal is None else widen(canal, removable(canal, soft))
+    amounts = _volumes(site, opened, widened)
+    depth = float(np.linalg.norm(opened.entry - opened.dock))
+    return CandidateEntry(
+        approach=OPEN,
+        side=site.frame.side,  # type: ignore[arg-type]
+        entry=_triple(opened.entry),
+        dock=_triple(opened.dock),
+        target=_triple(targets.points.mean(axis=0) if len(targets.points) else opened.dock),
+        radius=round(opened.half_width, 4),
+        instrument_radius=approach.instrument_radius,
+        clearance={},
+        instrument_clearance={},
+        breach_probability={},
+        burden={k: _quantity(v, "mL") for k, v in amounts.items()},
+        burden_kind={k: _does(k) for k in amounts},
+        facet_removed={} if widened is None else {k: _quantity(v, "%") for k, v in widened.facet.items()},
+        incision=_quantity(opened.incision, "mm"),
+        depth=_quantity(depth, "mm"),
+        reach=_quantity(100.0, "%", "everything behind the disc lies open; nerves are held aside under sight"),
+        decompression=decompression(widened, 1.0 if canal is None else canal.sd, site.frame.level),
+        caveats=_caveats(approach, opened),
+    )
+
+
+def _volumes(site: Site, opened: Exposure, widened: Widening | None) -> dict[str, float]:
+    """ML by burden key of the opened volume, and of bone and flavum removed for the goal."""
+    scale = site.labels.grid.voxel_volume / 1000
+    labels, counts = np.unique(site.labels.array[opened.mask], return_counts=True)
+    found = {site.labels.structures[int(n)]: float(c) * scale for n, c in zip(labels, counts, strict=True) if n}
+    amounts = burden({k: v for k, v in found.items() if tissue(k) is not Tissue.BONE})
+    if widened is not None:
+        amounts["bone"] = widened.removed.get(Tissue.BONE.value, 0.0)
+    return amounts
+
+
+def _does(key: str) -> str:
+    kind = Tissue(key) if key in ("muscle", "fat", "bone") else tissue(key)
+    return "retracted" if kind in (Tissue.MUSCLE, Tissue.FAT) else does(key)
+
+
+def _caveats(approach: Approach, opened: Exposure) -> tuple[str, ...]:
+    return (
+        "burden is of the exposure (skin to arch between the lateral borders of the facets, "
+        f"{approach.exposure:.0f} mm to either side of the disc), not of the tube that entry, dock and radius span",
+        "bone is the least that widens the canal to the goal; a textbook laminectomy takes several times as much",
+        *opened.caveats,
+    )
+
+
+def _triple(point: Points) -> tuple[float, float, float]:
+    return float(round(point[0], 4)), float(round(point[1], 4)), float(round(point[2], 4))
+
+
+def _quantity(value: float, unit: str, *caveats: str) -> Quantity:
+    return Quantity(value=round(value, 4), unit=unit, source="keyhole-plan", caveats=caveats)

@@ -1,0 +1,209 @@
+"""The exhaustive search of one approach: every dock, direction and radius of its catalogue entry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyhole.geometry import Points, Volume
+from keyhole.plan.approaches import Approach
+from keyhole.plan.burden import bundle
+from keyhole.plan.corridor import BLOCKED, OUTSIDE, UNSEEN, gaps, sweep
+from keyhole.plan.reach import aim
+from keyhole.plan.site import DANGER, EPIDURAL, Site, hard_keys
+from keyhole.plan.targets import Targets, directions, footprint, lattice
+from keyhole.terms import belongs
+
+DOCK_STEP, ANGLE_STEP = 2.0, 2.0
+"""Resolution of the search: docks mm, directions degrees [keyhole-choice]."""
+
+LONGEST = 220.0
+"""No tube is longer, mm [keyhole-choice]."""
+
+MARGINS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
+"""Margins at which feasible corridors are counted, mm: a curve, not a gate."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """The corridors of one approach that touch nothing hard, and what became of the others.
+
+    Arrays of equal length: `entry`, `dock`, `target` (n, 3) LPS mm, `radius`, the shaft's and the instrument's `gap`,
+    the smaller of both gaps to nerve, vessel and organ (`danger`), `reach` share, `volume` and `bone` mL in the tube,
+    `facet` % of the more affected facet side. `tier` 1 aims at the doorway because the target itself needs retraction.
+    """
+
+    approach: Approach
+    entry: Points
+    dock: Points
+    target: Points
+    radius: Points
+    gap: Points
+    instrument_gap: Points
+    danger: Points
+    reach: Points
+    volume: Points
+    bone: Points
+    facet: Points
+    tier: NDArray[np.int32]
+    searched: int
+    feasible: tuple[int, ...]
+    verdicts: dict[str, int]
+    fields: tuple[Volume, Volume]
+    caveats: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.radius)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Space:
+    """What one approach is searched in: docks, directions (local and LPS), fields of tube and instrument."""
+
+    docks: Points
+    local: Points
+    out: Points
+    tube: Volume
+    instrument: Volume
+    danger: Volume
+
+
+def space(
+    site: Site, approach: Approach, steps: tuple[float, float] = (DOCK_STEP, ANGLE_STEP)
+) -> tuple[Space, tuple[str, ...]]:
+    """Docks, directions and fields of `approach` at the level of `site`, with caveats of its docking place."""
+    mask, caveats = footprint(site, approach)
+    keys = hard_keys(site, approach)
+    hard = site.mask(*keys) if keys else np.zeros_like(mask)
+    local = directions(approach, steps[1])
+    without = tuple(k for k in keys if not belongs(k, EPIDURAL))
+    dangers = site.of_kind(*DANGER)
+    made = Space(
+        lattice(site, mask & ~hard, steps[0]),
+        local,
+        site.frame.turn(local),
+        site.field(hard),
+        site.field(site.mask(*without) if without else np.zeros_like(mask)),
+        site.field(site.mask(*dangers) if dangers else np.zeros_like(mask)),
+    )
+    return made, caveats
+
+
+def _pairs(field: Volume, docks: Points, targets: Points, radius: float) -> NDArray[np.float32]:
+    """Gap of the instrument from every dock to every target, (dock, target) mm."""
+    n, m = len(docks), len(targets)
+    start, stop = np.repeat(docks, m, axis=0), np.tile(targets, (n, 1))
+    return gaps(field, start, stop, radius, floor=-radius).reshape(n, m).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Aimed:
+    """Of each shaft: whether any target is reached, its tier, share, target, and the instrument's gaps."""
+
+    reached: NDArray[np.bool_]
+    tier: NDArray[np.int32]
+    share: Points
+    target: Points
+    gap: Points
+    danger: Points
+
+
+def _aimed(approach: Approach, targets: Targets, room: Space, shafts: NDArray[np.int32]) -> _Aimed:
+    """The target of each shaft: tissue to treat, or the doorway to it where none of the tissue can be touched."""
+    points, door, radius = targets.points, targets.doorway, approach.instrument_radius
+    everything = np.concatenate([points, door])
+    wide = _pairs(room.instrument, room.docks, everything, radius)
+    risk = _pairs(room.danger, room.docks, everything, radius)
+    sight = wide > -radius
+    n = len(points)
+    share, first = aim(approach, shafts, room.docks, room.out, points, (wide[:, :n], sight[:, :n]))
+    _, second = aim(approach, shafts, room.docks, room.out, door, (wide[:, n:], sight[:, n:]))
+    reached = (first >= 0) | (second >= 0)
+    at = np.where(first >= 0, first, n + second)
+    tier = np.where(first >= 0, 0, 1).astype(np.int32)
+    dock, at = shafts[:, 0], np.where(reached, at, 0)
+    none = np.zeros(len(shafts))
+    if not len(everything):
+        return _Aimed(reached, tier, none, np.zeros((len(shafts), 3)), none, none)
+    return _Aimed(
+        reached, tier, share.astype(np.float64), everything[at], wide[dock, at].astype(np.float64),
+        risk[dock, at].astype(np.float64),
+    )  # fmt: skip
+
+
+def search(
+    site: Site, approach: Approach, targets: Targets, *, steps: tuple[float, float] = (DOCK_STEP, ANGLE_STEP)
+) -> Found:
+    """Every corridor of `approach` at the level and side of `site` that touches nothing hard.
+
+    Two segments: the tube, a capsule from the skin to its dock inside the approach's footprint, and the instrument from
+    the dock to a target. The tube's gap is that to the nearest voxel box along the wall's normal; corridors that leave
+    the scan or the seen body are counted as unseen, never as clear.
+    """
+    room, caveats = space(site, approach, steps)
+    found, lengths, verdicts = sweep(
+        room.tube,
+        site.body,
+        room.docks,
+        room.out,
+        approach.radii,
+        lateral=(site.frame.local(room.docks)[:, 0], room.local[:, 0].copy()),
+        entry=approach.entry_lateral,
+        longest=LONGEST,
+    )
+    shafts = np.argwhere(found >= 0).astype(np.int32)
+    aimed = _aimed(approach, targets, room, shafts)
+    return _kept(site, approach, room, shafts[aimed.reached], _only(aimed), (found, lengths, verdicts), caveats)
+
+
+def _only(aimed: _Aimed) -> _Aimed:
+    """The shafts that reach a target."""
+    r = aimed.reached
+    return _Aimed(r, aimed.tier[r], aimed.share[r], aimed.target[r], aimed.gap[r], aimed.danger[r])
+
+
+def _kept(
+    site: Site,
+    approach: Approach,
+    room: Space,
+    shafts: NDArray[np.int32],
+    aimed: _Aimed,
+    swept: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]],
+    caveats: tuple[str, ...],
+) -> Found:
+    """The shafts that also keep the approach's bounds on bone and facet, with what ranks them."""
+    found, lengths, verdicts = swept
+    i, j, k = shafts.T
+    dock, radius = room.docks[i], np.array(approach.radii)[k]
+    entry = dock + lengths[i, j][:, None].astype(np.float64) * room.out[j]
+    volume, bone, facet = bundle(site, approach, entry, dock, radius)
+    kept = (bone <= approach.max_bone) & (facet <= approach.max_facet)
+    gap = found[i, j, k].astype(np.float64)
+    counts = {
+        "blocked": int((verdicts == BLOCKED).sum()),
+        "unseen": int((verdicts == UNSEEN).sum()),
+        "outside": int((verdicts == OUTSIDE).sum()),
+        "unreached": int((~aimed.reached).sum()),
+        "too much bone": int((~kept).sum()),
+    }
+    least = [np.maximum(m - approach.instrument_allowance, 0.0) for m in MARGINS]
+    feasible = tuple(int((kept & (gap >= m) & (aimed.gap >= n)).sum()) for m, n in zip(MARGINS, least, strict=True))
+    danger = np.minimum(_danger(room, entry[kept], dock[kept], radius[kept]), aimed.danger[kept])
+    return Found(
+        approach, entry[kept], dock[kept], aimed.target[kept], radius[kept], gap[kept], aimed.gap[kept], danger,
+        aimed.share[kept], volume[kept], bone[kept], facet[kept], aimed.tier[kept],
+        int(found.size), feasible, counts, (room.tube, room.instrument), caveats,
+    )  # fmt: skip
+
+
+def _danger(room: Space, entry: Points, dock: Points, radius: Points) -> Points:
+    """The gap of each tube to nerve, vessel or organ, mm."""
+    least = np.full(len(entry), np.inf)
+    for r in np.unique(radius):
+        same = radius == r
+        out = entry[same] - dock[same]
+        tip = dock[same] + r * out / np.linalg.norm(out, axis=1)[:, None]
+        least[same] = gaps(room.danger, entry[same], tip, float(r))
+    return least

@@ -1,0 +1,125 @@
+"""The part of the patient around a level that corridors run through, and what is hard in it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from keyhole.anatomy.model import Anatomy, Structure
+from keyhole.errors import NotInScan
+from keyhole.geometry import Box, LabelMap, Points, Volume, distance_field
+from keyhole.plan.approaches import Approach
+from keyhole.plan.frame import LevelFrame, level_frame
+from keyhole.terms import Tissue, belongs, split, tissue
+
+Mask = NDArray[np.bool_]
+
+DANGER = (Tissue.NERVE, Tissue.VESSEL, Tissue.ORGAN)
+"""Tissues that nothing may ever touch; gas is bowel or lung."""
+
+EPIDURAL = "canal/epidural"
+
+LATERAL, POSTERIOR, VERTICAL = (-70.0, 175.0), (-50.0, 190.0), (-75.0, 115.0)
+"""Reach of the crop in the level's frame, mm: the widest envelope of the catalogue and room around it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Site:
+    """A crop of the label map around a level, with the level's frame. `body`: 0 outside, 1 inside, 2 skin."""
+
+    frame: LevelFrame
+    labels: LabelMap
+    structures: Mapping[str, Structure]
+    body: NDArray[np.uint8]
+    counts: Mapping[str, int]
+    caveats: tuple[str, ...]
+
+    def volume(self, *prefixes: str) -> float:
+        """Volume of everything at or below any of `prefixes` in the crop, mL."""
+        voxels = sum(n for key, n in self.counts.items() if belongs(key, *prefixes))
+        return voxels * self.labels.grid.voxel_volume / 1000
+
+    def box(self, low: ArrayLike, high: ArrayLike) -> Box:
+        """The voxels that may lie between `low` and `high` (lateral, posterior, up) mm."""
+        reach = np.array([LATERAL, POSTERIOR, VERTICAL])
+        bounds = np.stack([np.maximum(low, reach[:, 0] - 9), np.minimum(high, reach[:, 1] + 9)])
+        corners = np.array(list(itertools.product(*bounds.T)))
+        return around(self.labels, self.frame.patient(corners))
+
+    def crop(self, box: Box) -> Site:
+        """The part of the site inside `box`; volumes stay those of the whole."""
+        return replace(self, labels=self.labels.crop(box), body=self.body[box])
+
+    def mask(self, *prefixes: str) -> Mask:
+        """Voxels at or below any of `prefixes`."""
+        return self.labels.mask(*prefixes)
+
+    def of_kind(self, *kinds: Tissue) -> tuple[str, ...]:
+        """Keys of the structures of any of `kinds`."""
+        return tuple(k for k in self.labels.keys if tissue(k) in kinds)
+
+    def local(self, index: NDArray[np.int64]) -> Points:
+        """Voxel indices (n, 3) as (lateral, posterior, up) mm."""
+        return self.frame.local(self.labels.grid.centres(index))
+
+    def field(self, mask: Mask) -> Volume:
+        """Distance of every voxel centre from the nearest voxel centre in `mask`, mm; inf where it is empty."""
+        return distance_field(mask, self.labels.patient_from_index, signed=False)
+
+
+def around(labels: LabelMap, points: Points) -> Box:
+    """The box of voxels of `labels` that holds `points` (n, 3) LPS mm; may be empty."""
+    index = labels.grid.index(points)
+    low = np.clip(np.floor(index.min(axis=0)).astype(int), 0, labels.array.shape)
+    high = np.clip(np.ceil(index.max(axis=0)).astype(int) + 1, low, labels.array.shape)
+    return slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2]))
+
+
+def body_code(labels: LabelMap) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """Which voxels are outside (0), inside (1) or skin (2), with caveats.
+
+    Without a skin the outline of the labels stands for it, provided that soft tissue is labelled around the spine.
+    """
+    code = (labels.array != 0).view(np.uint8)
+    skin = labels.mask("tissue/skin")
+    if skin.any():
+        return code + skin.view(np.uint8), ()
+    if labels.labels_of("tissue"):
+        return code * np.uint8(2), ("no skin is labelled: the outline of the labelled body stands for it",)
+    return code, ("no skin and no soft tissue are labelled: no entry point can be placed",)
+
+
+def site(anatomy: Anatomy, level: str, side: str) -> Site:
+    """The crop of `anatomy` around `level`; refused where the level is not in the scan."""
+    frame = level_frame(anatomy, level, side)
+    corners = np.array(list(itertools.product(LATERAL, POSTERIOR, VERTICAL)))
+    labels = anatomy.labels.crop(around(anatomy.labels, frame.patient(corners)))
+    if min(labels.array.shape) < 2:
+        raise NotInScan(f"{level} lies outside the label map")
+    voxels = np.bincount(labels.array.ravel())
+    present = {n: k for n, k in labels.structures.items() if n < len(voxels) and voxels[n]}
+    labels = LabelMap(labels.array, labels.patient_from_index, present)
+    body, caveats = body_code(labels)
+    return Site(frame, labels, anatomy.structures, body, {k: int(voxels[n]) for n, k in present.items()}, caveats)
+
+
+def hard_keys(found: Site, approach: Approach) -> tuple[str, ...]:
+    """Keys that `approach` may not touch: nerves, vessels, organs, gas, and the bones it may not cut.
+
+    The tube also stays out of the epidural space, where the dura is; the instrument may enter it.
+    """
+    soft = approach.soft_bone(found.frame.level, found.frame.side)
+    bones = tuple(k for k in found.of_kind(Tissue.BONE) if not belongs(k, *soft))
+    return tuple(
+        sorted((*found.of_kind(*DANGER, Tissue.GAS), *bones, *(k for k in found.labels.keys if belongs(k, EPIDURAL))))
+    )
+
+
+def facet_keys(found: Site, side: str) -> tuple[str, str]:
+    """The two parts of the facet joint of the level on `side`: inferior of the upper, superior of the lower one."""
+    upper, lower = split(found.frame.level)
+    return f"vertebra/{upper}/facet/inferior/{side}", f"vertebra/{lower}/facet/superior/{side}"

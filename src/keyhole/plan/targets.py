@@ -1,0 +1,195 @@
+"""What must be reached at a level, and where a tube may dock: masks on the grid, points on the level's lattice."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+
+from keyhole.geometry import Points, bounding_box
+from keyhole.plan.approaches import Approach
+from keyhole.plan.site import EPIDURAL, Mask, Site
+from keyhole.terms import in_key, split
+
+BORDER = (2.0, 8.0)
+"""Posterior disc border that decompression must reach: distance off the midline, mm [keyhole-prototype]."""
+
+DEPTH = 5.0
+"""Thickness of that border, mm [keyhole-choice]."""
+
+FAR = 1e3
+"""Beyond every site, mm."""
+
+COLUMN = 1.5
+"""Width of the columns in which the back of the arch is looked for, mm."""
+
+WINDOW = 14.0
+"""Half of the widest interlaminar window, mm [sakci2018]."""
+
+LEAST = 30.0
+"""A labelled fragment smaller than this on the side is not a target, mm³ [keyhole-choice]."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Targets:
+    """Points (n, 3) LPS mm of the tissue to reach, points (m, 3) of the doorway to it, what it is, and caveats."""
+
+    points: Points
+    doorway: Points
+    what: str
+    mask: Mask
+    caveats: tuple[str, ...]
+
+
+def lattice(site: Site, mask: Mask, step: float) -> Points:
+    """Points of a regular lattice in the level's frame, `step` mm apart, whose nearest voxel is in `mask`; LPS mm.
+
+    The lattice hangs on the frame, so it moves and mirrors with the patient. One point falls on the centre of the
+    mask where the mask is too thin for the lattice.
+    """
+    index = np.argwhere(mask)
+    if not len(index):
+        return np.empty((0, 3))
+    local = site.local(index)
+    low, high = np.floor(local.min(axis=0) / step - 1), np.ceil(local.max(axis=0) / step + 1)
+    axes = [np.arange(a, b + 1) * step for a, b in zip(low, high, strict=True)]
+    points = site.frame.patient(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3))
+    nearest = np.rint(site.labels.grid.index(points)).astype(np.int64)
+    inside: Mask = np.asarray(((nearest >= 0) & (nearest < mask.shape)).all(axis=1))
+    inside[inside] = mask[tuple(nearest[inside].T)]
+    if inside.any():
+        return points[inside]
+    centre = local.mean(axis=0)
+    return site.frame.patient(local[[np.argmin(((local - centre) ** 2).sum(axis=1))]])
+
+
+def where(site: Site, mask: Mask, low: tuple[float, ...], high: tuple[float, ...]) -> Mask:
+    """`mask` between `low` and `high` (lateral, posterior, up) mm in the level's frame."""
+    box = site.box(low, high)
+    index = np.argwhere(mask[box]) + [s.start for s in box]
+    local = site.local(index)
+    kept = index[((local >= low) & (local <= high)).all(axis=1)]
+    result = np.zeros(mask.shape, dtype=np.bool_)
+    result[tuple(kept.T)] = True
+    return result
+
+
+def behind(site: Site, mask: Mask, bone: Mask, slack: float) -> Mask:
+    """`mask` without what lies more than `slack` mm in front of the back of `bone`, by columns of the level's frame.
+
+    Columns run along the posterior axis, 1.5 mm apart; one without bone keeps everything.
+    """
+    inside, solid = np.argwhere(mask), np.argwhere(bone)
+    if not len(inside) or not len(solid):
+        return mask
+    local, other = site.local(inside), site.local(solid)
+    origin = np.minimum(local.min(axis=0), other.min(axis=0))
+    column = np.rint((local - origin) / COLUMN).astype(np.int64)[:, [0, 2]]
+    at = np.rint((other - origin) / COLUMN).astype(np.int64)[:, [0, 2]]
+    back = np.full(np.maximum(column.max(axis=0), at.max(axis=0)) + 1, -np.inf)
+    np.maximum.at(back, tuple(at.T), other[:, 1])
+    kept = inside[local[:, 1] >= back[tuple(column.T)] - slack]
+    result = np.zeros(mask.shape, dtype=np.bool_)
+    result[tuple(kept.T)] = True
+    return result
+
+
+def near(site: Site, mask: Mask, distance: float) -> Mask:
+    """Voxels within `distance` mm of `mask`."""
+    box = bounding_box(mask, int(np.ceil(distance / site.labels.grid.spacing.min())) + 2)
+    result = np.zeros(mask.shape, dtype=np.bool_)
+    if box is not None:
+        result[box] = np.asarray(site.field(mask[box]).array <= distance + 1e-3)
+    return result
+
+
+def treated(site: Site) -> Targets:
+    """The tissue that decompression must reach on the side.
+
+    A labelled herniation fragment on the side; otherwise the posterior border of the disc 2 to 8 mm off the midline
+    with the flavum of the side (or, where none is labelled, the posterolateral canal). The doorway is the flavum of
+    the side: what a posterior tube must open first.
+    """
+    frame, key = site.frame, in_key(site.frame.level)
+    fragment = where(site, site.mask(f"disc/{key}/herniation"), (-3.0, -FAR, -FAR), (FAR, FAR, FAR))
+    door = doorway(site)
+    if fragment.sum() * site.labels.grid.voxel_volume >= LEAST:
+        return Targets(lattice(site, fragment, 1.5), lattice(site, door, 2.0), "herniation fragment", fragment, ())
+    caveats: tuple[str, ...] = ()
+    if site.mask(f"disc/{key}/herniation").any():
+        caveats = (f"the labelled herniation at {frame.level} does not lie on the {frame.side}",)
+    low, high = (BORDER[0], frame.border - DEPTH, -FAR), (BORDER[1], FAR, FAR)
+    border = where(site, site.mask(f"disc/{key}"), low, high)
+    mask = border | door
+    what = "posterior disc border 2-8 mm off the midline and flavum of the side"
+    return Targets(lattice(site, mask, 2.0), lattice(site, door, 2.0), what, mask, caveats)
+
+
+def doorway(site: Site) -> Mask:
+    """The flavum of the level on the side; where none is labelled, the dorsal rim of the canal there."""
+    flavum = where(site, site.mask(f"canal/flavum/{in_key(site.frame.level)}"), (0.0, -FAR, -FAR), (FAR, FAR, FAR))
+    if flavum.any():
+        return flavum
+    return where(site, _dorsal_rim(site, 3.0), (0.0, -FAR, -10.0), (12.0, FAR, 10.0))
+
+
+def _dorsal_rim(site: Site, thickness: float) -> Mask:
+    """Voxels within `thickness` mm behind the canal that are neither canal nor bone."""
+    canal = where(site, site.mask("canal/dural_sac", EPIDURAL), (-FAR, -FAR, -20.0), (FAR, FAR, 20.0))
+    if not canal.any():
+        return canal
+    middle = float(np.median(site.local(np.argwhere(canal))[:, 1]))
+    rim = near(site, canal, thickness) & ~site.mask("canal", "vertebra", "sacrum", "disc", "root")
+    return where(site, rim, (-FAR, middle, -FAR), (FAR, FAR, FAR))
+
+
+def footprint(site: Site, approach: Approach) -> tuple[Mask, tuple[str, ...]]:
+    """Where the tip of the tube of `approach` may lie, and caveats where the docking structure was not labelled."""
+    if approach.docking == "foramen":
+        return _foramen(site, approach.dock_tolerance)
+    if approach.docking == "interlaminar":
+        flavum = site.mask(f"canal/flavum/{in_key(site.frame.level)}").any()
+        window = near(site, doorway(site), approach.dock_tolerance)
+        caveat = f"no flavum is labelled at {site.frame.level}: the interlaminar window is taken behind the canal"
+        return where(site, window, (-2.0, -FAR, -FAR), (WINDOW, FAR, FAR)), () if flavum else (caveat,)
+    return _lamina_facet(site, approach.dock_tolerance)
+
+
+def _foramen(site: Site, tolerance: float) -> tuple[Mask, tuple[str, ...]]:
+    """Kambin's triangle: around the foramen of the side and the posterolateral border of the disc."""
+    frame, key = site.frame, in_key(site.frame.level)
+    disc = where(site, site.mask(f"disc/{key}"), (8.0, frame.border - 12.0, -FAR), (FAR, FAR, FAR))
+    foramen = site.mask(f"foramen/{key}/{frame.side}")
+    caveats: tuple[str, ...] = ()
+    if not foramen.any():
+        caveats = (f"no foramen is labelled at {frame.level} {frame.side}: its place is taken from the disc's frame",)
+        around = near(site, disc, 15.0)
+        foramen = where(site, around, (9.0, frame.border - 6.0, -6.0), (22.0, frame.border + 10.0, 12.0))
+    return near(site, foramen | disc, tolerance), caveats
+
+
+def _lamina_facet(site: Site, tolerance: float) -> tuple[Mask, tuple[str, ...]]:
+    """Where lamina and facet of the upper vertebra meet, from behind; without parts, the arch 6 to 20 mm lateral."""
+    frame = site.frame
+    upper, lower = split(frame.level)
+    lamina = site.mask(f"vertebra/{upper}/lamina/{frame.side}")
+    facet = site.mask(f"vertebra/{upper}/facet/inferior/{frame.side}", f"vertebra/{lower}/facet/superior/{frame.side}")
+    arch = where(site, site.mask(f"vertebra/{upper}", f"vertebra/{lower}"), (-5, 0, -40.0), (40.0, FAR, 45.0))
+    caveats: tuple[str, ...] = ()
+    if lamina.any() and facet.any():
+        spot = near(site, lamina, tolerance) & near(site, facet, 2.0 * tolerance)
+        spot = where(site, spot, (2.0, frame.border + 8.0, -20.0), (FAR, FAR, 25.0))
+    else:
+        spot = where(site, near(site, arch, tolerance), (6.0, frame.border + 12.0, -8.0), (20.0, FAR, 22.0))
+        caveats = (f"lamina and facet of {upper} are not labelled apart: docking is on the arch 6-20 mm lateral",)
+    return behind(site, spot, arch, 1.0), caveats
+
+
+def directions(approach: Approach, step: float) -> Points:
+    """Unit vectors (n, 3) from the dock outwards, (lateral, posterior, up), `step` degrees apart over the envelope."""
+    azimuth = np.deg2rad(np.arange(approach.azimuth[0], approach.azimuth[1] + 1e-6, step))
+    tilt = np.deg2rad(np.arange(approach.tilt[0], approach.tilt[1] + 1e-6, step))
+    pairs = np.array(list(itertools.product(azimuth, tilt)))
+    a, e = pairs[:, 0], pairs[:, 1]
+    return np.stack([np.sin(a) * np.cos(e), np.cos(a) * np.cos(e), np.sin(e)], axis=1)
