@@ -24,7 +24,7 @@ from keyhole.anatomy.model import Structure
 from keyhole.anatomy.partition import Partition
 from keyhole.anatomy.spine import Bone, bones, canal_line
 from keyhole.geometry import Box, Grid, LabelMap, Volume, bounding_box
-from keyhole.terms import SIDES, Origin, are_neighbours, in_key, level
+from keyhole.terms import SIDES, Origin, are_neighbours, belongs, in_key, level
 
 Progress = Callable[[str, float], None]
 
@@ -98,10 +98,10 @@ def complete(
     _add_discs(scene)
     canal, doubts = _find_canal(scene, modality)
     caveats += doubts
-    tell("Modelling nerve roots", 0.5)
-    _add_roots(scene, pedicles, canal)
     _add_epidural(scene, canal)
     _add_foramina(scene, pedicles)
+    tell("Modelling nerve roots", 0.5)
+    _add_roots(scene, pedicles, canal)
     _merge(part, scene.part)
     tell("Finding skin and tissues", 0.7)
     caveats += _add_tissue(part, scene, image, modality)
@@ -292,29 +292,45 @@ def _add_roots(scene: Scene, pedicles: Mapping[tuple[str, str], arches.Pedicle],
     part = scene.part
     steps = tuple(float(s) for s in part.grid.spacing)
     gap = edt.edt(np.ascontiguousarray(~part.mask(*FORBIDDEN)), anisotropy=steps, parallel=2)
-    row = list(scene.bones.values())
-    found = []
-    for n, bone in enumerate(row):
-        above = row[n - 1] if n and are_neighbours(row[n - 1].name, bone.name) else None
-        below = row[n + 1] if n + 1 < len(row) and are_neighbours(bone.name, row[n + 1].name) else None
-        for side in SIDES:
-            if not part.has(f"root/{bone.name}/{side}"):
-                corners = roots.guide(bone, above, below, pedicles.get((bone.name, side)), canal, side)
-                radius = roots.radius_of(bone.name)
-                path, least = roots.traced(corners, radius, part.grid, gap)
-                found.append(roots.Root(bone.name, side, path, radius, least))
-    for root in found:
+    made = [
+        _root(scene, bone, side, (pedicles.get((bone.name, side)), canal, gap))
+        for bone in scene.bones.values()
+        for side in SIDES
+        if not part.has(f"root/{bone.name}/{side}")
+    ]
+    for root in made:
         _paint_root(scene, root)
 
 
+def _root(
+    scene: Scene, bone: Bone, side: str, known: tuple[arches.Pedicle | None, Canal, NDArray[np.float32]]
+) -> roots.Root:
+    """One modelled root; `known` is its pedicle, the canal, and the distance from what it may not enter."""
+    pedicle, canal, gap = known
+    above = next((a for a, b in scene.levels if b.name == bone.name), None)
+    below = next((b for a, b in scene.levels if a.name == bone.name), None)
+    window = f"foramen/{in_key(level(bone.name, below.name))}/{side}" if below else ""
+    inside = scene.part.mask("canal", *([window] if window else []))
+    way = roots.Way(inside, bone, pedicle, side, scene.part.has(window))
+    radius = roots.radius_of(bone.name)
+    corners = roots.guide(bone, above, below, pedicle, canal, side)
+    path, least = roots.traced(corners, radius, scene.part.grid, gap, way)
+    return roots.Root(bone.name, side, path, radius, least)
+
+
 def _paint_root(scene: Scene, root: roots.Root) -> None:
+    """A root takes its room from what is free, and from canal and foramen as far as they were derived here."""
+    part = scene.part
+    if not len(root.path):
+        return
     caveats = ["modelled"]
     if root.least < root.radius:
         caveats.append(f"narrowest passage leaves {2 * root.least:.1f} mm for a root of {2 * root.radius:.1f} mm")
-    source = "cheapest path between canal, pedicle and foramen that keeps off the bone"
+    source = "cheapest path through canal and foramen, past the pedicle, that keeps off the bone"
     made = scene.structure(f"root/{root.vertebra}/{root.side}", Origin.MODELLED, source, *caveats, sd=roots.SD)
-    box, mask = roots.tube(root.path, root.radius, scene.part.grid)
-    scene.part.paint(made, box, mask, over=scene.part.free(box))
+    box, mask = roots.tube(root.path, root.radius, part.grid)
+    own = [k for k, s in part.structures.items() if belongs(k, "canal", "foramen") and s.origin != Origin.LABELLED]
+    part.paint(made, box, mask, over=part.free(box) | part.mask(*own, box=box))
 
 
 def _add_foramina(scene: Scene, pedicles: Mapping[tuple[str, str], arches.Pedicle]) -> None:

@@ -1,8 +1,9 @@
 """Exiting and traversing nerve roots, modelled: nobody's segmenter gives them.
 
 A root leaves the side of the canal one disc above its pedicle, runs down in the lateral recess, turns round the
-pedicle's lower inner corner and leaves through the foramen at the published angle to the disc. That guide is a broken line of the vertebra's
-own axes; the root itself is the cheapest path near it that keeps off the bone.
+pedicle's lower inner corner and leaves through the foramen at the published angle to the disc. That guide is a broken
+line of the vertebra's own axes; the root itself is the cheapest path near it, inside canal and foramen, that keeps off
+the bone.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ RECESS = -25.0
 UNDER = 0.5
 """Gap between root and the pedicle above it on the guide, mm [keyhole-choice]."""
 
-_NEAR = 9.0  # mm from the guide: no path is looked for farther off
-_PULL = 0.15  # cost per mm² off the guide
+_NEAR = 12.0  # mm from the guide: no path is looked for farther off
+_PULL = 0.05  # cost per mm² off the guide
 _PUSH = 3.0  # cost per mm² of missing wall distance
 _ROOM = 0.75  # mm of wall distance wanted beyond the radius
 
@@ -57,6 +58,27 @@ class Root:
     path: Points
     radius: float
     least: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Way:
+    """Where a root may run: `inside`, a mask of canal and foramen, and the space lateral of its pedicle."""
+
+    inside: NDArray[np.bool_]
+    bone: Bone
+    pedicle: Pedicle | None
+    side: str
+    has_foramen: bool
+
+    def is_outside(self, points: Points) -> NDArray[np.bool_]:
+        """Which of `points` (n, 3) lie lateral of the pedicle, before its back; under it if no foramen is known."""
+        if self.pedicle is None or self.bone.name == "S1":
+            return np.zeros(len(points), dtype=np.bool_)
+        local = self.bone.local(points)
+        middle = self.bone.local((self.bone.foramen if self.bone.foramen is not None else self.bone.centre)[None])[0, 0]
+        lateral = (local[:, 0] - middle) * (1.0 if self.side == "left" else -1.0)
+        low = (local[:, 2] < self.pedicle.lower) & (local[:, 1] < self.pedicle.back)
+        return np.asarray(low & (lateral > (self.pedicle.outer - 2.0 if self.has_foramen else self.pedicle.inner)))
 
 
 def radius_of(vertebra: str) -> float:
@@ -121,8 +143,10 @@ def _exit(turn: Points, width: float, bone: Bone, below: Bone | None, sign: floa
     return np.stack([outer, outer + way(breadth, FORWARD[1])])
 
 
-def traced(corners: Points, radius: float, grid: Grid, gap: NDArray[np.float32]) -> tuple[Points, float]:
+def traced(corners: Points, radius: float, grid: Grid, gap: NDArray[np.float32], way: Way) -> tuple[Points, float]:
     """The path along the guide `corners` that keeps off the bone, (n, 3) LPS mm, and its least wall distance, mm.
+
+    Empty where no way leads on from the canal.
 
     Parameters
     ----------
@@ -133,19 +157,22 @@ def traced(corners: Points, radius: float, grid: Grid, gap: NDArray[np.float32])
     line = _dense(corners)
     box = _around(line, grid)
     local = grid.crop(box)
-    where = np.argwhere(np.ones(local.shape, dtype=np.bool_))
-    off = cKDTree(line).query(local.centres(where), distance_upper_bound=_NEAR)[0].reshape(local.shape)
     wall = gap[box]
+    off = np.full(local.shape, np.inf)
+    index = np.argwhere(wall > 0)
+    points = local.centres(index)
+    off[tuple(index.T)] = cKDTree(line).query(points, distance_upper_bound=_NEAR)[0]
+    open_to = np.zeros(local.shape, dtype=np.bool_)
+    open_to[tuple(index.T)] = way.inside[box][tuple(index.T)] | way.is_outside(points)
     cost = 1 + _PULL * off**2 + _PUSH * np.clip(radius + _ROOM - wall, 0, None) ** 2
-    cost = np.where((wall > 0) & np.isfinite(off), cost, -1.0)
-    ends = [_free_near(local, corners[n], cost) for n in (0, -1)]
-    if ends[0] is None or ends[1] is None:
-        return line, 0.0
+    cost = np.where(open_to & np.isfinite(off), cost, -1.0)
+    start = _cheapest(local, corners[0], cost, np.zeros_like(cost))
+    if start is None:
+        return np.zeros((0, 3)), 0.0
     search = MCP_Geometric(cost, sampling=tuple(local.spacing))
-    total, _ = search.find_costs([ends[0]], [ends[1]])
-    if not np.isfinite(total[ends[1]]):
-        return line, 0.0
-    steps = local.centres(np.array(search.traceback(ends[1]), dtype=np.float64))
+    total, _ = search.find_costs([start])
+    stop = _cheapest(local, corners[-1], cost, total)
+    steps = local.centres(np.array(search.traceback(stop), dtype=np.float64))
     path = _smoothed(steps, local, wall)
     return path, float(_at(path, local, wall).min())
 
@@ -165,9 +192,11 @@ def _around(line: Points, grid: Grid) -> Box:
     return slice(first[0], last[0]), slice(first[1], last[1]), slice(first[2], last[2])
 
 
-def _free_near(local: Grid, point: Points, cost: NDArray[np.float64]) -> tuple[int, ...] | None:
-    """The cheapest voxel near `point`: each mm away counts like a cost of one."""
-    free = np.argwhere(cost > 0)
+def _cheapest(
+    local: Grid, point: Points, cost: NDArray[np.float64], total: NDArray[np.float64]
+) -> tuple[int, ...] | None:
+    """The voxel that can be reached and is worth most near `point`: each mm away counts like a cost of two."""
+    free = np.argwhere((cost > 0) & np.isfinite(total))
     if not len(free):
         return None
     worth = cost[tuple(free.T)] + 2 * np.linalg.norm(local.centres(free) - point, axis=1)
