@@ -13,9 +13,9 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 
-from keyhole.errors import InvalidInput, UnreadableFile
+from keyhole.errors import InvalidInput, KeyholeError, UnreadableFile
 from keyhole.geometry import Volume, affine, unit
-from keyhole.imaging.dicom_series import Series, SliceFile, chosen, patient_of, series_in
+from keyhole.imaging.dicom_series import DAMAGED, Series, SliceFile, chosen, patient_of, reason, series_in
 from keyhole.imaging.model import ScanImage
 
 TILT = 0.1
@@ -58,6 +58,17 @@ def read_dicom(path: Path, series: str | None = None) -> ScanImage:
     marked as padding (outside the reconstruction) become nan. Tilted, uneven, gappy, doubled or incomplete series
     are refused with one sentence that holds the number.
     """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what matters is checked value by value
+            return _read(path, series)
+    except KeyholeError:
+        raise
+    except DAMAGED as error:  # pydicom converts a value when it is first asked for
+        raise UnreadableFile(f"{path} holds a DICOM value that cannot be read: {reason(error)}") from error
+
+
+def _read(path: Path, series: str | None) -> ScanImage:
     one = chosen(series_in(path), series, path)
     where = f"{path}, series {one.number if one.number is not None else one.uid or 'without a UID'}"
     slices, matrix = _stack(one, where)
@@ -200,24 +211,20 @@ def _fits(values: NDArray[Any]) -> bool:
 
 def _decoded(one: SliceFile, content: bytes, where: str) -> tuple[NDArray[Any], Any]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            data = pydicom.dcmread(io.BytesIO(content))
-            syntax = data.file_meta.TransferSyntaxUID
-            if "PixelData" not in data:
-                raise UnreadableFile(f"{where}: {one.name} is truncated or damaged: it has no pixels")
-            raw: NDArray[Any] = data.pixel_array
+        data = pydicom.dcmread(io.BytesIO(content))
+        if "PixelData" not in data:
+            raise UnreadableFile(f"{where}: {one.name} is truncated or damaged: it has no pixels")
+        raw: NDArray[Any] = data.pixel_array
     except (UnreadableFile, MemoryError):
         raise
     except Exception as error:  # codecs raise what they like
-        reason = " ".join(str(error).split()).rstrip(".")
         if _is_packed(one):
             name = one.header.file_meta.TransferSyntaxUID.name
             raise UnreadableFile(
-                f"{where}: {one.name} cannot be decoded ({name}): {reason}; decompress the series or export it again"
+                f"{where}: {one.name} cannot be decoded ({name}): {reason(error)}; decompress the series first"
             ) from error
-        raise UnreadableFile(f"{where}: {one.name} is truncated or damaged: {reason}") from error
-    if raw.shape != (int(one.header.Rows), int(one.header.Columns)) or not syntax:
+        raise UnreadableFile(f"{where}: {one.name} is truncated or damaged: {reason(error)}") from error
+    if raw.shape != (int(one.header.Rows), int(one.header.Columns)):
         raise UnreadableFile(f"{where}: {one.name} must hold one grey image, found shape {raw.shape}")
     return raw, data
 

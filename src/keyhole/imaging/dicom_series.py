@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pydicom
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID
 
 from keyhole.errors import InvalidInput, UnreadableFile
@@ -31,7 +30,19 @@ MULTIFRAME = (
 MOST_BYTES = 1 << 31
 """Larger entries of a zip are not slices."""
 
-_DAMAGED = (EOFError, OSError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError, RuntimeError)
+DAMAGED = (
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    ArithmeticError,
+    EOFError,
+    OSError,
+    NotImplementedError,
+    BytesLengthException,
+    InvalidDicomError,
+)
+"""What pydicom raises on a damaged file, when it reads it or when a value is first asked for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +91,7 @@ def series_in(path: Path) -> tuple[Series, ...]:
                 "series as one file per slice"
             )
         if kind not in CT_CLASSES + MR_CLASSES:
-            others.append(UID(kind).name if kind else "an unknown object")
+            others.append(UID(kind).name)
         elif "LOCALIZER" in (header.get("ImageType") or ()):
             others.append("a localizer")
         else:
@@ -114,6 +125,12 @@ def patient_of(header: Any) -> str:
     return str(header.get("PatientID") or "").strip() or str(header.get("PatientName") or "").strip()
 
 
+def reason(error: BaseException) -> str:
+    """What a library says of a failure, on one short line."""
+    words = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return words if len(words) <= 160 else words[:157] + "..."
+
+
 def _listed(found: Sequence[Series]) -> str:
     return "; ".join(f"[{place}] {series}" for place, series in enumerate(found, start=1))
 
@@ -132,7 +149,7 @@ def _files(path: Path) -> Iterator[tuple[str, Callable[[], bytes], Callable[[], 
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
-        raise UnreadableFile(f"{path} is not a readable zip file: {error}") from error
+        raise UnreadableFile(f"{path} is not a readable zip file: {reason(error)}") from error
     with archive:
         for entry in sorted(archive.infolist(), key=lambda e: e.filename):
             if entry.is_dir() or entry.file_size > MOST_BYTES:
@@ -146,8 +163,8 @@ def _entry_reader(path: Path, entry: zipfile.ZipInfo) -> Callable[[], bytes]:
         try:
             with zipfile.ZipFile(path) as archive:
                 return archive.read(entry)
-        except (zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, *_DAMAGED) as error:
-            raise UnreadableFile(f"{path}: {entry.filename} cannot be unpacked: {error}") from error
+        except (zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, *DAMAGED) as error:
+            raise UnreadableFile(f"{path}: {entry.filename} cannot be unpacked: {reason(error)}") from error
 
     return read
 
@@ -168,16 +185,19 @@ def _header(name: str, stream: Any) -> Any:
     """The data set before the pixels; None for a file that is not DICOM; a damaged one is refused by name."""
     preamble = stream.read(132)
     if preamble[128:] != b"DICM":
+        if name.lower().endswith((".dcm", ".ima")):
+            raise UnreadableFile(f"{name} is truncated or damaged: it does not begin as a DICOM file does")
         return None
     stream.seek(0)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what matters of it is checked value by value
-            found = pydicom.dcmread(stream, stop_before_pixels=True)
-            kind = _kind(found)
-            complete = all(tag in found for tag in ("Rows", "Columns"))
-    except (InvalidDicomError, *_DAMAGED) as error:
-        raise UnreadableFile(f"{name} is truncated or damaged: {' '.join(str(error).split())}") from error
+        found = pydicom.dcmread(stream, stop_before_pixels=True)
+        kind = _kind(found)
+        stored = str(found.file_meta.get("MediaStorageSOPClassUID") or kind)
+        complete = all(tag in found for tag in ("Rows", "Columns"))
+    except DAMAGED as error:
+        raise UnreadableFile(f"{name} is truncated or damaged: {reason(error)}") from error
+    if not kind or stored != kind:
+        raise UnreadableFile(f"{name} is truncated or damaged: it does not say clearly what kind of object it holds")
     if kind in CT_CLASSES + MR_CLASSES and not complete:
         raise UnreadableFile(f"{name} is truncated or damaged: it ends before the size of its image")
     return found
