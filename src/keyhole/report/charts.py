@@ -15,7 +15,7 @@ from keyhole.report.palette import approach_colours
 from keyhole.report.wording import number, probability, structure
 
 INK, FAINT, RULE = "#1c1c1c", "#5c5c5c", "#d4d4d4"
-WIDTH = 1200
+WIDTH = 1000
 FONT = "Libertinus Serif"  # on paper; the page's style sheet replaces it
 
 
@@ -61,7 +61,7 @@ def _bar(found: Quantity | None, extra: str = "") -> Bar:
 
 
 def _clearance_bar(candidate: CandidateEntry) -> Bar:
-    found = closest(candidate.clearance)
+    found = closest(candidate)
     return _bar(found.clearance, f"  {structure(found.key)}") if found else Bar(None, None, None, "not given")
 
 
@@ -78,9 +78,9 @@ def comparison_chart(plan: PlanRecord) -> Chart:
     panels = (
         Panel(f"Muscle, mL ({DISPLACED})", tuple(_bar(c.burden.get("muscle")) for c in shown)),
         Panel("Bone removed, mL", tuple(_bar(c.burden.get("bone")) for c in shown)),
-        Panel("Facet removed, % of the facet that loses most", tuple(_bar(largest_facet(c)) for c in shown)),
+        Panel("Facet removed, % (largest share)", tuple(_bar(largest_facet(c)) for c in shown)),
         Panel("Incision, mm", tuple(_bar(c.incision) for c in shown)),
-        Panel("Smallest clearance, mm", tuple(_clearance_bar(c) for c in shown)),
+        Panel("Smallest clearance of tube or instrument, mm", tuple(_clearance_bar(c) for c in shown)),
         Panel("Highest breach probability, %", tuple(_breach_bar(c) for c in shown)),
     )
     names = tuple(title(c.approach) for c in shown)
@@ -101,16 +101,16 @@ def comparison_chart(plan: PlanRecord) -> Chart:
 
 
 def _small_multiples(panels: tuple[Panel, ...], names: tuple[str, ...], ink: tuple[str, ...]) -> tuple[str, int]:
-    across, label_width, gap, row = 2, 190, 28, 26
+    across, label_width, gap, row = 2, 212, 28, 26
     panel_width = (WIDTH - label_width - gap * across) / across
     block = 34 + row * len(names) + 22
     drawn: list[str] = []
     for n, panel in enumerate(panels):
         column, line = n % across, n // across
-        x, y = label_width + column * (panel_width + gap) + gap / 2, line * block + 18
+        x, y = label_width + column * (panel_width + gap) + gap / 2 - 4, line * block + 18
         if column == 0:
             drawn.extend(
-                svg.text(name, label_width, y + 32 + row * k, 15, text_anchor="end", fill=INK)
+                svg.text(name, label_width - 4, y + 32 + row * k, 15, text_anchor="end", fill=INK)
                 for k, name in enumerate(names)
             )
         drawn.append(_panel(panel, x, y, panel_width, row, ink))
@@ -120,7 +120,7 @@ def _small_multiples(panels: tuple[Panel, ...], names: tuple[str, ...], ink: tup
 def _panel(panel: Panel, x: float, y: float, width: float, row: int, ink: tuple[str, ...]) -> str:
     ends = [end for bar in panel.bars for end in (bar.value, bar.low, bar.high) if end is not None]
     least, most = min([0.0, *ends]), max([0.0, *ends]) or 1.0
-    scale = width * 0.62 / (most - least)
+    scale = width * (0.8 if max(len(bar.text) for bar in panel.bars) < 10 else 0.52) / (most - least)
     zero = x - least * scale
     drawn = [svg.text(panel.title, x, y, 15, fill=INK, font_weight=600)]
     top, bottom = y + 14, y + 14 + row * len(panel.bars)
@@ -160,7 +160,7 @@ class _Plot:
     x: tuple[float, float]
     y: tuple[float, float]
     left: float = 92
-    right: float = 880
+    right: float = 690
     top: float = 16
     bottom: float = 330
 
@@ -213,7 +213,7 @@ def feasibility_chart(plan: PlanRecord) -> Chart:
         line = np.array(points)
         drawn.append(svg.element("path", d=svg.path([line]), fill="none", stroke=colour, stroke_width=2.2))
         drawn.extend(svg.element("circle", cx=x, cy=y, r=3.2, fill=colour) for x, y in points)
-        labels.append((points[-1][1], f"{title(entry.approach)}, of {entry.searched:,}", colour))
+        labels.append((points[-1][1], title(entry.approach), colour))
     drawn.extend(_line_labels(labels, plot))
     said = "; ".join(
         f"{title(e.approach)}: " + ", ".join(f"{n:,} at {m:g} mm" for m, n in zip(e.margins, e.feasible, strict=True))
@@ -237,7 +237,7 @@ def pareto_chart(plan: PlanRecord) -> Chart | None:
     """Smallest clearance against muscle displaced, a point per corridor; None without two known points."""
     points = []
     for index, candidate in enumerate(plan.candidates):
-        gap, muscle = closest(candidate.clearance), candidate.burden.get("muscle")
+        gap, muscle = closest(candidate), candidate.burden.get("muscle")
         if gap is not None and gap.clearance.value is not None and muscle is not None and muscle.value is not None:
             points.append((muscle.value, gap.clearance.value, candidate, index in plan.pareto))
     if len(points) < 2:

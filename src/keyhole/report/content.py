@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from keyhole import __version__
 from keyhole.anatomy.model import Anatomy
 from keyhole.casefile import (
@@ -22,17 +20,17 @@ from keyhole.plan.approaches import catalogue
 from keyhole.report.charts import Chart, comparison_chart, feasibility_chart, pareto_chart
 from keyhole.report.compare import (
     best,
-    burdens,
-    clearances,
     closest,
+    closest_gap,
+    closest_name,
     comparison,
-    feasibility,
-    pareto,
     title,
     worst_breach,
 )
+from keyhole.report.detail import burdens, clearances, feasibility, pareto
+from keyhole.report.measures import findings_tables
 from keyhole.report.slices import Picture
-from keyhole.report.tables import Column, References, Row, Table, findings_tables
+from keyhole.report.tables import Column, References, Row, Table
 from keyhole.report.wording import (
     Notes,
     Text,
@@ -233,19 +231,25 @@ def _answer(plan: PlanRecord | None) -> str:
     chosen = best(plan)
     if not chosen:
         return f"{searched}; none is feasible. The reasons stand below, by approach."
-    first = chosen[0]
-    found, breach = closest(first.clearance), worst_breach(first)
     said = [f"{searched}; {len(chosen)} of {_approaches_tried(plan)} approaches have a feasible one."]
-    lead = f"First in the plan's order is {title(first.approach).lower()}"
-    if found is not None and found.clearance.value is not None:
-        gap = spread(found.clearance.value, found.clearance.sd, found.clearance.interval, "mm")
-        lead += f": its tube keeps {gap} mm to the closest structure, {structure(found.key)}"
-    said.append(lead + ".")
-    if breach is not None:
-        said.append(f"Highest breach probability {probability(breach[1])} ({structure(breach[0])}).")
+    said.append(_first(chosen[0]))
     if plan.rejected:
         said.append(f"Rejected: {listed([title(entry.approach).lower() for entry in plan.rejected])}; reasons below.")
     return " ".join(said)
+
+
+def _first(candidate: CandidateEntry) -> str:
+    """The first corridor of the plan in a sentence."""
+    keeps = []
+    for part in ("tube", "instrument"):
+        found = closest(candidate, part)
+        if found is not None and found.clearance.value is not None:
+            gap = spread(found.clearance.value, found.clearance.sd, found.clearance.interval, "mm")
+            keeps.append(f"its {part} keeps {gap} mm to the closest structure, {structure(found.key)}")
+    lead = f"First in the plan's order is {title(candidate.approach).lower()}"
+    breach = worst_breach(candidate)
+    risk = f" The highest breach probability is {probability(breach[1])} ({structure(breach[0])})." if breach else ""
+    return f"{lead}: {'; '.join(keeps)}.{risk}" if keeps else f"{lead}.{risk}"
 
 
 def _approaches_tried(plan: PlanRecord) -> int:
@@ -285,19 +289,21 @@ def _levels(records: Records, anatomy: Anatomy) -> tuple[Line, ...]:
 
 
 def _corridor(candidate: CandidateEntry, pictures: dict[str, tuple[Picture, ...]], notes: Notes) -> Corridor:
-    found, breach = closest(candidate.clearance), worst_breach(candidate)
-    gap = quantity(found.clearance, notes, structure(found.key)) if found else Text("not given", known=False)
-    entry, dock = np.array(candidate.entry), np.array(candidate.dock)
+    breach = worst_breach(candidate)
+    entry, dock, target = candidate.entry, candidate.dock, candidate.target
     lines = (
-        Line("Closest structure", Text(structure(found.key) if found else "not given", known=found is not None)),
-        Line("Clearance", Text(with_unit(gap.text, "mm") if gap.known else gap.text, gap.notes, gap.known)),
-        Line("Breach probability", Text(probability(breach[1]) if breach else "not given", known=breach is not None)),
+        Line("Tube's closest", closest_name(candidate, "tube")),
+        Line("Clearance", _with_unit(closest_gap(candidate, "tube", notes), "mm")),
         Line("Tube, outer diameter", Text(f"{number(2 * candidate.radius, 'mm')} mm")),
-        Line("Skin to dock", _with_unit(quantity(candidate.depth, notes, "depth"), "mm")),
+        Line("Instrument's closest", closest_name(candidate, "instrument")),
+        Line("Clearance", _with_unit(closest_gap(candidate, "instrument", notes), "mm")),
         Line("Incision", _with_unit(quantity(candidate.incision, notes, "incision"), "mm")),
+        Line("Breach probability", _breach_text(breach)),
         Line("Reach", _with_unit(quantity(candidate.reach, notes, "reach"), "%")),
+        Line("Skin to dock", _with_unit(quantity(candidate.depth, notes, "depth"), "mm")),
         Line("Entry, LPS mm", Text(", ".join(number(float(x), "mm") for x in entry))),
         Line("Dock, LPS mm", Text(", ".join(number(float(x), "mm") for x in dock))),
+        Line("Target, LPS mm", Text(", ".join(number(float(x), "mm") for x in target))),
     )
     summary = catalogue()[candidate.approach].title if candidate.approach in catalogue() else title(candidate.approach)
     return Corridor(
@@ -309,6 +315,10 @@ def _corridor(candidate: CandidateEntry, pictures: dict[str, tuple[Picture, ...]
         pictures=pictures.get(candidate.approach, ()),
         notes=notes.add(candidate.caveats, title(candidate.approach).lower()),
     )
+
+
+def _breach_text(breach: tuple[str, float] | None) -> Text:
+    return Text(f"{probability(breach[1])} ({structure(breach[0])})") if breach else Text("not given", known=False)
 
 
 def _with_unit(found: Text, ucum: str) -> Text:

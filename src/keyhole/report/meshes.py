@@ -16,6 +16,7 @@ _BUDGET = {
     "vertebra": 7000,
     "facet": 1800,
     "pelvis": 8000,
+    "rib": 2500,
     "disc": 2400,
     "herniation": 1500,
     "root": 1400,

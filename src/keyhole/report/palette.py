@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from keyhole.plan.approaches import catalogue
 from keyhole.terms import belongs
 
 
@@ -29,8 +30,9 @@ GROUPS = (
     Group("herniation", "Herniation", (), "#cc79a7", "#e594c2", 1.0, True),
     Group("disc", "Discs", ("disc",), "#56b4e9", "#6cc1f0", 1.0, True),
     Group("facet", "Facet joints", (), "#a8905c", "#c2a868", 1.0, True),
-    Group("vertebra", "Vertebrae", ("vertebra",), "#e3d9c2", "#efe6d0", 1.0, True),
-    Group("pelvis", "Sacrum, pelvis, ribs", ("sacrum", "pelvis", "femur", "rib"), "#cfc6b2", "#b8ad94", 1.0, True),
+    Group("vertebra", "Vertebrae, sacrum", ("vertebra", "sacrum"), "#e3d9c2", "#efe6d0", 1.0, True),
+    Group("pelvis", "Pelvis", ("pelvis",), "#cfc6b2", "#c9bfa8", 0.35, True),
+    Group("rib", "Ribs, femurs", ("rib", "femur"), "#cfc6b2", "#c9bfa8", 1.0, False),
     Group("root", "Nerve roots", ("root",), "#e69f00", "#ffb31a", 1.0, True),
     Group("sac", "Dural sac", ("canal/dural_sac",), "#f0e442", "#f0e442", 1.0, True),
     Group("canal", "Epidural space", ("canal/epidural",), "#efe9a0", "#b5ae55", 0.35, False),
@@ -72,7 +74,11 @@ def group_of(key: str) -> Group | None:
 
 
 def approach_colours(names: tuple[str, ...]) -> dict[str, str]:
-    """A colour for each approach, in the order given; the open operation is always grey."""
-    minimally = [name for name in names if not name.startswith("open")]
-    colours = {name: _APPROACH_COLOURS[n % len(_APPROACH_COLOURS)] for n, name in enumerate(minimally)}
-    return colours | {name: OPEN_COLOUR for name in names if name.startswith("open")}
+    """A colour for each approach: the catalogue's order decides, so that it is the same in every report."""
+    known = [name for name in catalogue() if not name.startswith("open")]
+    others = sorted(name for name in names if name not in known and not name.startswith("open"))
+    order = {name: n for n, name in enumerate([*known, *others])}
+    return {
+        name: OPEN_COLOUR if name.startswith("open") else _APPROACH_COLOURS[order[name] % len(_APPROACH_COLOURS)]
+        for name in names
+    }

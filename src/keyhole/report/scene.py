@@ -90,7 +90,7 @@ def _directions(anatomy: Anatomy, level: str | None) -> dict[str, list[float]]:
 def _corridors(plan: PlanRecord, centre: Points) -> list[dict[str, object]]:
     shown = best(plan)
     colours = approach_colours(tuple(candidate.approach for candidate in shown))
-    made = [_tube(candidate, centre, colours[candidate.approach], n == 0) for n, candidate in enumerate(shown)]
+    made = [_tube(candidate, centre, colours[candidate.approach], True) for candidate in shown]
     if plan.open is not None:
         made.append(_tube(plan.open, centre, OPEN_COLOUR, False))
     return made
@@ -104,7 +104,7 @@ def _tube(candidate: CandidateEntry, centre: Points, colour: str, is_shown: bool
 
     return {
         "name": candidate.approach,
-        "title": title(candidate.approach),
+        "title": title(candidate.approach) + (", extent" if candidate.approach.startswith("open") else ""),
         "colour": colour,
         "shown": is_shown,
         "entry": seen(tube.start),

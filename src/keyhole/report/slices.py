@@ -11,6 +11,7 @@ from keyhole.anatomy.model import Anatomy
 from keyhole.casefile import CandidateEntry
 from keyhole.geometry import Points
 from keyhole.report import svg
+from keyhole.report.compare import Closest, closest
 from keyhole.report.palette import GROUPS, group
 from keyhole.report.views import (
     Axes,
@@ -28,7 +29,7 @@ from keyhole.report.views import (
     shaft,
     silhouette,
 )
-from keyhole.report.wording import structure
+from keyhole.report.wording import spread, structure
 
 LARGE, SMALL = (640, 470), 310
 """Pictures along the tube (width, height) and the small ones (square), px; both fill a row of the page."""
@@ -61,22 +62,31 @@ class _Scene:
     said: str  # the closest structure and its clearance, in words
 
 
-def pictures(anatomy: Anatomy, candidate: CandidateEntry, level: str, closest: tuple[str, str] | None) -> list[Picture]:
+def pictures(anatomy: Anatomy, candidate: CandidateEntry, level: str) -> list[Picture]:
     """The six pictures of `candidate`: two planes along the tube, one down it; axial, sagittal, coronal of the level.
 
-    `closest` is the key of the structure with the least clearance and that clearance in words; None where unknown.
+    The plane across the tube passes through the nearest point of the structure with the least clearance.
     """
     axes = axes_of(anatomy, level)
     upper, lower = anatomy.pair(level)
     target = np.array(candidate.target)
-    found = nearest(candidate, closest[0], anatomy.labels) if closest else None
-    scene = _Scene(anatomy, candidate, found, f"{structure(closest[0])}, {closest[1]}" if closest else "")
+    tight = closest(candidate)
+    found = nearest(candidate, tight.key, tight.to, anatomy.labels) if tight is not None else None
+    scene = _Scene(anatomy, candidate, found, _said(tight))
     views = [*along(candidate, axes, LARGE, (upper.centre + lower.centre) / 2)]
-    tightest = found.on_axis if found is not None else np.array(candidate.dock)
+    tightest = found.point if found is not None else np.array(candidate.dock)
     views.append(across(tightest, candidate, axes, SMALL))
     views.extend(orthogonal(target, axes, SMALL, FIELD))
     captions = _captions(scene, axes, tightest)
     return [_picture(scene, view, caption) for view, caption in zip(views, captions, strict=True)]
+
+
+def _said(tight: Closest | None) -> str:
+    """The closest structure and its clearance in words."""
+    if tight is None or tight.clearance.value is None:
+        return ""
+    gap = spread(tight.clearance.value, tight.clearance.sd, tight.clearance.interval, tight.clearance.unit)
+    return f"{structure(tight.key)}, {gap} mm from the {tight.to}"
 
 
 def _captions(scene: _Scene, axes: Axes, tightest: Points) -> tuple[str, ...]:
@@ -191,7 +201,8 @@ def _closest(scene: _Scene, view: View) -> list[str]:
     at, axis = view.place(np.stack([found.point, found.on_axis]))
     length = float(np.linalg.norm(at - axis))
     drawn = _ring(at, 4.0)
-    if length > found.radius * view.scale:
+    beside = abs(float((found.on_axis - view.centre) @ view.normal)) < 1.5
+    if beside and length > found.radius * view.scale:
         wall = axis + (at - axis) * found.radius * view.scale / length
         drawn = [*_cased(svg.path([np.stack([wall, at])]), 1.6), *drawn]
     return drawn

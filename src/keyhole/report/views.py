@@ -170,12 +170,14 @@ def orthogonal(centre: Points, axes: Axes, size: int, width_mm: float) -> tuple[
 
 
 def across(at: Points, candidate: CandidateEntry, axes: Axes, size: int) -> View:
-    """The plane across the tube at `at`, seen from the skin along the tube, head up."""
+    """The plane across the tube that holds `at`, seen from the skin along the tube, head up."""
     axis = unit(np.array(candidate.dock) - np.array(candidate.entry))
     up = axes.up - (axes.up @ axis) * axis
     up = unit(up) if np.linalg.norm(up) > 0.2 else unit(-axes.posterior + (axes.posterior @ axis) * axis)
     width = max(44.0, 7 * candidate.radius)
-    return View("Down the tube", at, np.cross(axis, up), -up, size, size, size / width, axes)
+    entry = np.array(candidate.entry)
+    on_line = entry + float((at - entry) @ axis) * axis
+    return View("Down the tube", (at + on_line) / 2, np.cross(axis, up), -up, size, size, size / width, axes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -188,8 +190,8 @@ class Nearest:
     radius: float
 
 
-def nearest(candidate: CandidateEntry, key: str, labels: LabelMap) -> Nearest | None:
-    """Where the structure `key` comes nearest to the tube or its instrument; None where it has no voxel near them."""
+def nearest(candidate: CandidateEntry, key: str, to: str, labels: LabelMap) -> Nearest | None:
+    """Where the structure `key` comes nearest to the "tube" or "instrument"; None where it has no voxel within 40 mm."""
     index = np.array([candidate.entry, candidate.dock, candidate.target])
     low = np.floor(labels.grid.index(index).min(axis=0) - 40 / labels.grid.spacing).astype(int)
     high = np.ceil(labels.grid.index(index).max(axis=0) + 40 / labels.grid.spacing).astype(int) + 1
@@ -199,12 +201,8 @@ def nearest(candidate: CandidateEntry, key: str, labels: LabelMap) -> Nearest | 
     if not len(found):
         return None
     points = labels.grid.centres(found)
-    choices = []
-    for tube in (shaft(candidate), instrument(candidate)):
-        gaps = tube.gap(points)
-        best = int(gaps.argmin())
-        choices.append((float(gaps[best]), best, tube))
-    _, best, tube = min(choices, key=lambda choice: choice[0])
+    tube = instrument(candidate) if to == "instrument" else shaft(candidate)
+    best = int(tube.gap(points).argmin())
     along_axis = tube.stop - tube.start
     share = np.clip((points[best] - tube.start) @ along_axis / max(float(along_axis @ along_axis), 1e-9), 0, 1)
     return Nearest(key, points[best], tube.start + share * along_axis, tube.radius)
@@ -240,7 +238,7 @@ def _mr_window(image: Volume) -> tuple[float, float]:
 
 
 _TISSUE_GREY = {"tissue/fat": 60, "tissue/skin": 95, "tissue/gas": 0}
-_GROUP_GREY = {"vertebra": 225, "pelvis": 215, "facet": 235, "disc": 140, "sac": 120, "muscle": 110}
+_GROUP_GREY = {"vertebra": 225, "pelvis": 215, "rib": 215, "facet": 235, "disc": 140, "sac": 120, "muscle": 110}
 
 
 def _tissue_greys(points: Points, labels: LabelMap) -> NDArray[np.uint8]:

@@ -17,10 +17,9 @@ from keyhole.casefile import (
     LabelsRecord,
     PlanRecord,
     Provenance,
-    Quantity,
 )
 from keyhole.errors import StorageFailure, WrongCase
-from keyhole.report.compare import best, closest
+from keyhole.report.compare import best
 from keyhole.report.content import Content, Records, content
 from keyhole.report.glb import glb
 from keyhole.report.meshes import Part, parts
@@ -28,7 +27,6 @@ from keyhole.report.page import page
 from keyhole.report.paper import paper, png
 from keyhole.report.scene import scene
 from keyhole.report.slices import Picture, pictures
-from keyhole.report.wording import spread
 
 Progress = Callable[[str, float], None]
 
@@ -108,15 +106,8 @@ def _pictures(plan: PlanRecord | None, anatomy: Anatomy, tell: Progress) -> dict
     shown = best(plan)
     for n, candidate in enumerate(shown):
         tell(f"drawing {candidate.approach}", 0.1 + 0.25 * n / len(shown))
-        found = closest(candidate.clearance)
-        said = (found.key, _gap(found.clearance)) if found is not None else None
-        drawn[candidate.approach] = tuple(pictures(anatomy, candidate, plan.level, said))
+        drawn[candidate.approach] = tuple(pictures(anatomy, candidate, plan.level))
     return drawn
-
-
-def _gap(clearance: Quantity) -> str:
-    assert clearance.value is not None
-    return f"{spread(clearance.value, clearance.sd, clearance.interval, clearance.unit)} mm"
 
 
 def _write_pngs(folder: Path, said: Content) -> None:

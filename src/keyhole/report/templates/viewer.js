@@ -86,7 +86,7 @@
     const wall = capsule(entry.entry, entry.stop, entry.radius, material(entry.colour, 0.42));
     const core = capsule(entry.dock, entry.target, entry.instrument_radius, material(entry.colour, 1));
     const axis = new THREE.Line(
-      new THREE.BufferGeometry().setFromPoints([new THREE.Vector3(...entry.entry), new THREE.Vector3(...entry.target)]),
+      new THREE.BufferGeometry().setFromPoints([new THREE.Vector3(...entry.entry), new THREE.Vector3(...entry.dock)]),
       new THREE.LineBasicMaterial({ color: entry.colour })
     );
     wall.renderOrder = 3;
@@ -153,13 +153,13 @@
     controls.update();
     draw();
   }
-  const oblique = posterior.clone().multiplyScalar(0.85).add(up.clone().multiplyScalar(0.3));
+  const oblique = posterior.clone().multiplyScalar(0.8).add(up.clone().multiplyScalar(0.4));
   function toSide() { // the side that the first corridor comes from
     const first = corridors[0];
     return first && new THREE.Vector3(...first.entry).dot(left) < 0 ? left.clone().negate() : left.clone();
   }
   const presets = [
-    ["Oblique", () => look(oblique.clone().add(toSide().multiplyScalar(0.75)), up)],
+    ["Oblique", () => look(oblique.clone().add(toSide().multiplyScalar(0.7)), up)],
     ["Behind", () => look(posterior, up)],
     ["Left", () => look(left, up)],
     ["Right", () => look(left.clone().negate(), up)],
