@@ -28,7 +28,7 @@ RADIUS = {"L2": 1.56, "L3": 2.15, "L4": 2.57, "L5": 2.65, "S1": 2.69}
 ANGLE = 51.0
 """Angle between exiting root and disc plane, degrees: 50.8 ± 4.4 [root-disc-angle]."""
 
-FORWARD = (10.0, 40.0)
+FORWARD = (25.0, 55.0)
 """How far the root turns forward in the foramen and beyond it, degrees [keyhole-choice]."""
 
 BEYOND = 8.0
