@@ -101,7 +101,9 @@ def vertebrae(labels: LabelMap, *, structures: Mapping[str, Structure] | None = 
     wholes = [whole for name in names if (whole := _whole(labels, boxes, name, structures or {})) is not None]
     canal = _canal_points(labels, boxes)
     bones = [bone for w, up in zip(wholes, _ups(wholes), strict=True) if (bone := _bone(w, up, canal)) is not None]
-    usual = float(np.median([bone.volume for bone in bones])) if bones else 0.0
+    if not bones:
+        return {}
+    usual = float(np.median([bone.volume for bone in bones]))
     bones = [bone for bone in bones if bone.volume >= _REMNANT * usual]
     backs, by_shape = _backs(bones, labels.grid)
     found: dict[str, Vertebra] = {}
@@ -223,7 +225,7 @@ def _backs(bones: list[_Bone], scan: Grid) -> tuple[list[Points], bool]:
     """
     known = [(n, bone.behind - bone.centre) for n, bone in enumerate(bones) if bone.behind is not None]
     if not known:
-        return _backs_by_shape(bones, scan), bool(bones)
+        return _backs_by_shape(bones, scan), True
     return [_nearest(known, n) for n in range(len(bones))], False
 
 

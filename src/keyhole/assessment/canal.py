@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keyhole.assessment.model import Grade, Measurement, probabilities
-from keyhole.assessment.section import CanalPlane, Section, section
+from keyhole.assessment.section import CanalPlane, midsagittal_chord, section
 from keyhole.geometry import LabelMap
 
 FREE = ("canal/dural_sac", "canal/epidural")
@@ -53,15 +53,15 @@ def sac_area(level: str, labels: LabelMap, at: CanalPlane, doubt: Doubt) -> Meas
 def canal_ap(level: str, labels: LabelMap, at: CanalPlane, doubt: Doubt) -> Measurement:
     """Anteroposterior diameter of the free canal in the midsagittal plane, on the canal plane, mm."""
     name, method = "canal AP diameter", "midsagittal chord on the plane across the canal's line at the disc's mid-plane"
-    found = section(labels, at, FREE)
-    if found is None or not found.is_whole or not found.chord > 0:
-        return _unknown(name, level, "mm", found, method)
+    found = midsagittal_chord(labels, at, FREE)
+    if found is None or not found.is_whole or not found.length > 0:
+        return _unknown(name, level, "mm", is_cut=found is not None and not found.is_whole, method=method)
     ends = 2 * (doubt.boundary_sd**2 + (CHORD_ROUNDING * doubt.voxel) ** 2)
-    sd = np.sqrt(ends + (_slope(labels, at, FREE, "chord") * doubt.place_sd) ** 2)
-    return Measurement(name, level, found.chord, float(sd), "mm", "keyhole", method)
+    sd = np.sqrt(ends + (found.slope * doubt.place_sd) ** 2)
+    return Measurement(name, level, found.length, float(sd), "mm", "keyhole", method)
 
 
-CHORD_ROUNDING = 0.18
+CHORD_ROUNDING = 0.15
 """Sd of each end of the midsagittal chord, voxels; from simulation [keyhole-choice]."""
 
 
@@ -86,20 +86,18 @@ def _area(
     labels, at, doubt = where
     found = section(labels, at, prefixes)
     if found is None or not found.is_whole:
-        return _unknown(name, level, "mm2", found, method)
+        return _unknown(name, level, "mm2", is_cut=found is not None and not found.is_whole, method=method)
     outline = found.area_sd(doubt.boundary_sd, doubt.voxel)
-    sd = float(np.hypot(outline, _slope(labels, at, prefixes, "area") * doubt.place_sd))
+    sd = float(np.hypot(outline, _slope(labels, at, prefixes) * doubt.place_sd))
     return Measurement(name, level, found.area, sd, "mm2", "keyhole", method)
 
 
-def _slope(labels: LabelMap, at: CanalPlane, prefixes: tuple[str, ...], what: str) -> float:
-    """Change of the section's area or chord per mm along the canal, over 1 mm to both sides; 0 where unknown."""
+def _slope(labels: LabelMap, at: CanalPlane, prefixes: tuple[str, ...]) -> float:
+    """Change of the section's area per mm along the canal, over 1 mm to both sides; 0 where unknown."""
     above, below = (section(labels, at, prefixes, shift=shift) for shift in (1.0, -1.0))
-    if above is None or below is None:
-        return 0.0
-    return float(getattr(above, what) - getattr(below, what)) / 2
+    return 0.0 if above is None or below is None else (above.area - below.area) / 2
 
 
-def _unknown(name: str, level: str, unit: str, found: Section | None, method: str) -> Measurement:
-    why = "no free canal was found at this level" if found is None or found.is_whole else "cut by the field of view"
+def _unknown(name: str, level: str, unit: str, *, is_cut: bool, method: str) -> Measurement:
+    why = "cut by the field of view" if is_cut else "no free canal was found at this level"
     return Measurement(name, level, None, None, unit, "keyhole", method, (f"{level}: {why}; not measured",))

@@ -18,10 +18,12 @@ CHORD = 10.0
 PIXEL = 0.25
 """Side of a pixel of the section, mm [keyhole-choice]."""
 
+STRIP, STRETCH = 3.0, 1.0
+"""Half width and half length, mm, of the part of the rim to which a chord's ends are fitted [keyhole-choice]."""
+
 _HALF = 24.0  # mm, half side of the section: the widest lumbar canal is 30 mm
 _NEAR = 45.0  # mm from the disc's centre in which the line must pass
 _STRAY = 6.0  # mm from the line to the nearest part of the canal
-_MID = 1.0  # mm, half width of the strip over which the midsagittal chord is averaged
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,10 +97,10 @@ class Section:
         return float(np.linalg.norm(self.edge - np.roll(self.edge, 1, axis=0), axis=1).sum())
 
     @property
-    def chord(self) -> float:
-        """Length of the midsagittal chord, mm: the longest unbroken run, mean over the strip of 2 mm; 0 without one."""
-        columns = self.share[np.abs(self.ticks) <= _MID]
-        return float(np.mean([_longest(column) for column in columns])) * PIXEL
+    def ends(self) -> Points:
+        """(n, 3): left, foremost and hindmost of the longest unbroken run of each column that has one, mm."""
+        found = [_ends(column, self.ticks) for column in self.share]
+        return np.array([(left, *end) for left, end in zip(self.ticks, found, strict=True) if end is not None])
 
     def area_sd(self, boundary_sd: float, voxel: float) -> float:
         """Sd of the area, mm², for a boundary error of `boundary_sd` mm that stays alike over `CORRELATION` mm.
@@ -116,10 +118,56 @@ ROUNDING = 0.28
 """Sd of a voxelised outline, voxels, over a patch of one voxel; from simulation [keyhole-choice]."""
 
 
-def _longest(column: NDArray[np.float64]) -> float:
-    """Summed share of the longest unbroken run of a column of pixels."""
-    runs, n = ndimage.label(column > 0)
-    return float(np.bincount(runs, column)[1:].max()) if n else 0.0
+def _ends(column: NDArray[np.float64], ticks: Points) -> tuple[float, float] | None:
+    """Where the longest run of at least one half begins and ends, between the ticks; None without one."""
+    inside = column >= 0.5
+    runs, n = ndimage.label(inside)
+    if n == 0:
+        return None
+    where = np.flatnonzero(runs == 1 + np.bincount(runs)[1:].argmax())
+    first, last = int(where[0]), int(where[-1])
+    return _half(column, ticks, first, first - 1), _half(column, ticks, last, last + 1)
+
+
+def _half(column: NDArray[np.float64], ticks: Points, at: int, beyond: int) -> float:
+    """Where the share falls to one half between two neighbouring ticks; the tick itself at the section's rim."""
+    if not 0 <= beyond < len(column):
+        return float(ticks[at])
+    part = (column[at] - 0.5) / (column[at] - column[beyond])
+    return float(ticks[at] + part * (ticks[beyond] - ticks[at]))
+
+
+@dataclass(frozen=True, slots=True)
+class Chord:
+    """The midsagittal chord: `length` mm, its change per mm along the canal, and whether the scan holds it whole."""
+
+    length: float
+    slope: float
+    is_whole: bool
+
+
+def midsagittal_chord(labels: LabelMap, at: CanalPlane, prefixes: tuple[str, ...]) -> Chord | None:
+    """The chord of `prefixes` on the canal plane in the midsagittal plane; None where nothing is there.
+
+    Both ends are the middle of a surface fitted to the cut's rim, quadratic to the sides and linear along the
+    canal, over `STRIP` and `STRETCH` mm to both sides: rounding to voxels averages out. A broken chord counts with
+    its longest part.
+    """
+    rows: list[Points] = []
+    is_whole = True
+    for shift in np.arange(-STRETCH, STRETCH + 0.1, STRETCH / 2):
+        cut = section(labels, at, prefixes, shift=float(shift))
+        if cut is None or len(cut.ends) == 0:
+            continue
+        ends = cut.ends[np.abs(cut.ends[:, 0]) <= STRIP]
+        rows.append(np.concatenate([np.full((len(ends), 1), shift), ends], axis=1))
+        is_whole &= cut.is_whole
+    rim = np.concatenate(rows) if rows else np.empty((0, 4))
+    if len(rim) < 12 or not (np.abs(rim[:, 1]) <= PIXEL).any():
+        return None
+    design = np.stack([np.ones(len(rim)), rim[:, 0], rim[:, 1], rim[:, 1] ** 2], axis=1)
+    front, back = np.linalg.lstsq(design, rim[:, 2:], rcond=None)[0].T
+    return Chord(float(back[0] - front[0]), float(back[1] - front[1]), is_whole)
 
 
 def section(labels: LabelMap, at: CanalPlane, prefixes: tuple[str, ...], *, shift: float = 0.0) -> Section | None:
