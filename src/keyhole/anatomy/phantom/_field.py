@@ -1,0 +1,365 @@
+"""Kernels: signed distance of composed solids at points, and painting of solids into voxels.
+
+A solid is a run of rows, each one primitive with an operation; `solids.py` writes them and names the columns.
+Distances are first-order (value over gradient), exact enough within a few mm of a surface.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyhole.geometry._kernels import compiled, prange
+
+FAR = 1e3
+REACH = 8.0  # mm beyond which a primitive is not evaluated
+
+
+@compiled()
+def _ellipsoid(x: float, y: float, z: float, a: float, b: float, c: float, power: float) -> float:
+    """First-order distance from a superellipsoid of half axes a, b, c; `power` is 2 or 4."""
+    x, y, z = abs(x), abs(y), abs(z)
+    u, v, w = x / a, y / b, z / c
+    if power < 3:
+        rho = np.sqrt(u * u + v * v + w * w)
+        slope = np.sqrt((u / a) ** 2 + (v / b) ** 2 + (w / c) ** 2)
+        if slope < 1e-9:
+            return -min(a, b, c)
+        return rho * (rho - 1) / slope
+    fourth = u**4 + v**4 + w**4
+    rho = fourth**0.25
+    if rho < 1e-6:
+        return -min(a, b, c)
+    slope = np.sqrt((u**3 / a) ** 2 + (v**3 / b) ** 2 + (w**3 / c) ** 2) / rho**3
+    return (rho - 1) / slope
+
+
+@compiled()
+def _taper(x: float, y: float, z: float, q: NDArray[np.float64], n: int) -> float:
+    """A capsule along z with an elliptical section (columns in `solids.taper`)."""
+    t = min(max(z / q[n, 21], 0.0), 1.0)
+    a, b = q[n, 22] + t * (q[n, 25] - q[n, 22]), q[n, 23] + t * (q[n, 26] - q[n, 23])
+    c = q[n, 24] + t * (q[n, 27] - q[n, 24])
+    return _ellipsoid(x, y, z - t * q[n, 21], a, b, c, q[n, 28])
+
+
+@compiled()
+def _body(x: float, y: float, z: float, q: NDArray[np.float64], n: int) -> float:
+    """A vertebral body or disc: rounded outline, waist, tilted and dished end plates (columns in `solids.body`)."""
+    y = y - q[n, 34] * z
+    half, slope_top, slope_low = q[n, 25], q[n, 26], q[n, 27]
+    top, low = half + y * slope_top, -half + y * slope_low
+    t = min(max((z - low) / (top - low), 0.0), 1.0)
+    waist = 1 - q[n, 30] * 4 * t * (1 - t)
+    a = (q[n, 23] + t * (q[n, 21] - q[n, 23])) * waist
+    b = (q[n, 24] + t * (q[n, 22] - q[n, 24])) * (1 - (1 - waist) * (0.6 if y > 0 else 1.0))
+    u = x / (0.55 * a)
+    back = y + q[n, 31] * (1 - u * u) if (y > 0 and abs(u) < 1) else y
+    fx, fy = abs(x) / a, abs(back) / b
+    rho = (fx * fx * np.sqrt(fx) + fy * fy * np.sqrt(fy)) ** 0.4
+    side = (rho - 1) * np.sqrt(x * x + y * y) / max(rho, 1e-6)
+    if rho < 1e-6:
+        side = -min(a, b)
+    inner = rho / q[n, 32]
+    dish = max(0.0, 1 - inner * inner)
+    upper = (z - top + q[n, 28] * dish) / np.sqrt(1 + slope_top * slope_top)
+    lower = (low + q[n, 29] * dish - z) / np.sqrt(1 + slope_low * slope_low)
+    return _smax(max(upper, lower), side, q[n, 33])
+
+
+@compiled()
+def _smin(a: float, b: float, k: float) -> float:
+    if k <= 0:
+        return min(a, b)
+    h = max(k - abs(a - b), 0.0)
+    return min(a, b) - h * h / (4 * k)
+
+
+@compiled()
+def _smax(a: float, b: float, k: float) -> float:
+    return -_smin(-a, -b, k)
+
+
+@compiled()
+def _trapezoid(u: float, v: float, front: float, back: float, wide: float, narrow: float, rounding: float) -> float:
+    """A rounded trapezoid: `wide` half width at v = front, `narrow` at v = back > front."""
+    half = (back - front) / 2 - rounding
+    x, y = abs(u), v - (front + back) / 2
+    r1, r2 = wide - rounding, narrow - rounding
+    kx, ky = r2 - r1, 2 * half
+    ax = x - min(x, r1 if y < 0 else r2)
+    ay = abs(y) - half
+    share = ((r2 - x) * kx + (half - y) * ky) / (kx * kx + ky * ky)
+    share = min(max(share, 0.0), 1.0)
+    bx, by = x - r2 + kx * share, y - half + ky * share
+    sign = -1.0 if (bx < 0 and ay < 0) else 1.0
+    return sign * np.sqrt(min(ax * ax + ay * ay, bx * bx + by * by)) - rounding
+
+
+@compiled()
+def along(y: float, z: float, curve: NDArray[np.float64], origin: NDArray[np.float64]) -> tuple[float, float]:
+    """(v, s) of a point of the sagittal plane: offset behind the canal's line and arc length along it."""
+    i, j = (y - origin[0]) / origin[2], (z - origin[1]) / origin[2]
+    i, j = min(max(i, 0.0), curve.shape[0] - 1.001), min(max(j, 0.0), curve.shape[1] - 1.001)
+    a, b = int(i), int(j)
+    f, g = i - a, j - b
+    v = (1 - f) * ((1 - g) * curve[a, b, 0] + g * curve[a, b + 1, 0]) + f * (
+        (1 - g) * curve[a + 1, b, 0] + g * curve[a + 1, b + 1, 0]
+    )
+    s = (1 - f) * ((1 - g) * curve[a, b, 1] + g * curve[a, b + 1, 1]) + f * (
+        (1 - g) * curve[a + 1, b, 1] + g * curve[a + 1, b + 1, 1]
+    )
+    return v, s
+
+
+@compiled()
+def _loft(kind: int, u: float, v: float, s: float, tables: NDArray[np.float64], m: int) -> float:
+    """A section that changes along s: trapezoid (kind 4) or turned ellipse (kinds 5, 6); a table's row 0 holds start, step."""
+    n = int(tables[m, 0, 2])
+    t = (s - tables[m, 0, 0]) / tables[m, 0, 1]
+    beyond = max(max(-t, t - (n - 1)), 0.0) * tables[m, 0, 1]
+    t = min(max(t, 0.0), n - 1.001)
+    i = int(t)
+    f = t - i
+    p0 = tables[m, 1 + i, 0] + f * (tables[m, 2 + i, 0] - tables[m, 1 + i, 0])
+    p1 = tables[m, 1 + i, 1] + f * (tables[m, 2 + i, 1] - tables[m, 1 + i, 1])
+    p2 = tables[m, 1 + i, 2] + f * (tables[m, 2 + i, 2] - tables[m, 1 + i, 2])
+    p3 = tables[m, 1 + i, 3] + f * (tables[m, 2 + i, 3] - tables[m, 1 + i, 3])
+    p4 = tables[m, 1 + i, 4] + f * (tables[m, 2 + i, 4] - tables[m, 1 + i, 4])
+    p5 = tables[m, 1 + i, 5] + f * (tables[m, 2 + i, 5] - tables[m, 1 + i, 5])
+    if kind == 4:
+        d = _trapezoid(u, v, p0, p1, p2, p3, p4)
+    else:
+        x, y = u - p0, v - p1
+        c, sn = np.cos(p4), np.sin(p4)
+        x, y = c * x + sn * y, -sn * x + c * y
+        if p5 < 3.5:
+            d = _ellipsoid(x, y, 0.0, p2, p3, 1.0, 2.0)
+            if p5 > 2.5:
+                d = (d + _ellipsoid(x, y, 0.0, p2, p3, 1.0, 4.0)) / 2
+        else:
+            d = _ellipsoid(x, y, 0.0, p2, p3, 1.0, 4.0)
+    return max(d, beyond) if beyond > 0 else d
+
+
+@compiled()
+def _primitive(
+    rows: NDArray[np.float64],
+    n: int,
+    x: float,
+    y: float,
+    z: float,
+    v: float,
+    s: float,
+    tables: NDArray[np.float64],
+) -> float:
+    kind = int(rows[n, 0])
+    offset = rows[n, 4]
+    if kind in (4, 5):
+        return _loft(kind, x, v, s, tables, int(rows[n, 21])) - offset
+    if kind == 6:
+        return _loft(kind, x, y, z, tables, int(rows[n, 21])) - offset
+    if kind == 7:
+        return max(rows[n, 21] - s, s - rows[n, 22]) - offset
+    if kind == 8:
+        return rows[n, 21] - v - rows[n, 22] * abs(x) - offset
+    lx = rows[n, 9] * x + rows[n, 10] * y + rows[n, 11] * z + rows[n, 12]
+    ly = rows[n, 13] * x + rows[n, 14] * y + rows[n, 15] * z + rows[n, 16]
+    lz = rows[n, 17] * x + rows[n, 18] * y + rows[n, 19] * z + rows[n, 20]
+    if kind == 1:
+        return _taper(lx, ly, lz, rows, n) - offset
+    if kind == 2:
+        return _body(lx, ly, lz, rows, n) - offset
+    if kind == 3:
+        return lz - offset
+    return np.sqrt(lx * lx + ly * ly) - rows[n, 21] - offset  # 9: a cylinder along z
+
+
+@compiled()
+def _distance(
+    rows: NDArray[np.float64],
+    start: int,
+    stop: int,
+    point: tuple[float, float, float],
+    curve: NDArray[np.float64],
+    origin: NDArray[np.float64],
+    tables: NDArray[np.float64],
+) -> tuple[float, int]:
+    """Signed distance of the solid in rows[start:stop] at `point`, and the number of its nearest part."""
+    x, y, z = point
+    whole, best, winner = FAR, FAR, int(rows[start, 3])
+    part, blend, bias, current = FAR, 0.0, 0.0, -1
+    v, s, known = 0.0, 0.0, False
+    for n in range(start, stop):
+        op, number, k = int(rows[n, 1]), int(rows[n, 3]), rows[n, 2]
+        if number != current:
+            if current >= 0 and part < FAR:
+                whole = _smin(whole, part, blend)
+                if part - bias < best:
+                    best, winner = part - bias, current
+            current, part, blend, bias = number, FAR, rows[n, 37], rows[n, 38]
+        near = max(
+            max(abs(x - rows[n, 5]) - rows[n, 8], abs(y - rows[n, 6]) - rows[n, 36]), abs(z - rows[n, 7]) - rows[n, 39]
+        )
+        if op == 0 and (near > REACH or near > part + k):
+            continue
+        if op == 1 and (part >= FAR or near > k - part):
+            continue
+        if op == 2 and part >= FAR:
+            continue
+        if op == 3 and (whole >= FAR or near > k - whole):
+            continue
+        if not known and int(rows[n, 0]) in (4, 5, 7, 8):
+            v, s = along(y, z, curve, origin)
+            known = True
+        d = _primitive(rows, n, x, y, z, v, s, tables)
+        if op == 0:
+            part = _smin(part, d, k)
+        elif op == 1:
+            part = _smax(part, -d, k)
+        elif op == 2:
+            part = _smax(part, d, k)
+        else:
+            whole = _smax(whole, -d, k)
+    if current >= 0 and part < FAR:
+        whole = _smin(whole, part, blend)
+        if part - bias < best:
+            winner = current
+    return whole, winner
+
+
+@compiled(parallel=True)
+def distances(
+    points: NDArray[np.float64],
+    rows: NDArray[np.float64],
+    curve: NDArray[np.float64],
+    origin: NDArray[np.float64],
+    tables: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Signed distance and nearest part of one solid at each of `points` (n, 3), phantom frame."""
+    d = np.empty(len(points))
+    part = np.empty(len(points), dtype=np.int64)
+    for n in prange(len(points)):
+        at = (points[n, 0], points[n, 1], points[n, 2])
+        d[n], part[n] = _distance(rows, 0, len(rows), at, curve, origin, tables)
+    return d, part
+
+
+@compiled(parallel=True)
+def labels_at(
+    points: NDArray[np.float64],
+    rows: NDArray[np.float64],
+    solids: NDArray[np.int64],
+    boxes: NDArray[np.float64],
+    part_labels: NDArray[np.int64],
+    field: tuple[Any, Any, Any],
+) -> NDArray[np.int64]:
+    """The label at each of `points` (n, 3), phantom frame: of the last solid in painting order that holds it."""
+    curve, origin, tables = field
+    found = np.zeros(len(points), dtype=np.int64)
+    for n in prange(len(points)):
+        x, y, z = points[n, 0], points[n, 1], points[n, 2]
+        for m in range(len(solids) - 1, -1, -1):
+            if x < boxes[m, 0] or x > boxes[m, 1] or y < boxes[m, 2] or y > boxes[m, 3]:
+                continue
+            if z < boxes[m, 4] or z > boxes[m, 5]:
+                continue
+            d, part = _distance(rows, solids[m, 0], solids[m, 1], (x, y, z), curve, origin, tables)
+            if d <= 0:
+                found[n] = part_labels[part]
+                break
+    return found
+
+
+@compiled(parallel=True)
+def paint(
+    labels: NDArray[Any],
+    images: tuple[Any, Any],
+    box: NDArray[np.int64],
+    base_from_index: NDArray[np.float64],
+    rows: NDArray[np.float64],
+    materials: NDArray[np.float64],
+    field: tuple[Any, Any, Any],
+    width: float,
+) -> None:
+    """Paint one solid over what is already in `labels` and the two images (empty arrays are left out).
+
+    A voxel takes the label of the nearest part if its centre is inside; an image value is mixed in by the share of
+    the voxel that the solid covers, from the distance of the surface in units of `width`, the voxel's size.
+    """
+    curve, origin, tables = field
+    ct, t2 = images
+    has_labels, has_ct, has_t2 = labels.size > 0, ct.size > 0, t2.size > 0
+    m = base_from_index
+    for i in prange(box[0], box[1]):
+        for j in range(box[2], box[3]):
+            for k in range(box[4], box[5]):
+                x = m[0, 0] * i + m[0, 1] * j + m[0, 2] * k + m[0, 3]
+                y = m[1, 0] * i + m[1, 1] * j + m[1, 2] * k + m[1, 3]
+                z = m[2, 0] * i + m[2, 1] * j + m[2, 2] * k + m[2, 3]
+                d, part = _distance(rows, 0, len(rows), (x, y, z), curve, origin, tables)
+                share = min(max(0.5 - d / width, 0.0), 1.0)
+                if share <= 0:
+                    continue
+                if has_labels and d <= 0 and materials[part, 0] > 0:
+                    labels[i, j, k] = np.uint8(materials[part, 0])
+                shell = min(max((materials[part, 5] + d) / 0.8 + 0.5, 0.0), 1.0)
+                if has_ct:
+                    inside, hull = materials[part, 1], materials[part, 2]
+                    ct[i, j, k] += share * (inside + shell * (hull - inside) - ct[i, j, k])
+                if has_t2:
+                    inside, hull = materials[part, 3], materials[part, 4]
+                    t2[i, j, k] += share * (inside + shell * (hull - inside) - t2[i, j, k])
+
+
+@compiled(parallel=True)
+def paint_trunk(
+    labels: NDArray[Any],
+    images: tuple[Any, Any],
+    base_from_index: NDArray[np.float64],
+    sections: NDArray[np.float64],
+    layers: NDArray[np.float64],
+    width: float,
+) -> None:
+    """Fill with skin, fat under it, the muscular wall and the fat inside it; air stays as it was.
+
+    `sections` are two lofts along z: the skin's surface and the wall's outer face. `layers` has one row each for skin,
+    fat, wall on the left, wall on the right and inner fat: label, CT, T2, thickness (skin and wall).
+    """
+    ct, t2 = images
+    has_labels, has_ct, has_t2 = labels.size > 0, ct.size > 0, t2.size > 0
+    m = base_from_index
+    shape = labels.shape if has_labels else (ct.shape if has_ct else t2.shape)
+    for i in prange(shape[0]):
+        for j in range(shape[1]):
+            for k in range(shape[2]):
+                x = m[0, 0] * i + m[0, 1] * j + m[0, 2] * k + m[0, 3]
+                y = m[1, 0] * i + m[1, 1] * j + m[1, 2] * k + m[1, 3]
+                z = m[2, 0] * i + m[2, 1] * j + m[2, 2] * k + m[2, 3]
+                outer = _loft(6, x, y, z, sections, 0)
+                if outer > width:
+                    continue
+                inner = _loft(6, x, y, z, sections, 1)
+                share = min(max(0.5 - outer / width, 0.0), 1.0)
+                deep = min(max(0.5 - (outer + layers[0, 3]) / width, 0.0), 1.0)
+                wall = min(max(0.5 - inner / width, 0.0), 1.0)
+                cavity = min(max(0.5 - (inner + layers[2, 3]) / width, 0.0), 1.0)
+                side = 2 if x > 0 else 3
+                if has_labels and outer <= 0:
+                    at = 0
+                    if outer <= -layers[0, 3]:
+                        at = 1
+                        if inner <= 0:
+                            at = side if inner > -layers[2, 3] else 4
+                    labels[i, j, k] = np.uint8(layers[at, 0])
+                for channel in range(2):
+                    value = layers[0, 1 + channel]
+                    value += deep * (layers[1, 1 + channel] - value)
+                    value += min(wall, deep) * (layers[side, 1 + channel] - value)
+                    value += min(cavity, deep) * (layers[4, 1 + channel] - value)
+                    if channel == 0 and has_ct:
+                        ct[i, j, k] += share * (value - ct[i, j, k])
+                    if channel == 1 and has_t2:
+                        t2[i, j, k] += share * (value - t2[i, j, k])

@@ -1,0 +1,205 @@
+"""The exact values of the measures of docs/measures.md, from the phantom's continuous surfaces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyhole.anatomy.phantom.model import Phantom
+from keyhole.anatomy.phantom.parameters import LEVELS, NAMES
+from keyhole.anatomy.phantom.solids import Place
+from keyhole.casefile import FindingEntry
+from keyhole.geometry import Plane, Points, fit_plane
+
+PIXEL = 0.1  # mm, of the cut through the canal
+COLUMN = 0.8  # mm between the columns that probe an endplate
+SLAB = 5.0  # mm, half width of the slabs in which corners are looked for
+INSIDE = (2.0, 6.0)  # mm inside the endplate between which corners are looked for
+SHRUNK = 0.8  # share of the footprint over which the plane is fitted
+CHORD = 10.0  # mm, half length of the chord that gives the canal plane's normal
+METHOD = "exact: docs/measures.md on the phantom's continuous surfaces, sampled finer than 0.1 mm"
+
+FREE = ("canal/dural_sac", "canal/epidural")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrueEndplate:
+    """An endplate in the phantom's frame: fitted plane (normal cranial), midsagittal corners and centre on it."""
+
+    plane: Plane
+    anterior: Points
+    posterior: Points
+    centre: Points
+
+    @property
+    def depth(self) -> float:
+        """mm."""
+        return float(np.linalg.norm(self.anterior - self.posterior))
+
+
+def endplate(body: Phantom, name: str, sense: int) -> TrueEndplate:
+    """The upper (`sense` +1) or lower (-1) endplate of `name`."""
+    place, half = body.spine.places[name], body.size.vertebrae[name].height / 2
+    label = {key: n for n, key in body.structures.items()}[f"vertebra/{name}/body"]
+    ticks = np.arange(-32.0, 32.0 + COLUMN / 2, COLUMN)
+    x, y = (a.ravel() for a in np.meshgrid(ticks, ticks, indexing="ij"))
+    slope = sense * -np.tan(np.radians(body.size.vertebrae[name].wedge / 2)) if name != "S1" else 0.0
+    rim = sense * half + slope * y
+    foot = _is(body, place, np.column_stack([x, y, rim - sense * 3.0]), label)
+    centre = np.array([x[foot].mean(), y[foot].mean()])
+    wide = _is(body, place, np.column_stack([_grown(x, centre[0]), _grown(y, centre[1]), rim - sense * 3.0]), label)
+    flat = np.column_stack([x, y])[wide & foot]
+    heights = _surface(body, place, flat, (rim[wide & foot], sense, label))
+    surface = np.column_stack([flat, heights])
+    plane = fit_plane(surface, toward=(0.0, 0.0, 1.0))
+    return _cornered(body, place, plane, (centre, sense, label))
+
+
+def _grown(values: Points, centre: float) -> Points:
+    return centre + (values - centre) / SHRUNK
+
+
+def _is(body: Phantom, place: Place, local: Points, label: int) -> NDArray[np.bool_]:
+    """Whether each local point (n, 3) of `place` carries `label`."""
+    points = local @ place.axes + place.at(0, 0, 0)
+    return np.asarray(body.labels_at(points) == label)
+
+
+def _surface(body: Phantom, place: Place, flat: Points, at: tuple[Points, int, int]) -> Points:
+    """Height of the body's outermost surface over each of `flat` (n, 2), by bisection."""
+    rim, sense, label = at
+    inner, outer = rim - sense * 7.0, rim + sense * 3.0
+    for _ in range(11):
+        middle = (inner + outer) / 2
+        within = _is(body, place, np.column_stack([flat, middle]), label)
+        inner, outer = np.where(within, middle, inner), np.where(within, outer, middle)
+    return np.asarray((inner + outer) / 2)
+
+
+def _cornered(body: Phantom, place: Place, plane: Plane, at: tuple[Points, int, int]) -> TrueEndplate:
+    """The plane in the phantom's frame, with its corners."""
+    centre, sense, label = at
+    normal = plane.normal
+    back = np.array([0.0, 1.0, 0.0]) - normal[1] * normal
+    back /= np.linalg.norm(back)
+    side = np.cross(back, normal)
+    foot = np.array([centre[0], centre[1], 0.0])
+    start = foot - plane.height(foot) / normal[2] * np.array([0.0, 0.0, 1.0])
+    start[0] = 0.0
+    found = {}
+    for name, way, across in (("anterior", -back, side), ("posterior", back, side), ("left", side, back), ("right", -side, back)):
+        found[name] = start + way * _extent(body, place, (start, way, across, -sense * normal), label)
+    middle = sum(found.values()) / 4
+    origin = place.at(0, 0, 0)
+    lifted = {name: point @ place.axes + origin for name, point in found.items()}
+    whole = Plane(plane.point @ place.axes + origin, plane.normal @ place.axes)
+    return TrueEndplate(whole, lifted["anterior"], lifted["posterior"], middle @ place.axes + origin)
+
+
+def _extent(body: Phantom, place: Place, ways: tuple[Points, Points, Points, Points], label: int) -> float:
+    """Furthest extent over the slab along a way, mean over the heights inside the plane."""
+    start, way, across, inward = ways
+    slab = np.arange(-SLAB, SLAB + 0.1, 1.0)
+    heights = np.arange(INSIDE[0], INSIDE[1] + 0.1, 0.5)
+    reach = np.arange(8.0, 40.0, 0.1)
+    h, a, r = np.meshgrid(heights, slab, reach, indexing="ij")
+    points = start + h[..., None] * inward + a[..., None] * across + r[..., None] * way
+    within = _is(body, place, points.reshape(-1, 3), label).reshape(h.shape)
+    furthest = np.where(within, r + 0.05, 0.0).max(axis=(1, 2))
+    return float(furthest.mean())
+
+
+@dataclass(frozen=True, slots=True)
+class TrueCanal:
+    """Areas, mm², and midsagittal diameter, mm, of the free canal on one canal plane."""
+
+    area: float
+    diameter: float
+    sac: float
+
+
+def canal(body: Phantom, middle: Plane) -> TrueCanal:
+    """The cut through the canal across its line, where the line meets the disc's `middle` plane."""
+    from scipy.ndimage import label as parts_of  # noqa: PLC0415  (heavy import)
+
+    spine = body.spine
+    line = np.column_stack([np.zeros(len(spine.line)), spine.line])
+    near = np.linalg.norm(line - middle.point, axis=1) < 45.0
+    s = float(np.interp(0.0, -middle.height(line[near]), spine.arc[near]))
+    normal = spine.point(s - CHORD) - spine.point(s + CHORD)
+    normal /= np.linalg.norm(normal)
+    left = np.array([1.0, 0.0, 0.0])
+    back = np.cross(normal, left)
+    ticks = np.arange(-20.0, 20.0 + PIXEL / 2, PIXEL)
+    points = spine.point(s) + ticks[:, None, None] * left + ticks[None, :, None] * back
+    labels = body.labels_at(points.reshape(-1, 3)).reshape(len(ticks), len(ticks))
+    free = np.isin(labels, [n for n, key in body.structures.items() if key in FREE])
+    sac = labels == next(n for n, key in body.structures.items() if key == "canal/dural_sac")
+    return TrueCanal(_part(free, parts_of).sum() * PIXEL**2, _chord(free, ticks, parts_of), _part(sac, parts_of).sum() * PIXEL**2)
+
+
+def _part(mask: NDArray[np.bool_], parts_of) -> NDArray[np.bool_]:  # type: ignore[no-untyped-def]
+    """The connected part nearest to the middle of the cut."""
+    parts, n = parts_of(mask)
+    if n == 0:
+        return mask
+    where = np.argwhere(mask)
+    nearest = where[np.linalg.norm(where - np.array(mask.shape) / 2, axis=1).argmin()]
+    return np.asarray(parts == parts[tuple(nearest)])
+
+
+def _chord(free: NDArray[np.bool_], ticks: Points, parts_of) -> float:  # type: ignore[no-untyped-def]
+    """Longest run in the midsagittal plane, mean over 1 mm to both sides."""
+    runs = []
+    for column in _part(free, parts_of)[np.abs(ticks) <= 1.0]:
+        parts, n = parts_of(column)
+        runs.append(np.bincount(parts)[1:].max() if n else 0)
+    return float(np.mean(runs) * PIXEL)
+
+
+def findings(body: Phantom) -> tuple[FindingEntry, ...]:
+    """Every measure at every level from T12/L1 to L5/S1, and lumbar lordosis."""
+    upper = {name: endplate(body, name, +1) for name in NAMES[1:]}
+    lower = {name: endplate(body, name, -1) for name in NAMES[1:-1]}
+    found: list[FindingEntry] = []
+    for level in LEVELS[1:]:
+        above, below = level.split("/")
+        found.extend(_level(body, level, (upper[above], lower[above], upper[below])))
+    angle = _lean(upper["S1"].plane.normal) - _lean(upper["L1"].plane.normal)
+    found.append(_entry("lumbar lordosis", "L1/S1", angle, "deg"))
+    return tuple(found)
+
+
+def _level(body: Phantom, level: str, plates: tuple[TrueEndplate, TrueEndplate, TrueEndplate]) -> list[FindingEntry]:
+    above, roof, floor = plates
+    middle = Plane((roof.centre + floor.centre) / 2, roof.plane.normal + floor.plane.normal)
+    height = _along(roof.plane, middle) - _along(floor.plane, middle)
+    forward = (floor.anterior - floor.posterior) / floor.depth
+    slip = float((roof.posterior - floor.posterior) @ forward)
+    cut = canal(body, middle)
+    return [
+        _entry("disc height", level, height, "mm"),
+        _entry("canal area", level, cut.area, "mm2"),
+        _entry("canal AP diameter", level, cut.diameter, "mm"),
+        _entry("dural sac area", level, cut.sac, "mm2"),
+        _entry("slip", level, slip, "mm"),
+        _entry("slip ratio", level, 100 * slip / floor.depth, "%"),
+        _entry("segmental lordosis", level, _lean(floor.plane.normal) - _lean(above.plane.normal), "deg"),
+    ]
+
+
+def _along(plate: Plane, middle: Plane) -> float:
+    return float((plate.point - middle.point) @ plate.normal / (middle.normal @ plate.normal))
+
+
+def _lean(normal: Points) -> float:
+    """Forward lean of a normal in the sagittal plane, degrees."""
+    return float(np.degrees(np.arctan2(-normal[1], normal[2])))
+
+
+def _entry(name: str, level: str, value: float, unit: str) -> FindingEntry:
+    return FindingEntry(
+        name=name, level=level, side=None, value=round(float(value), 4), sd=0.0, unit=unit, source="keyhole", method=METHOD
+    )
