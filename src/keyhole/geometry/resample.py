@@ -64,7 +64,7 @@ def resample(volume: Volume, grid: Grid, order: int = 1, fill: float = np.nan) -
         raise InvalidInput(f"resampling is nearest (0) or trilinear (1), got order {order}")
     to_index = _index_from_index(volume.grid, grid)
     out = np.empty(grid.shape, dtype=np.float32)
-    _sample(np.ascontiguousarray(volume.array), to_index, out, np.float32(fill), order == 0)
+    _sample(np.ascontiguousarray(volume.array, dtype=np.float32), to_index, out, np.float32(fill), order == 0)
     return Volume(out, grid.patient_from_index)
 
 
@@ -76,7 +76,7 @@ def _index_from_index(source: Grid, grid: Grid) -> NDArray[np.float64]:
 
 @compiled(parallel=True)
 def _sample(
-    array: NDArray[Any], to_index: NDArray[np.float64], out: NDArray[np.float32], fill: np.float32, nearest: bool
+    array: NDArray[np.float32], to_index: NDArray[np.float64], out: NDArray[np.float32], fill: np.float32, nearest: bool
 ) -> None:
     """Fill `out` with values of `array` at ``to_index @ (i, j, k, 1)``."""
     ni, nj, nk = array.shape
@@ -142,9 +142,9 @@ def labels_on_grid(labels: LabelMap, grid: Grid) -> LabelMap:
     order = _ordered(labels)
     volumes = np.bincount(labels.array.ravel()) * labels.grid.voxel_volume
     trial = _coarser(grid)
-    aims = {label: float(volumes[label]) for label, _ in order}
+    aims = {label: round(float(volumes[label]), 6) for label, _ in order}
     found = np.bincount(_partition(labels, trial, order, aims).ravel(), minlength=len(volumes)) * trial.voxel_volume
-    aims = {n: aim * float(np.clip(aim / max(found[n], trial.voxel_volume), 0.5, 2.0)) for n, aim in aims.items()}
+    aims = {n: round(aim * min(max(aim / max(found[n], 1e-3), 0.5), 2.0), 6) for n, aim in aims.items()}
     return LabelMap(_partition(labels, grid, order, aims), grid.patient_from_index, labels.structures)
 
 
@@ -176,7 +176,7 @@ def _partition(
         placed = _membership(labels.array, label, weights)
         if placed is not None:
             box, share = placed
-            bonus = _bonus(share, aims[label] / grid.voxel_volume)
+            bonus = _bonus(share, round(aims[label] / grid.voxel_volume, 3))
             _compete(out[box], best[box], free[box], share, float(bonus), label, twin)
     out[free > best] = 0
     return out

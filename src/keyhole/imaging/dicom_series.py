@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ DAMAGED = (
     OSError,
     NotImplementedError,
     BytesLengthException,
+    struct.error,
     InvalidDicomError,
 )
 """What pydicom raises on a damaged file, when it reads it or when a value is first asked for."""
