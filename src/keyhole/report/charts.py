@@ -80,7 +80,7 @@ def comparison_chart(plan: PlanRecord) -> Chart:
         Panel("Bone removed, mL", tuple(_bar(c.burden.get("bone")) for c in shown)),
         Panel("Facet removed, % (largest share)", tuple(_bar(largest_facet(c)) for c in shown)),
         Panel("Incision, mm", tuple(_bar(c.incision) for c in shown)),
-        Panel("Smallest clearance of tube or instrument, mm", tuple(_clearance_bar(c) for c in shown)),
+        Panel("Smallest clearance, mm", tuple(_clearance_bar(c) for c in shown)),
         Panel("Highest breach probability, %", tuple(_breach_bar(c) for c in shown)),
     )
     names = tuple(title(c.approach) for c in shown)

@@ -14,7 +14,6 @@ from keyhole.casefile import (
     LabelsRecord,
     PlanRecord,
     Provenance,
-    StructureEntry,
 )
 from keyhole.plan.approaches import catalogue
 from keyhole.report.charts import Chart, comparison_chart, feasibility_chart, pareto_chart
@@ -30,6 +29,7 @@ from keyhole.report.compare import (
 from keyhole.report.detail import burdens, clearances, feasibility, pareto
 from keyhole.report.measures import findings_tables
 from keyhole.report.slices import Picture
+from keyhole.report.structures import structures
 from keyhole.report.tables import Column, References, Row, Table
 from keyhole.report.wording import (
     Notes,
@@ -155,7 +155,7 @@ def content(
         pareto=pareto(plan, notes) if plan is not None and plan.pareto else None,
         pareto_chart=pareto_chart(plan) if plan is not None else None,
         rejected=_rejected(plan) if plan is not None and plan.rejected else None,
-        structures=_structures(records.labels, notes, references),
+        structures=structures(records.labels, notes, references),
         notes=notes.listed(),
         stages=_stages(records, digests),
         references=references.listed(),
@@ -328,38 +328,6 @@ def _with_unit(found: Text, ucum: str) -> Text:
 def _rejected(plan: PlanRecord) -> Table:
     rows = tuple(Row((Text(title(entry.approach)), Text(entry.reason))) for entry in plan.rejected)
     return Table("rejected", "Approaches without a feasible corridor", (Column("Approach"), Column("Reason")), rows)
-
-
-def _structures(labels: LabelsRecord, notes: Notes, references: References) -> Table:
-    """How each structure is known; those known in the same way share a row."""
-    shared: dict[tuple[str, str, float, tuple[str, ...]], list[StructureEntry]] = {}
-    for _, entry in sorted(labels.structures.items()):
-        shared.setdefault((entry.origin, entry.source, entry.sd, entry.caveats), []).append(entry)
-    rows = []
-    for (origin, source, sd, caveats), entries in sorted(shared.items(), key=lambda item: item[0][:3]):
-        names = "; ".join(_gathered([entry.key for entry in entries]))
-        where = _few([structure(entry.key) for entry in entries])
-        numbers = notes.add(caveats, where)
-        rows.append(Row((Text(names), Text(origin, numbers), Text(references.cite(source)), Text(number(sd, "mm")))))
-    heads = (Column("Structures"), Column("Origin"), Column("Source"), Column("sd, mm", True))
-    foot = (
-        "Labelled: read from a label file. Derived: cut out of labels or image by geometry. Modelled: placed by a "
-        "model, seen by nobody. Classed: by Hounsfield units alone. sd: positional sd of the boundary."
-    )
-    return Table("structures", "How each structure is known", heads, tuple(rows), foot)
-
-
-def _gathered(keys: list[str]) -> list[str]:
-    """Structure names with left and right of the same thing taken together."""
-    names: dict[str, list[str]] = {}
-    for key in keys:
-        name, _, side = structure(key).rpartition(", ")
-        names.setdefault(name or side, []).append(side if name else "")
-    return [f"{name}, {' and '.join(sorted(sides))}" if any(sides) else name for name, sides in names.items()]
-
-
-def _few(names: list[str]) -> str:
-    return "; ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _cite_plan(plan: PlanRecord | None, references: References) -> None:

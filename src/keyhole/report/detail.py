@@ -41,10 +41,10 @@ def clearances(plan: PlanRecord, notes: Notes) -> Table:
     heads = (Column("Structure"), Column("sd, mm", True), *(Column(title(c.approach), True) for c in shown))
     left_out = len(keys) - len(listed)
     foot = (
-        "Gap of the tube's wall / of the instrument, mm; in brackets the probability that either touches the structure. "
+        "Gap of the tube's wall / of the instrument, mm; in brackets the probability that either touches it. "
         f"A dash: farther than {NEAR:.0f} mm. May be cut: bone that this approach is allowed to remove."
         + (
-            f" {left_out} bones farther than {NEARBY:.0f} mm from every corridor are in plan.json only."
+            f" {left_out} bones farther than {NEARBY:.0f} mm from every corridor stand in plan.json."
             if left_out
             else ""
         )

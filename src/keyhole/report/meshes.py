@@ -31,8 +31,9 @@ _BUDGET = {
 }
 """Most triangles of one surface, by group; a page of some 60 surfaces then stays near 5 MB."""
 
+COARSE = frozenset({"organ", "muscle", "pelvis", "rib"})
 LARGE = 1_500_000
-"""Voxels of a structure's box above which every second voxel is taken."""
+"""Every second voxel is taken for these groups, and for a structure whose box holds more voxels than `LARGE`."""
 
 BLUR = 0.7
 """Gaussian sd in voxels before the surface is taken: rounds the voxel steps, keeps a 3 mm root."""
@@ -78,13 +79,18 @@ def parts(labels: LabelMap) -> Iterator[Part]:
         found = [boxes[n - 1] for n in integers if n <= len(boxes) and boxes[n - 1] is not None]
         if found:
             box = _around(found, labels.array.shape)
-            part = labels.crop(box)
-            made = surface(key, part, np.isin(part.array, integers), _BUDGET[kind.name])
+            part, stride = labels.crop(box), 2 if kind.name in COARSE or _voxels(box) > LARGE else 1
+            sampled = part.array[::stride, ::stride, ::stride]
+            made = surface(key, part, np.isin(sampled, integers), _BUDGET[kind.name], stride=stride)
             if made is not None:
                 yield Part(made, kind, integers)
     body = surface("skin", labels, labels.array[::4, ::4, ::4] != 0, _BUDGET["skin"], stride=4)
     if body is not None:
         yield Part(body, group("skin"), ())
+
+
+def _voxels(box: Box) -> int:
+    return int(np.prod([side.stop - side.start for side in box]))
 
 
 def _around(boxes: list[Box], shape: tuple[int, ...]) -> Box:
@@ -103,8 +109,6 @@ def surface(key: str, labels: LabelMap, mask: NDArray[np.bool_], budget: int, st
     from scipy.ndimage import gaussian_filter  # noqa: PLC0415
     from skimage.measure import marching_cubes  # noqa: PLC0415
 
-    if stride == 1 and mask.size > LARGE:
-        mask, stride = mask[::2, ::2, ::2], 2
     if not mask.any():
         return None
     field = np.pad(gaussian_filter(mask.astype(np.float32), BLUR), 1)

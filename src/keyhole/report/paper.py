@@ -10,12 +10,11 @@ from importlib.resources import files
 from pathlib import Path
 
 from keyhole.report.charts import Chart
-from keyhole.report.content import Content
+from keyhole.report.content import Content, Corridor
 from keyhole.report.palette import GROUPS, approach_colours
-from keyhole.report.slices import Picture
 
-PIXELS_PER_INCH = 144.0
-"""A picture of one SVG px becomes 2 pixels: 1 px is set as 1 point."""
+PIXELS_PER_INCH = 108.0
+"""One px of a drawing is set as 1 point and becomes 1.5 pixels."""
 
 
 def paper(content: Content) -> bytes:
@@ -60,15 +59,41 @@ def _plain(content: Content) -> dict[str, object]:
     return plain
 
 
-def png(drawn: Picture | Chart) -> bytes:
-    """`drawn` as a PNG, two pixels per px of the drawing."""
+def chart_png(chart: Chart) -> bytes:
+    """`chart` as a PNG, 1.5 pixels per px of the drawing."""
+    return _png({"chart-" + chart.name: chart.svg}, f'#image("chart-{chart.name}.svg")', chart.width)
+
+
+def sheet_png(corridor: Corridor) -> bytes:
+    """The pictures of one corridor on one sheet, with their captions, as a PNG."""
+    drawn = {picture.name: picture.svg for picture in corridor.pictures}
+    cells = [
+        f'[#image("{picture.name}.svg", width: 100%) #v(-6pt) *{picture.title}.* #{_quoted(picture.caption)}]'
+        for picture in corridor.pictures
+    ]
+    large, small = cells[:2], cells[2:]
+    rows = [
+        f"#grid(columns: {len(row)} * (1fr,), column-gutter: 8pt, {', '.join(row)})" for row in (large, small) if row
+    ]
+    head = f'#text(24pt, weight: "semibold", {_quoted(corridor.title)}) #h(12pt) #{_quoted(corridor.summary)}'
+    return _png(drawn, "\n\n".join([head, *rows]), 1300, margin=16)
+
+
+def _quoted(words: str) -> str:
+    """`words` as a string of Typst."""
+    return json.dumps(words, ensure_ascii=False)
+
+
+def _png(drawings: dict[str, str], body: str, width: int, margin: int = 0) -> bytes:
     import typst  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="keyhole-paper-") as name:
         folder = Path(name)
-        folder.joinpath("drawing.svg").write_text(drawn.svg, encoding="utf-8")
-        page = f'#set page(width: {drawn.width}pt, height: {drawn.height}pt, margin: 0pt)\n#image("drawing.svg")\n'
-        folder.joinpath("page.typ").write_text(page, encoding="utf-8")
+        for drawing, svg in drawings.items():
+            folder.joinpath(f"{drawing}.svg").write_text(svg, encoding="utf-8")
+        page = f"#set page(width: {width}pt, height: auto, margin: {margin}pt)\n"
+        look = '#set text(font: "Libertinus Serif", size: 15pt)\n#set par(leading: 0.5em, spacing: 0.7em)\n'
+        folder.joinpath("page.typ").write_text(page + look + body, encoding="utf-8")
         made: bytes = typst.compile(
             folder / "page.typ", root=folder, format="png", ppi=PIXELS_PER_INCH, ignore_system_fonts=True
         )

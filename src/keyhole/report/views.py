@@ -191,7 +191,7 @@ class Nearest:
 
 
 def nearest(candidate: CandidateEntry, key: str, to: str, labels: LabelMap) -> Nearest | None:
-    """Where the structure `key` comes nearest to the "tube" or "instrument"; None where it has no voxel within 40 mm."""
+    """Where the structure `key` comes nearest to the "tube" or "instrument"; None where it has none within 40 mm."""
     index = np.array([candidate.entry, candidate.dock, candidate.target])
     low = np.floor(labels.grid.index(index).min(axis=0) - 40 / labels.grid.spacing).astype(int)
     high = np.ceil(labels.grid.index(index).max(axis=0) + 40 / labels.grid.spacing).astype(int) + 1
@@ -292,14 +292,22 @@ def _contours(mask: NDArray[np.bool_], step: float) -> list[Points]:
 
 def contour_lines(field: Points, at: float, step: float, corner: tuple[int, int] = (0, 0)) -> list[Points]:
     """Lines (n, 2) in px where `field`, sampled every `step` px from `corner` (row, column), crosses `at`."""
-    from skimage.measure import approximate_polygon, find_contours  # noqa: PLC0415
+    from skimage.measure import find_contours  # noqa: PLC0415
 
-    lines = []
-    for line in find_contours(field, at):
-        if len(line) >= 6:
-            thin = approximate_polygon(line, 0.12)
-            lines.append((thin + np.array(corner) + 0.5)[:, ::-1] * step)
-    return lines
+    found = [_thinned(line) for line in find_contours(field, at) if len(line) >= 6]
+    return [(line + np.array(corner) + 0.5)[:, ::-1] * step for line in found]
+
+
+def _thinned(line: Points) -> Points:
+    """`line` (n, 2) without those of every second points that lie within 0.1 sample of their neighbours' chord."""
+    before, here, after = line[:-2:2], line[1:-1:2], line[2::2]
+    count = min(len(before), len(here), len(after))
+    chord = after[:count] - before[:count]
+    away = here[:count] - before[:count]
+    off = np.abs(chord[:, 0] * away[:, 1] - chord[:, 1] * away[:, 0])
+    keep = np.ones(len(line), dtype=np.bool_)
+    keep[1 : 2 * count : 2] = off > 0.1 * np.maximum(np.linalg.norm(chord, axis=1), 1e-9)
+    return line[keep]
 
 
 def section(tube: Tube, view: View, step: float = 2.0) -> list[Points]:

@@ -49,7 +49,12 @@ class Notes:
 
     def listed(self) -> tuple[tuple[int, str, tuple[str, ...]], ...]:
         """Every note: its number, words, and what it concerns."""
-        return tuple((n, text, tuple(where)) for n, (text, where) in enumerate(self._where.items(), start=1))
+        return tuple((n, text, _few(where)) for n, (text, where) in enumerate(self._where.items(), start=1))
+
+
+def _few(where: list[str]) -> tuple[str, ...]:
+    """At most six places, and how many more there are."""
+    return (*where[:6], *([f"{len(where) - 6} more"] if len(where) > 6 else []))
 
 
 def decimals(value: float, unit: str) -> int:

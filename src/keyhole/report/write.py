@@ -24,7 +24,7 @@ from keyhole.report.content import Content, Records, content
 from keyhole.report.glb import glb
 from keyhole.report.meshes import Part, parts
 from keyhole.report.page import page
-from keyhole.report.paper import paper, png
+from keyhole.report.paper import chart_png, paper, sheet_png
 from keyhole.report.scene import scene
 from keyhole.report.slices import Picture, pictures
 
@@ -112,11 +112,10 @@ def _pictures(plan: PlanRecord | None, anatomy: Anatomy, tell: Progress) -> dict
 
 def _write_pngs(folder: Path, said: Content) -> None:
     for corridor in said.corridors:
-        for picture in corridor.pictures:
-            _write(folder / f"{corridor.name}-{picture.name}.png", png(picture))
+        _write(folder / f"{corridor.name}.png", sheet_png(corridor))
     for chart in (said.comparison_chart, said.feasibility_chart, said.pareto_chart):
         if chart is not None:
-            _write(folder / f"chart-{chart.name}.png", png(chart))
+            _write(folder / f"chart-{chart.name}.png", chart_png(chart))
 
 
 def _write_meshes(folder: Path, surfaces: list[Part]) -> None:
