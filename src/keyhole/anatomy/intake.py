@@ -26,7 +26,7 @@ from keyhole.casefile import (
     to_json,
     write_bytes,
 )
-from keyhole.casefile.folder import carry, replaced_folder
+from keyhole.casefile.folder import carry, remove_stale, replaced_folder
 from keyhole.errors import InvalidInput, NotInScan, WrongCase
 from keyhole.geometry import LabelMap, Volume
 from keyhole.imaging import ImageRecord, ScanImage, read_image, read_nifti, write_nifti
@@ -77,6 +77,7 @@ def import_case(
     """
     tell = progress or (lambda _sentence, _share: None)
     path = path.resolve()
+    remove_stale(path)
     before = _existing(path)
     if not images and labels is None:
         raise InvalidInput(f"{path}: an import needs an image or a label file, got neither")

@@ -77,7 +77,7 @@ def on_keyhole_grid(labels: LabelMap, where: Path) -> tuple[LabelMap, tuple[str,
     turned = reoriented(labels)
     turned, caveats = _cut(turned, where)
     grid = keyhole_grid(turned.grid)
-    if grid is turned.grid:
+    if grid.is_same(turned.grid):
         return turned, caveats
     size = " x ".join(f"{s:.3g}" for s in turned.grid.spacing)
     kind = "coarser than" if turned.grid.spacing.max() > 1.001 else "not on"

@@ -22,10 +22,9 @@ def replaced_folder(path: Path) -> Iterator[Path]:
     """A new, empty folder beside `path` to fill; when the block ends it takes `path`'s place in one step.
 
     After an error, a full disk or a kill, `path` is as it was. What a killed process left beside it begins with
-    ``.keyhole-`` and is removed here the next time.
+    ``.keyhole-``; `remove_stale` clears it.
     """
     path = path.resolve()
-    _remove_stale(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f"{_prefix(path)}{os.getpid()}-", dir=path.parent))
@@ -41,6 +40,22 @@ def replaced_folder(path: Path) -> Iterator[Path]:
         cause = error.__cause__ if isinstance(error, StorageFailure) and isinstance(error.__cause__, OSError) else error
         reason = cause.strerror or str(cause)
         raise StorageFailure(f"{path} could not be written: {reason}; everything there is as it was") from error
+
+
+def remove_stale(path: Path) -> None:
+    """Remove what killed processes left beside `path`; put back a folder caught between two renames."""
+    path = path.resolve()
+    if not path.parent.is_dir():
+        return
+    pattern = re.compile(re.escape(_prefix(path)) + r"(\d+)-")
+    for left in sorted(path.parent.iterdir()):
+        found = pattern.match(left.name)
+        if not found or _is_running(int(found[1])):
+            continue
+        if left.name.endswith("-old") and not path.exists():
+            left.rename(path)
+        else:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def carry(old: Path, new: Path, leave: Collection[str] = ()) -> None:
@@ -89,21 +104,6 @@ def _exchanged(one: Path, other: Path) -> bool:
         return False
     done: int = exchange(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _EXCHANGE)
     return done == 0
-
-
-def _remove_stale(path: Path) -> None:
-    """Remove what killed processes left beside `path`; put back a folder caught between two renames."""
-    if not path.parent.is_dir():
-        return
-    pattern = re.compile(re.escape(_prefix(path)) + r"(\d+)-")
-    for left in sorted(path.parent.iterdir()):
-        found = pattern.match(left.name)
-        if not found or _is_running(int(found[1])):
-            continue
-        if left.name.endswith("-old") and not path.exists():
-            left.rename(path)
-        else:
-            shutil.rmtree(left, ignore_errors=True)
 
 
 def _is_running(process: int) -> bool:
