@@ -109,6 +109,7 @@ class Content:
     findings: tuple[Table, ...]
     comparison: Table | None
     comparison_chart: Chart | None
+    stills: tuple[Picture, ...]
     corridors: tuple[Corridor, ...]
     clearances: Table | None
     burdens: Table | None
@@ -124,9 +125,16 @@ class Content:
 
 
 def content(
-    records: Records, anatomy: Anatomy, pictures: dict[str, tuple[Picture, ...]], digests: dict[str, str]
+    records: Records,
+    anatomy: Anatomy,
+    pictures: dict[str, tuple[Picture, ...]],
+    stills: tuple[Picture, ...],
+    digests: dict[str, str],
 ) -> Content:
-    """The whole report from the case's records; `pictures` by approach, `digests` SHA-256 of the files read."""
+    """The whole report from the case's records.
+
+    `pictures` are slices by approach, `stills` the 3D view for paper, `digests` the SHA-256 of the files read.
+    """
     notes, references = Notes(), References()
     _general(records, anatomy, notes)
     plan = records.plan
@@ -147,6 +155,7 @@ def content(
         findings=tables,
         comparison=comparison(plan, notes) if plan is not None else None,
         comparison_chart=comparison_chart(plan) if plan is not None else None,
+        stills=stills,
         corridors=tuple(_corridor(c, pictures, notes) for c in best(plan)) if plan is not None else (),
         clearances=clearances(plan, notes) if plan is not None else None,
         burdens=burdens(plan, notes) if plan is not None else None,

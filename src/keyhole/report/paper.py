@@ -36,6 +36,7 @@ def _template() -> bytes:
 
 
 def _drawings(content: Content) -> Iterable[tuple[str, str]]:
+    yield from ((still.name, still.svg) for still in content.stills)
     for corridor in content.corridors:
         for picture in corridor.pictures:
             yield f"{corridor.name}-{picture.name}", picture.svg
@@ -47,9 +48,8 @@ def _drawings(content: Content) -> Iterable[tuple[str, str]]:
 def _plain(content: Content) -> dict[str, object]:
     """`content` for the template: drawings are files of their own."""
     plain = asdict(content)
-    for corridor in plain["corridors"]:
-        for picture in corridor["pictures"]:
-            del picture["svg"]
+    for picture in (*plain["stills"], *(p for corridor in plain["corridors"] for p in corridor["pictures"])):
+        del picture["svg"]
     for name in ("comparison_chart", "feasibility_chart", "pareto_chart"):
         if plain[name] is not None:
             del plain[name]["svg"]

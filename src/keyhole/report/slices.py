@@ -116,7 +116,7 @@ def _picture(scene: _Scene, view: View, caption: str) -> Picture:
         *_corridor(scene.candidate, view),
         *_closest(scene, view),
         *_vertebrae(scene.anatomy, view),
-        *_marks(view),
+        *marks(view),
     ]
     groups = tuple(kind.name for kind in GROUPS if kind.name in drawn)
     alt = _alt(scene.candidate, view, groups)
@@ -236,7 +236,7 @@ def _vertebrae(anatomy: Anatomy, view: View) -> list[str]:
     return named
 
 
-def _marks(view: View) -> list[str]:
+def marks(view: View) -> list[str]:
     """The letters of the patient's directions at the four edges, and a scale bar."""
     width, height, edges = view.width, view.height, view.edges
     length = next((mm for mm in (50, 20, 10, 5) if mm * view.scale < 0.3 * width), 5)

@@ -54,15 +54,15 @@ def drawing(width: float, height: float, content: str, alt: str, font: str = "sa
     )
 
 
-def png(grey: NDArray[np.uint8]) -> bytes:
-    """A PNG of `grey` (rows, columns, 2): grey and opacity, 0 to 255."""
-    rows, columns, _ = grey.shape
-    raw = np.zeros((rows, 1 + 2 * columns), dtype=np.uint8)
-    flat = grey.reshape(rows, -1)
+def png(samples: NDArray[np.uint8]) -> bytes:
+    """A PNG of `samples` (rows, columns, channels) 0 to 255: grey and opacity (2), or red, green and blue (3)."""
+    rows, columns, channels = samples.shape
+    flat = samples.reshape(rows, -1)
+    raw = np.empty((rows, 1 + channels * columns), dtype=np.uint8)
     raw[:, 1:] = flat
-    raw[:, 3:] -= flat[:, :-2]
+    raw[:, 1 + channels :] -= flat[:, :-channels]
     raw[:, 0] = 1  # each sample as the difference to its left neighbour
-    header = struct.pack(">IIBBBBB", columns, rows, 8, 4, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", columns, rows, 8, {2: 4, 3: 2}[channels], 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(raw.tobytes(), 6)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
 

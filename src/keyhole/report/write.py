@@ -27,6 +27,7 @@ from keyhole.report.page import page
 from keyhole.report.paper import chart_png, paper, sheet_png
 from keyhole.report.scene import scene
 from keyhole.report.slices import Picture, pictures
+from keyhole.report.still import stills
 
 Progress = Callable[[str, float], None]
 
@@ -83,7 +84,7 @@ def write_with(case: Case, records: Records, anatomy: Anatomy, progress: Progres
     tell("making surfaces", 0.35)
     surfaces = list(parts(anatomy.labels))
     tell("writing the page", 0.6)
-    said = content(records, anatomy, drawn, case.digest(*READ))
+    said = content(records, anatomy, drawn, stills(surfaces, anatomy, records.plan), case.digest(*READ))
     with _folder(case.path / "report") as report, _folder(case.path / "meshes") as meshes:
         _write(report / "index.html", page(said, scene(surfaces, anatomy, records.plan)))
         tell("setting the paper", 0.7)

@@ -1,0 +1,170 @@
+"""Still pictures of the 3D view for paper: surfaces and tubes, shaded, in parallel projection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyhole.anatomy.model import Anatomy
+from keyhole.casefile import PlanRecord
+from keyhole.geometry import Points, Tube, unit
+from keyhole.geometry._kernels import compiled
+from keyhole.report import svg
+from keyhole.report.compare import best
+from keyhole.report.glb import Surface, normals
+from keyhole.report.meshes import Part
+from keyhole.report.palette import approach_colours
+from keyhole.report.scene import middle
+from keyhole.report.slices import Picture, marks
+from keyhole.report.views import Axes, View, axes_of, instrument, shaft
+
+SIZE = (420, 480)
+FIELD = 190.0
+"""Width of a still, mm."""
+
+_FINE = 2  # samples per px and axis
+_SIDES = 28  # of a tube that is drawn as a prism
+
+
+@compiled()
+def _fill(
+    points: Points,
+    shades: Points,
+    faces: NDArray[np.uint32],
+    depth: NDArray[np.float32],
+    shade: NDArray[np.float32],
+    owner: NDArray[np.uint8],
+    number: int,
+) -> None:
+    """Draw triangles into `depth`, `shade` and `owner` where they are nearer than what is there."""
+    rows, columns = depth.shape
+    for n in range(len(faces)):
+        a, b, c = faces[n, 0], faces[n, 1], faces[n, 2]
+        ax, ay, bx, by = points[a, 0], points[a, 1], points[b, 0], points[b, 1]
+        cx, cy = points[c, 0], points[c, 1]
+        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        if area == 0:
+            continue
+        for y in range(max(0, int(np.ceil(min(ay, by, cy)))), min(rows - 1, int(np.floor(max(ay, by, cy)))) + 1):
+            for x in range(max(0, int(np.ceil(min(ax, bx, cx)))), min(columns - 1, int(np.floor(max(ax, bx, cx)))) + 1):
+                u = ((bx - x) * (cy - y) - (by - y) * (cx - x)) / area
+                v = ((cx - x) * (ay - y) - (cy - y) * (ax - x)) / area
+                w = 1 - u - v
+                if u < 0 or v < 0 or w < 0:
+                    continue
+                z = u * points[a, 2] + v * points[b, 2] + w * points[c, 2]
+                if z < depth[y, x]:
+                    depth[y, x] = z
+                    shade[y, x] = u * shades[a] + v * shades[b] + w * shades[c]
+                    owner[y, x] = number
+
+
+class _Canvas:
+    """Depth, shade and owner of every sample of one view."""
+
+    def __init__(self, view: View) -> None:
+        size = (view.height * _FINE, view.width * _FINE)
+        self.view = view
+        self.depth = np.full(size, np.inf, dtype=np.float32)
+        self.shade = np.zeros(size, dtype=np.float32)
+        self.owner = np.zeros(size, dtype=np.uint8)
+
+    def draw(self, surface: Surface, number: int) -> None:
+        """Add `surface` as owner `number`."""
+        cloud = surface.points.astype(np.float64)
+        flat = self.view.place(cloud) * _FINE - 0.5
+        away = (cloud - self.view.centre) @ self.view.normal
+        light = unit(-self.view.normal - 0.35 * self.view.right - 0.5 * self.view.down)
+        upright = normals(cloud, surface.faces).astype(np.float64)
+        shades = 0.42 + 0.58 * np.clip(np.abs(upright @ light), 0, 1)
+        points = np.column_stack([flat, away])
+        _fill(points, shades, surface.faces, self.depth, self.shade, self.owner, number)
+
+
+def _prism(tube: Tube) -> Surface:
+    """A tube as a closed prism with rounded ends."""
+    axis = unit(tube.stop - tube.start) if tube.length > 0 else np.array([0.0, 0.0, 1.0])
+    across = unit(np.cross(axis, np.eye(3)[np.argmin(np.abs(axis))]))
+    upward = np.cross(axis, across)
+    turns = np.linspace(0, 2 * np.pi, _SIDES, endpoint=False)
+    circle = np.cos(turns)[:, None] * across + np.sin(turns)[:, None] * upward
+    bends = np.linspace(0, np.pi / 2, 6)
+    rings = [(tube.start, -np.sin(b), np.cos(b)) for b in bends[::-1]]
+    rings += [(tube.stop, np.sin(b), np.cos(b)) for b in bends]
+    points = np.concatenate([end + tube.radius * (lift * axis + wide * circle) for end, lift, wide in rings])
+    faces = []
+    for ring in range(len(rings) - 1):
+        for side in range(_SIDES):
+            a, b = ring * _SIDES + side, ring * _SIDES + (side + 1) % _SIDES
+            faces += [(a, b, b + _SIDES), (a, b + _SIDES, a + _SIDES)]
+    return Surface("tube", points.astype(np.float32), np.array(faces, dtype=np.uint32))
+
+
+def _views(centre: Points, axes: Axes, side: float) -> tuple[View, ...]:
+    """From behind and above on the corridor's side, from behind, from that side."""
+    toward = axes.left * side
+    named = (
+        ("Oblique", 0.8 * axes.posterior + 0.4 * axes.up + 0.7 * toward),
+        ("From behind", axes.posterior),
+        ("From the left" if side > 0 else "From the right", toward),
+    )
+    made = []
+    for title, origin in named:
+        away = -unit(origin)
+        right = unit(np.cross(away, axes.up))
+        made.append(View(title, centre, right, np.cross(away, right), *SIZE, SIZE[0] / FIELD, axes))
+    return tuple(made)
+
+
+def stills(surfaces: Sequence[Part], anatomy: Anatomy, plan: PlanRecord | None) -> tuple[Picture, ...]:
+    """Three pictures of the shown structures and the best corridor of each approach; none without a level in view."""
+    level = plan.level if plan is not None else next(iter(anatomy.levels), None)
+    if level is None or not surfaces:
+        return ()
+    axes, centre = axes_of(anatomy, level), middle(anatomy, level)
+    side = -1.0 if plan is not None and plan.side == "right" else 1.0
+    return tuple(_still(view, surfaces, plan) for view in _views(centre, axes, side))
+
+
+def _still(view: View, surfaces: Sequence[Part], plan: PlanRecord | None) -> Picture:
+    solid = [part for part in surfaces if part.group.shown and part.group.opacity == 1]
+    names = tuple(dict.fromkeys(part.group.name for part in solid))
+    colours = {part.group.name: part.group.colour for part in solid}
+    canvas = _Canvas(view)
+    for part in solid:
+        canvas.draw(part.surface, names.index(part.group.name) + 1)
+    table = np.array([(255.0, 255.0, 255.0), *(_rgb(colours[name]) for name in names)])
+    shown = np.where(canvas.owner > 0, canvas.shade, 1.0)[..., None] * table[canvas.owner]
+    if plan is not None:
+        shown = _with_tubes(shown, canvas, plan)
+    rows, columns = view.height, view.width
+    fine = shown.reshape(rows, _FINE, columns, _FINE, 3).mean(axis=(1, 3))
+    image = svg.data_uri(svg.png(np.clip(fine, 0, 255).astype(np.uint8)), "image/png")
+    layers = [svg.element("image", href=image, x=0, y=0, width=columns, height=rows), *marks(view)]
+    edges = view.edges
+    alt = f"{view.title}: the spine with the corridors, {edges['left']} at the left and {edges['top']} at the top."
+    whole = svg.drawing(columns, rows, "".join(layers), alt)
+    name = "still-" + view.title.lower().replace(" ", "-")
+    return Picture(name, view.title, "", alt, whole, columns, rows, names)
+
+
+def _with_tubes(shown: NDArray[np.float64], below: _Canvas, plan: PlanRecord) -> NDArray[np.float64]:
+    """`shown` with the tubes over it: clear where they are in front, faint where anatomy hides them."""
+    chosen = best(plan)
+    colours = approach_colours(tuple(candidate.approach for candidate in chosen))
+    for candidate in chosen:
+        canvas = _Canvas(below.view)
+        canvas.draw(_prism(shaft(candidate)), 1)
+        canvas.draw(_prism(instrument(candidate)), 1)
+        colour = np.array(_rgb(colours[candidate.approach]))
+        in_front = canvas.depth < below.depth
+        share = np.where(canvas.owner > 0, np.where(in_front, 0.72, 0.3), 0.0)[..., None]
+        shown = shown * (1 - share) + share * canvas.shade[..., None] * colour
+    return shown
+
+
+def _rgb(colour: str) -> tuple[float, float, float]:
+    red, green, blue = (float(int(colour[n : n + 2], 16)) for n in (1, 3, 5))
+    return red, green, blue
