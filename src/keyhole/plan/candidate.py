@@ -12,12 +12,12 @@ from keyhole.casefile import CandidateEntry, Decompression, Quantity
 from keyhole.geometry import Points, Tube
 from keyhole.plan.approaches import Approach
 from keyhole.plan.burden import burden, does, volumes
-from keyhole.plan.clearance import clearances
+from keyhole.plan.clearance import Surfaces, clearances
 from keyhole.plan.search import Found
 from keyhole.plan.site import DANGER, EPIDURAL, Site, facet_keys
 from keyhole.plan.targets import Targets
-from keyhole.plan.uncertainty import ExecutionError, breach_probability
-from keyhole.terms import SIDES, Origin, belongs, tissue
+from keyhole.plan.uncertainty import ExecutionError, breach_probability, total
+from keyhole.terms import SIDES, Origin, Tissue, belongs, tissue
 
 CONCERN = 5.0
 """A modelled or derived structure this near to a corridor puts its caveat on it, mm [keyhole-choice]."""
@@ -66,18 +66,15 @@ def tubes(entry: Points, dock: Points, target: Points, radius: float, thin: floa
     return Tube(entry, dock + radius * out / np.linalg.norm(out), radius), Tube(dock, target, thin)
 
 
-def figures(
-    site: Site, found: Found, at: int, points: Mapping[str, Points], error: ExecutionError, targets: Targets
-) -> Figures:
-    """The exact figures of corridor `at` of `found`; `points` are the surfaces of what the approach may not touch."""
+def figures(site: Site, found: Found, at: int, walls: Surfaces, error: ExecutionError, targets: Targets) -> Figures:
+    """The exact figures of corridor `at` of `found`; `walls` are the surfaces of what the approach may not touch."""
     approach = found.approach
     entry, dock, target, radius = found.entry[at], found.dock[at], found.target[at], float(found.radius[at])
     tube, instrument = tubes(entry, dock, target, radius, approach.instrument_radius)
-    grid = site.labels.grid
-    outer = clearances(points, grid, tube)
-    inner = clearances({k: p for k, p in points.items() if not belongs(k, EPIDURAL)}, grid, instrument)
+    outer = clearances(walls, tube)
+    inner = {k: g for k, g in clearances(walls, instrument).items() if not belongs(k, EPIDURAL)}
     breach = _breach(site.structures, (outer, inner), error)
-    danger = min(1.0, sum(p for k, p in breach.items() if tissue(k) in DANGER))
+    danger = total(list(breach.values()))
     inside = volumes(site.labels, tube)
     along = target - dock
     ahead = dock + min(1.0, instrument.radius / max(float(np.linalg.norm(along)), 1e-9)) * along
@@ -90,10 +87,12 @@ def figures(
 
 
 def _breach(structures: Mapping[str, Structure], both: tuple[Gaps, Gaps], error: ExecutionError) -> dict[str, float]:
-    """Chance that tube or instrument touches each structure: the sum of both, at most 1."""
+    """Chance that tube or instrument touches each nerve, vessel or organ: the sum of both, at most 1."""
     chance: dict[str, float] = {}
     for gaps in both:
         for key, (gap, normal) in gaps.items():
+            if tissue(key) not in (*DANGER, Tissue.GAS):
+                continue
             sd = structures[key].sd if key in structures else 0.0
             chance[key] = min(1.0, chance.get(key, 0.0) + breach_probability(gap, normal, error, sd))
     return chance

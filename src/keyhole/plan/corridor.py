@@ -89,7 +89,7 @@ def _support(field: Floats, spacing: Points, x: float, y: float, z: float) -> fl
 
 @compiled()
 def _code(body: Bytes, start: Points, along: Points, t: float) -> int:
-    """0 outside the body, 1 inside, 2 skin, 3 outside the scan, at `t` mm along the ray."""
+    """0 outside the body, 1 inside, 2 skin, 3 outside the scan, 4 beyond the searched part, `t` mm along the ray."""
     i, j, k = round(start[0] + t * along[0]), round(start[1] + t * along[1]), round(start[2] + t * along[2])
     if i < 0 or j < 0 or k < 0 or i >= body.shape[0] or j >= body.shape[1] or k >= body.shape[2]:
         return 3
@@ -121,8 +121,8 @@ def _shaft(
     t, inside, low, cap = radius, 0.0, np.inf, radius + 6.0
     while True:
         code = _code(body, start, along, t)
-        if code == 3:
-            return t, UNSEEN
+        if code >= 3:
+            return t, (UNSEEN if code == 3 else OUTSIDE)
         if code == 0:
             length, skin = _to_skin(body, start, along, inside, t)
             return length, (0 if skin else UNSEEN)
@@ -257,7 +257,7 @@ def sweep(
     Parameters
     ----------
     distance : field of what the tube must not touch.
-    body : 0 outside the body, 1 inside, 2 skin, on the grid of `distance`.
+    body : 0 outside the body, 1 inside, 2 skin, 4 beyond the searched part, on the grid of `distance`.
     docks, directions : (n, 3) tips, LPS mm; (m, 3) unit vectors from the tip outwards.
     radii : ascending; a larger tube with the same tip holds every smaller one.
     lateral : distance of each dock from the midline (n,), and what each direction adds to it per mm (m,).

@@ -52,7 +52,7 @@ def canal(anatomy: Anatomy, site: Site) -> Canal | None:
     plane = canal_plane(anatomy, site)
     if plane is None:
         return None
-    site = site.crop(site.box((-45.0, -25.0, -45.0), (45.0, 65.0, 45.0)))
+    site = site.core
     free = site.mask("canal/dural_sac", EPIDURAL)
     if not free.any():
         return None

@@ -17,6 +17,7 @@ from keyhole.terms import SIDES, split
 class Exposure:
     """Voxels between skin and arch that are opened, the incision's length and half the width, mm, and landmarks."""
 
+    site: Site
     mask: Mask
     incision: float
     half_width: float
@@ -57,13 +58,14 @@ def exposure(site: Site, approach: Approach) -> Exposure:
     border of the facets, over `approach.exposure` mm above and below the disc, from the skin down to the back of the
     arch. Everything between is opened, on both sides, as in a laminectomy; bone in it is not counted here.
     """
+    site = site.part((-60.0, -10.0, -60.0), (60.0, FAR, 60.0))
     upper, lower = split(site.frame.level)
     left, right, caveats = _width(site)
     floor = _floor(site)
     low, high = (left, floor, -approach.exposure), (right, FAR, approach.exposure)
     around = (left - 2.0, floor, low[2] - 2.0), (right + 2.0, FAR, high[2] + 2.0)
     bone = site.mask("vertebra", "sacrum", "tissue/bone", "pelvis", "rib")
-    opened = where(site, (site.body > 0) & ~bone & ~site.mask("canal", EPIDURAL, "root"), low, high)
+    opened = where(site, (site.labels.array > 0) & ~bone & ~site.mask("canal", EPIDURAL, "root"), low, high)
     arch = where(site, site.mask(f"vertebra/{upper}", f"vertebra/{lower}", "sacrum"), *around)
     opened = behind(site, opened, arch, 0.0)
     spines = [_span(site, site.mask(f"vertebra/{v}/spinous")) for v in (upper, lower)]
@@ -72,7 +74,7 @@ def exposure(site: Site, approach: Approach) -> Exposure:
     if len(tips) < 2:
         caveats += ("spinous processes are not labelled apart: the incision is the exposed length",)
     incision = max(incision, 2.0 * approach.exposure)
-    middle = np.argwhere(where(site, site.body > 0, (-3.0, floor, -3.0), (3.0, FAR, 3.0)))
+    middle = np.argwhere(where(site, site.labels.array > 0, (-3.0, floor, -3.0), (3.0, FAR, 3.0)))
     skin = float(site.local(middle)[:, 1].max()) if len(middle) else floor + 50.0
     entry, dock = site.frame.patient([0.0, skin, 0.0]), site.frame.patient([0.0, floor, 0.0])
-    return Exposure(opened, incision, (right - left) / 2, entry, dock, caveats)
+    return Exposure(site, opened, incision, (right - left) / 2, entry, dock, caveats)

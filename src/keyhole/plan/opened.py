@@ -56,7 +56,7 @@ def open_entry(site: Site, canal: Canal | None, targets: Targets) -> CandidateEn
 def _volumes(site: Site, opened: Exposure, widened: Widening | None) -> dict[str, float]:
     """ML by burden key of the opened volume, and of bone and flavum removed for the goal."""
     scale = site.labels.grid.voxel_volume / 1000
-    labels, counts = np.unique(site.labels.array[opened.mask], return_counts=True)
+    labels, counts = np.unique(opened.site.labels.array[opened.mask], return_counts=True)
     found = {site.labels.structures[int(n)]: float(c) * scale for n, c in zip(labels, counts, strict=True) if n}
     amounts = burden({k: v for k, v in found.items() if tissue(k) is not Tissue.BONE})
     if widened is not None:

@@ -22,21 +22,21 @@ from keyhole.casefile import (
 from keyhole.errors import InvalidInput
 from keyhole.plan.approaches import Approach, chosen
 from keyhole.plan.candidate import Figures, entry_of, figures
-from keyhole.plan.clearance import surfaces
+from keyhole.plan.clearance import Surfaces, surfaces
 from keyhole.plan.decompress import Canal, canal, decompression, removable, widen, within_reach
 from keyhole.plan.opened import open_entry
 from keyhole.plan.rank import order, pareto, select, shortlist
 from keyhole.plan.reasons import reason
 from keyhole.plan.search import MARGINS, Found, search
-from keyhole.plan.site import Site, hard_keys, site
+from keyhole.plan.site import DANGER, EPIDURAL, Site, hard_keys, site
 from keyhole.plan.targets import Targets, treated
 from keyhole.plan.uncertainty import REGISTRATION, ExecutionError, execution_error
+from keyhole.terms import Tissue, split
 from keyhole.terms import level as checked_level
-from keyhole.terms import split
 
 Progress = Callable[[str, float], None]
 
-EXAMINED = 36
+EXAMINED = 30
 """Corridors per approach whose figures are worked out exactly."""
 
 
@@ -49,6 +49,7 @@ class _Setting:
     error: ExecutionError
     canal: Canal | None
     anatomy: Anatomy
+    walls: Surfaces
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +94,9 @@ def plan(
     error = execution_error(registration_error)
     say(f"Looking at {level}", 0.0)
     found = site(anatomy, level, side)
-    setting = _Setting(found, treated(found), error, canal(anatomy, found), anatomy)
+    solid = (*found.of_kind(*DANGER, Tissue.GAS, Tissue.BONE), EPIDURAL)
+    walls = surfaces(found.labels, solid)
+    setting = _Setting(found, treated(found.core), error, canal(anatomy, found), anatomy, walls)
     results = []
     for n, approach in enumerate(wanted):
         say(f"Searching {approach.name}", 0.1 + 0.7 * n / len(wanted))
@@ -114,15 +117,15 @@ def _tried(setting: _Setting, approach: Approach, goal: str) -> _Result:
         return _Result([], Rejected(approach=approach.name, reason=why), None, None)
     found = search(site, approach, setting.targets)
     counted = Feasibility(approach=approach.name, searched=found.searched, margins=MARGINS, feasible=found.feasible)
-    points = surfaces(site.labels, hard_keys(site, approach))
+    walls = setting.walls.only(hard_keys(site, approach))
     sd = max((s.sd for k, s in site.structures.items() if k.startswith("root/")), default=1.0)
     examined = [
-        figures(site, found, n, points, setting.error, setting.targets)
+        figures(site, found, n, walls, setting.error, setting.targets)
         for n in shortlist(found, setting.error, sd, EXAMINED)
     ]
     clear = [f for f in examined if f.least >= 0 and f.facet_share <= approach.max_facet]
     if not clear:
-        why = reason(site, approach, found, points, setting.targets)
+        why = reason(site, approach, found, walls, setting.targets)
         return _Result([], Rejected(approach=approach.name, reason=why), counted, found, found.caveats)
     return _Result(select(clear), None, counted, found, found.caveats)
 

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
-from keyhole.geometry import Points
 from keyhole.plan.approaches import Approach
 from keyhole.plan.candidate import tubes
-from keyhole.plan.clearance import clearances
+from keyhole.plan.clearance import Surfaces, clearances
 from keyhole.plan.corridor import sweep
 from keyhole.plan.search import LONGEST, Found, space
 from keyhole.plan.site import Site
 from keyhole.plan.targets import Targets
 
 
-def reason(site: Site, approach: Approach, found: Found, points: Mapping[str, Points], targets: Targets) -> str:
+def reason(site: Site, approach: Approach, found: Found, walls: Surfaces, targets: Targets) -> str:
     """What keeps `approach` out: the structure and the mm that are missing, unseen space, or the envelope."""
     if found.searched == 0:
         return f"its docking place at {site.frame.level} {site.frame.side} is not labelled and could not be placed"
     if not (site.body == 2).any():
         return "no skin is known in this scan, so no entry point can be placed: unseen is never safe"
-    return (
-        _unreached(approach, found, targets) or _blocked(site, approach, found, points) or _unentered(approach, found)
-    )
+    return _unreached(approach, found, targets) or _blocked(site, approach, found, walls) or _unentered(approach, found)
 
 
 def _unreached(approach: Approach, found: Found, targets: Targets) -> str:
@@ -42,9 +37,9 @@ def _unreached(approach: Approach, found: Found, targets: Targets) -> str:
     return ""
 
 
-def _blocked(site: Site, approach: Approach, found: Found, points: Mapping[str, Points]) -> str:
+def _blocked(site: Site, approach: Approach, found: Found, walls: Surfaces) -> str:
     """The structure that blocks the least blocked corridor; empty if none is merely blocked."""
-    nearest = _nearest(site, approach, points)
+    nearest = _nearest(site, approach, walls)
     if nearest is None:
         return ""
     key, missing = nearest
@@ -61,7 +56,7 @@ def _unentered(approach: Approach, found: Found) -> str:
     return f"no corridor meets the skin {low:.0f} to {high:.0f} mm from the midline in this scan"
 
 
-def _nearest(site: Site, approach: Approach, points: Mapping[str, Points]) -> tuple[str, float] | None:
+def _nearest(site: Site, approach: Approach, walls: Surfaces) -> tuple[str, float] | None:
     """Structure that blocks the least blocked corridor of the smallest tube, and by how many mm."""
     room, _ = space(site, approach)
     if not len(room.docks):
@@ -69,7 +64,7 @@ def _nearest(site: Site, approach: Approach, points: Mapping[str, Points]) -> tu
     thin = approach.radii[0]
     gaps, lengths, verdicts = sweep(
         room.tube,
-        site.body,
+        room.site.body,
         room.docks,
         room.out,
         (thin,),
@@ -84,6 +79,6 @@ def _nearest(site: Site, approach: Approach, points: Mapping[str, Points]) -> tu
     i, j = np.unravel_index(int(np.argmax(np.round(usable, 3))), usable.shape)
     dock = room.docks[i]
     tube, _ = tubes(dock + float(lengths[i, j]) * room.out[j], dock, dock - room.out[j], thin, 1.0)
-    found = clearances(points, site.labels.grid, tube)
+    found = clearances(walls, tube)
     key, (gap, _) = next(iter(found.items()), ("", (0.0, dock)))
     return (key, max(0.0, -gap)) if key else None

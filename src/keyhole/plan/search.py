@@ -62,6 +62,7 @@ class Found:
 class Space:
     """What one approach is searched in: docks, directions (local and LPS), fields of tube and instrument."""
 
+    site: Site
     docks: Points
     local: Points
     out: Points
@@ -74,21 +75,29 @@ def space(
     site: Site, approach: Approach, steps: tuple[float, float] = (DOCK_STEP, ANGLE_STEP)
 ) -> tuple[Space, tuple[str, ...]]:
     """Docks, directions and fields of `approach` at the level of `site`, with caveats of its docking place."""
-    mask, caveats = footprint(site, approach)
+    core, around = site.core, _around(site, approach)
+    mask, caveats = footprint(core, approach)
     keys = hard_keys(site, approach)
-    hard = site.mask(*keys) if keys else np.zeros_like(mask)
-    local = directions(approach, steps[1])
     without = tuple(k for k in keys if not belongs(k, EPIDURAL))
-    dangers = site.of_kind(*DANGER)
+    local = directions(approach, steps[1])
     made = Space(
-        lattice(site, mask & ~hard, steps[0]),
+        around,
+        lattice(core, mask & ~core.mask(*keys), steps[0]),
         local,
         site.frame.turn(local),
-        site.field(hard),
-        site.field(site.mask(*without) if without else np.zeros_like(mask)),
-        site.field(site.mask(*dangers) if dangers else np.zeros_like(mask)),
+        around.field(around.mask(*keys)),
+        core.field(core.mask(*without)),
+        around.field(around.mask(*site.of_kind(*DANGER))),
     )
     return made, caveats
+
+
+def _around(site: Site, approach: Approach) -> Site:
+    """The part of `site` that the tubes of `approach` can run through."""
+    rise = [np.sin(np.deg2rad(angle)) * LONGEST * 0.7 for angle in approach.tilt]
+    anterior = -30.0 if approach.azimuth[1] < 45.0 else -50.0
+    low = (min(-45.0, approach.entry_lateral[0] - 45.0), anterior, min(-45.0, rise[0] - 25.0))
+    return site.part(low, (approach.entry_lateral[1] + 25.0, 1e3, max(45.0, rise[1] + 25.0)))
 
 
 def _pairs(field: Volume, docks: Points, targets: Points, radius: float) -> NDArray[np.float32]:
@@ -145,7 +154,7 @@ def search(
     room, caveats = space(site, approach, steps)
     found, lengths, verdicts = sweep(
         room.tube,
-        site.body,
+        room.site.body,
         room.docks,
         room.out,
         approach.radii,

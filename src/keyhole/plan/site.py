@@ -23,6 +23,9 @@ DANGER = (Tissue.NERVE, Tissue.VESSEL, Tissue.ORGAN)
 
 EPIDURAL = "canal/epidural"
 
+BEYOND = 4
+"""Code of the faces of a part that are not faces of the scan."""
+
 LATERAL, POSTERIOR, VERTICAL = (-70.0, 175.0), (-50.0, 190.0), (-75.0, 115.0)
 """Reach of the crop in the level's frame, mm: the widest envelope of the catalogue and room around it."""
 
@@ -50,9 +53,28 @@ class Site:
         corners = np.array(list(itertools.product(*bounds.T)))
         return around(self.labels, self.frame.patient(corners))
 
-    def crop(self, box: Box) -> Site:
-        """The part of the site inside `box`; volumes stay those of the whole."""
-        return replace(self, labels=self.labels.crop(box), body=self.body[box])
+    def part(self, low: ArrayLike, high: ArrayLike) -> Site:
+        """The part between `low` and `high` (lateral, posterior, up) mm; volumes stay those of the whole.
+
+        Where a face of the part is not one of the scan, `body` is `BEYOND` there: what lies behind was seen, but is
+        not looked at.
+        """
+        box = self.box(low, high)
+        if min(s.stop - s.start for s in box) < 3:
+            raise NotInScan(f"{self.frame.level} lies at the very edge of the label map")
+        body = self.body[box].copy()
+        for axis, (face, size) in enumerate(zip(box, self.labels.array.shape, strict=True)):
+            ends = np.moveaxis(body, axis, 0)
+            if face.start > 0:
+                ends[0] = BEYOND
+            if face.stop < size:
+                ends[-1] = BEYOND
+        return replace(self, labels=self.labels.crop(box), body=body)
+
+    @property
+    def core(self) -> Site:
+        """The part where corridors dock: the arch, the canal and the back of the disc."""
+        return self.part((-50.0, -25.0, -50.0), (50.0, 70.0, 50.0))
 
     def mask(self, *prefixes: str) -> Mask:
         """Voxels at or below any of `prefixes`."""

@@ -178,7 +178,7 @@ def _lamina_facet(site: Site, tolerance: float) -> tuple[Mask, tuple[str, ...]]:
     arch = where(site, site.mask(f"vertebra/{upper}", f"vertebra/{lower}"), (-5, 0, -40.0), (40.0, FAR, 45.0))
     caveats: tuple[str, ...] = ()
     if lamina.any() and facet.any():
-        spot = near(site, lamina, tolerance) & near(site, facet, 2.0 * tolerance)
+        spot = near(site, lamina, tolerance) & near(site, facet, 1.5 * tolerance)
         spot = where(site, spot, (2.0, frame.border + 8.0, -20.0), (FAR, FAR, 25.0))
     else:
         spot = where(site, near(site, arch, tolerance), (6.0, frame.border + 12.0, -8.0), (20.0, FAR, 22.0))
