@@ -87,9 +87,9 @@ def _cast(wall: NDArray[np.bool_], grid: Grid, line: Points, posterior: Points) 
     steps = np.arange(1, int(CAP / _RAY) + 1) * _RAY
     samples = line[:, None, None] + steps[None, None, :, None] * rays[:, :, None]
     index = np.round(grid.index(samples)).astype(np.int64)
-    inside = ((index >= 0) & (index < np.array(grid.shape))).all(axis=-1)
+    inside = np.asarray(((index >= 0) & (index < np.array(grid.shape))).all(axis=-1))
     i, j, k = np.moveaxis(np.where(inside[..., None], index, 0), -1, 0)
-    hit: NDArray[np.bool_] = np.logical_and(wall[i, j, k], inside)
+    hit = wall[i, j, k] & inside
     is_wall = np.asarray(hit.any(axis=-1))
     reach = np.asarray(steps[np.where(is_wall, hit.argmax(axis=-1), len(steps) - 1)], dtype=np.float64)
     return Canal(line, left, back, down, _closed(reach, is_wall))

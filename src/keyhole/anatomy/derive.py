@@ -319,7 +319,10 @@ def _root(
 
 
 def _paint_root(scene: Scene, root: roots.Root) -> None:
-    """A root takes its room from what is free, and from canal and foramen as far as they were derived here."""
+    """A root takes its room from what is free, from muscle, and from canal and foramen as far as derived here.
+
+    Muscle labels cover what runs inside the muscle: a root left out there would seem to leave a safe way.
+    """
     part = scene.part
     if not len(root.path):
         return
@@ -330,7 +333,7 @@ def _paint_root(scene: Scene, root: roots.Root) -> None:
     made = scene.structure(f"root/{root.vertebra}/{root.side}", Origin.MODELLED, source, *caveats, sd=roots.SD)
     box, mask = roots.tube(root.path, root.radius, part.grid)
     own = [k for k, s in part.structures.items() if belongs(k, "canal", "foramen") and s.origin != Origin.LABELLED]
-    part.paint(made, box, mask, over=part.free(box) | part.mask(*own, box=box))
+    part.paint(made, box, mask, over=part.free(box) | part.mask("muscle", *own, box=box))
 
 
 def _add_foramina(scene: Scene, pedicles: Mapping[tuple[str, str], arches.Pedicle]) -> None:
