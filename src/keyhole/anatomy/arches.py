@@ -210,7 +210,7 @@ def _joint(
 ) -> None:
     """What belongs to a joint is facet, unless it is pedicle or too far off."""
     free = mine & (local[:, 1] > found.isthmus)
-    up = touching[0] & free & (local[:, 2] > found.height - 4)
+    up = touching[0] & free & (local[:, 2] > found.height - 4) & (np.abs(local[:, 0]) > found.inner - 4)
     down = touching[1] & free & (local[:, 2] < found.height)
     number[up & ~touching[1]] = PARTS.index("facet/superior/left") + 1 + side
     number[down] = PARTS.index("facet/inferior/left") + 1 + side

@@ -175,19 +175,25 @@ def _spine_left(found: Mapping[str, Bone]) -> tuple[Points, Points]:
 
 def _pairs(labels: LabelMap) -> dict[str, tuple[Points, Points]]:
     """Centroids of the structures that are labelled on both sides, LPS mm."""
-    coarse = labels.array[::3, ::3, ::3]
     keys = {key: n for n, key in labels.structures.items()}
     wanted = [key for key in keys if "left" in key.split("/") and _swapped(key) in keys]
-    numbers = [n for key in wanted for n in (keys[key], keys[_swapped(key)])]
-    if not numbers:
-        return {}
-    middles = np.array(ndimage.center_of_mass(np.isin(coarse, numbers), coarse, numbers), dtype=np.float64)
-    at = labels.grid.centres(middles * 3)
+    middles = _middles(labels)
     found = {}
-    for n, key in enumerate(wanted):
-        if np.isfinite(at[2 * n : 2 * n + 2]).all():
-            found[key.replace("/left", "")] = (at[2 * n], at[2 * n + 1])
+    for key in wanted:
+        at_left, at_right = middles.get(keys[key]), middles.get(keys[_swapped(key)])
+        if at_left is not None and at_right is not None:
+            found[key.replace("/left", "")] = (at_left, at_right)
     return found
+
+
+def _middles(labels: LabelMap) -> dict[int, Points]:
+    """Centroid of every label, LPS mm, from every third voxel."""
+    coarse = labels.array[::3, ::3, ::3]
+    index = np.argwhere(coarse)
+    values = coarse[tuple(index.T)]
+    count = np.bincount(values)
+    sums = np.stack([np.bincount(values, index[:, a]) for a in range(3)], axis=1)
+    return {n: labels.grid.centres(3 * sums[n] / count[n]) for n in labels.structures if n < len(count) and count[n]}
 
 
 def _swapped(key: str) -> str:
@@ -197,12 +203,9 @@ def _swapped(key: str) -> str:
 def _situs(labels: LabelMap, middle: Points, left: Points) -> tuple[str, ...]:
     """A caveat where single organs lie on the unusual side: a mirrored patient, or mirrored data."""
     usual = {"organ/liver": -1, "organ/spleen": 1, "vessel/aorta": 1, "vessel/ivc": -1}
-    coarse = labels.array[::3, ::3, ::3]
-    at = {}
-    for key in usual:
-        index = np.argwhere(np.isin(coarse, labels.labels_of(key)) & (coarse > 0))
-        if len(index) > 20:
-            at[key] = float((labels.grid.centres(index.mean(axis=0) * 3) - middle) @ left)
+    middles = _middles(labels)
+    numbers = {key: n for n, key in labels.structures.items() if n in middles}
+    at = {key: float((middles[numbers[key]] - middle) @ left) for key in usual if key in numbers}
     odd = [key for key, side in usual.items() if key in at and key.startswith("organ") and at[key] * side < -20]
     if "vessel/aorta" in at and "vessel/ivc" in at and at["vessel/aorta"] < at["vessel/ivc"] - 10:
         odd.append("vessel/aorta")

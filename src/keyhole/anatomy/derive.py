@@ -18,7 +18,7 @@ from scipy.spatial import cKDTree
 
 from keyhole.anatomy import arches, foramina, roots, tissue
 from keyhole.anatomy.canal import Canal, bony_canal, within
-from keyhole.anatomy.checks import check_direction, check_labels, check_row, check_sides
+from keyhole.anatomy.checks import FRAGMENT, check_direction, check_labels, check_row, check_sides
 from keyhole.anatomy.discs import disc_between
 from keyhole.anatomy.model import Structure
 from keyhole.anatomy.partition import Partition
@@ -128,7 +128,15 @@ def _scene(
     kept = {n: key for n, key in names.items() if key.split("/")[1:2] != [""] and not _is_fragment(key, fragments)}
     known = [s.sd for key, s in part.structures.items() if key.startswith("vertebra/")]
     view = LabelMap(crop.array, crop.patient_from_index, kept)
-    return Scene(crop, bones(view), caveats, max(known, default=LABEL_SD))
+    return Scene(crop, _with_bodies(bones(view)), caveats, max(known, default=LABEL_SD))
+
+
+def _with_bodies(found: Mapping[str, Bone]) -> dict[str, Bone]:
+    """`found` without the vertebrae at its ends of which the scan holds arch but hardly any body."""
+    names = list(found)
+    typical = float(np.median([bone.body.sum() for bone in found.values()]))
+    whole = [name for name in names if found[name].body.sum() >= FRAGMENT * typical]
+    return {name: found[name] for name in names[names.index(whole[0]) : names.index(whole[-1]) + 1]}
 
 
 def _is_fragment(key: str, fragments: frozenset[str]) -> bool:
@@ -275,7 +283,10 @@ def _add_epidural(scene: Scene, canal: Canal | None) -> None:
         return
     box, mask = within(canal, scene.part.grid)
     made = scene.structure(
-        "canal/epidural", Origin.DERIVED, "inside the bony canal, closed across foramina and gaps of the laminae"
+        "canal/epidural",
+        Origin.DERIVED,
+        "inside the bony canal, closed across foramina and gaps of the laminae",
+        "the ligamentum flavum is not told apart: the free canal is narrower than this bony one",
     )
     scene.part.paint(made, box, mask, over=scene.part.free(box))
 
