@@ -109,8 +109,10 @@ def test_labels_alone_make_a_case_with_a_caveat(tmp_path):
     assert any("has no image" in c for c in made.read(CaseRecord).caveats)
 
 
-def _bad(folder):
+@pytest.fixture(scope="module")
+def bad(tmp_path_factory):
     """Every bad input: images, labels, options, and what the one sentence says."""
+    folder = tmp_path_factory.mktemp("bad")
     image, labels = scan(folder)
     far = folder / "far.nii.gz"
     write_nifti(LabelMap(blocks(), placed(corner=(900, 0, 0)), KEYS), far)
@@ -158,8 +160,8 @@ BAD = (
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_refused_in_one_sentence_and_changes_nothing(tmp_path, made, name):
-    image, labels, options, sentence = _bad(tmp_path / "bad")[name]
+def test_bad_input_is_refused_in_one_sentence_and_changes_nothing(tmp_path, made, bad, name):
+    image, labels, options, sentence = bad[name]
     images = list(image) if isinstance(image, tuple) else [image]
     before = tree(tmp_path)
     for case in (made.path, tmp_path / "new" / "case"):

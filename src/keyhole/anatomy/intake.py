@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -175,8 +175,6 @@ def _anatomy(path: Path, scheme: str | None, images: Sequence[ScanImage], tell: 
     tell("Bringing the labels to Keyhole's grid", 0.15)
     labels, moved = on_keyhole_grid(named.labels, path)
     kept = {key: named.structures[key] for key in labels.keys}
-    if moved:
-        kept = {key: replace(one, caveats=(*one.caveats, *moved)) for key, one in kept.items()}
     tell("Building the anatomy", 0.3)
     modality = image.modality if image else ""
     full, structures, doubts = _completed(labels, kept, image.volume if image else None, modality)

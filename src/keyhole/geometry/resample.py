@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from keyhole.errors import InvalidInput
 from keyhole.geometry._kernels import compiled, prange
-from keyhole.geometry.volume import Box, Grid, LabelMap, Volume, affine, bounding_box
+from keyhole.geometry.volume import Box, Grid, LabelMap, Volume, affine
 
 Image = TypeVar("Image", Volume, LabelMap)
 
@@ -139,13 +139,18 @@ def labels_on_grid(labels: LabelMap, grid: Grid) -> LabelMap:
     scale = np.diag(between)[:3]
     if not (np.allclose(between[:3, :3], np.diag(scale), atol=1e-6) and (scale > 0).all()):
         raise InvalidInput("labels can be brought only to a grid along their own axes; turn the result instead")
+    from scipy.ndimage import find_objects  # noqa: PLC0415  (heavy import)
+
     order = _ordered(labels)
+    crops = find_objects(labels.array)
     volumes = np.bincount(labels.array.ravel()) * labels.grid.voxel_volume
     trial = _coarser(grid)
     aims = {label: round(float(volumes[label]), 6) for label, _ in order}
-    found = np.bincount(_partition(labels, trial, order, aims).ravel(), minlength=len(volumes)) * trial.voxel_volume
+    found = (
+        np.bincount(_partition(labels, trial, order, crops, aims).ravel(), minlength=len(volumes)) * trial.voxel_volume
+    )
     aims = {n: round(aim * min(max(aim / max(found[n], 1e-3), 0.5), 2.0), 6) for n, aim in aims.items()}
-    return LabelMap(_partition(labels, grid, order, aims), grid.patient_from_index, labels.structures)
+    return LabelMap(_partition(labels, grid, order, crops, aims), grid.patient_from_index, labels.structures)
 
 
 def _coarser(grid: Grid) -> Grid:
@@ -160,6 +165,7 @@ def _partition(
     labels: LabelMap,
     grid: Grid,
     order: list[tuple[int, int]],
+    crops: list[Box],
     aims: dict[int, float],
 ) -> NDArray[Any]:
     """The label with the largest weight in every voxel of `grid`, each with the bonus that aims at a volume, mm³."""
@@ -173,7 +179,7 @@ def _partition(
     sums = [weight.sum(axis=1) for weight in weights]
     free = sums[0][:, None, None] * sums[1][:, None] * sums[2]
     for label, twin in order:
-        placed = _membership(labels.array, label, weights)
+        placed = _membership(labels.array, label, crops[label - 1], weights)
         if placed is not None:
             box, share = placed
             bonus = _bonus(share, round(aims[label] / grid.voxel_volume, 3))
@@ -213,15 +219,11 @@ def _weights(n: int, m: int, scale: float, offset: float) -> NDArray[np.float32]
 
 
 def _membership(
-    array: NDArray[Any], label: int, weights: list[NDArray[np.float32]]
+    array: NDArray[Any], label: int, crop: Box, weights: list[NDArray[np.float32]]
 ) -> tuple[Box, NDArray[np.float32]] | None:
-    """Where `label` has any weight on the new grid, and its weight there."""
+    """Where `label`, which lies inside `crop`, has any weight on the new grid, and its weight there."""
     from scipy.sparse import csr_array  # noqa: PLC0415  (heavy import)
 
-    mask = array == label
-    crop = bounding_box(mask)
-    if crop is None:
-        return None
     parts, box = [], []
     for weight, along in zip(weights, crop, strict=True):
         rows = np.flatnonzero(weight[:, along].any(axis=1))
@@ -229,7 +231,7 @@ def _membership(
             return None
         box.append(slice(int(rows[0]), int(rows[-1]) + 1))
         parts.append(csr_array(weight[box[-1], along]))
-    share = mask[crop].astype(np.float32)
+    share = (array[crop] == label).astype(np.float32)
     for axis in (2, 1, 0):  # the largest product last, along the axis that needs no transposition
         moved = np.moveaxis(share, axis, 0)
         spread = parts[axis] @ np.ascontiguousarray(moved).reshape(len(moved), -1)

@@ -136,7 +136,7 @@ def _header(array: NDArray[Any], lps_from_index: NDArray[np.float64], names: Map
     header.set_data_dtype(array.dtype)
     header.set_data_shape(array.shape)
     header.set_xyzt_units("mm")
-    matrix = LPS_FROM_RAS @ lps_from_index
+    matrix = (LPS_FROM_RAS @ lps_from_index).astype(np.float32).astype(np.float64)  # as the file will hold it
     header.set_qform(matrix, code=1, strip_shears=True)
     kept = header.get_qform()
     header.set_sform(matrix, code=1)
