@@ -18,8 +18,9 @@ from keyhole.terms import rank
 STEP = 1.0
 """Distance between points of the line, mm [keyhole-choice]."""
 
-SMOOTH = 4.0
-"""Sd of the Gaussian along the line that takes the voxels out of the centroids, mm [keyhole-choice]."""
+SMOOTH = 8.0
+"""Sd of the Gaussian along the line, mm: enough that flavum, disc and the step of a slip do not make it waver
+[keyhole-choice]."""
 
 _FAR = 25.0  # mm from the first guess: what lies farther is no canal
 _ENOUGH = 15.0  # mm², the least cross-section whose centroid counts

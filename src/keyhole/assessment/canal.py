@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keyhole.assessment.model import Grade, Measurement, probabilities
-from keyhole.assessment.section import CanalPlane, midsagittal_chord, section
+from keyhole.assessment.section import CanalPlane, midsagittal_chord, section, tilted
 from keyhole.geometry import LabelMap
 
 FREE = ("canal/dural_sac", "canal/epidural")
@@ -27,6 +27,10 @@ NARROWED = (
 
 PLACE_SD = 0.5
 """Sd, mm, of where along the canal the plane lies, besides that of the endplates [keyhole-choice]."""
+
+
+TILT_SD = 2.0
+"""Sd, deg, of the plane's sagittal tilt: how far equally good middle lines of the canal differ [keyhole-choice]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +61,15 @@ def canal_ap(level: str, labels: LabelMap, at: CanalPlane, doubt: Doubt) -> Meas
     if found is None or not found.is_whole or not found.length > 0:
         return _unknown(name, level, "mm", is_cut=found is not None and not found.is_whole, method=method)
     ends = 2 * (doubt.boundary_sd**2 + (CHORD_ROUNDING * doubt.voxel) ** 2)
-    sd = np.sqrt(ends + (found.slope * doubt.place_sd) ** 2)
-    return Measurement(name, level, found.length, float(sd), "mm", "keyhole", method)
+    sd = float(np.sqrt(ends + (found.slope * doubt.place_sd) ** 2 + _tilt_effect(labels, at) ** 2))
+    return Measurement(name, level, found.length, sd, "mm", "keyhole", method)
+
+
+def _tilt_effect(labels: LabelMap, at: CanalPlane) -> float:
+    """Sd of the chord that the plane's tilt brings, mm; 0 where unknown."""
+    chords = [midsagittal_chord(labels, tilted(at, way * TILT_SD), FREE) for way in (1, -1)]
+    known = [chord.length for chord in chords if chord is not None]
+    return abs(known[0] - known[1]) / 2 if len(known) == 2 else 0.0
 
 
 CHORD_ROUNDING = 0.15
@@ -88,14 +99,19 @@ def _area(
     if found is None or not found.is_whole:
         return _unknown(name, level, "mm2", is_cut=found is not None and not found.is_whole, method=method)
     outline = found.area_sd(doubt.boundary_sd, doubt.voxel)
-    sd = float(np.hypot(outline, _slope(labels, at, prefixes) * doubt.place_sd))
+    place, tilt = _change(labels, at, prefixes)
+    sd = float(np.sqrt(outline**2 + (place * doubt.place_sd) ** 2 + tilt**2))
     return Measurement(name, level, found.area, sd, "mm2", "keyhole", method)
 
 
-def _slope(labels: LabelMap, at: CanalPlane, prefixes: tuple[str, ...]) -> float:
-    """Change of the section's area per mm along the canal, over 1 mm to both sides; 0 where unknown."""
-    above, below = (section(labels, at, prefixes, shift=shift) for shift in (1.0, -1.0))
-    return 0.0 if above is None or below is None else (above.area - below.area) / 2
+def _change(labels: LabelMap, at: CanalPlane, prefixes: tuple[str, ...]) -> tuple[float, float]:
+    """Change of the area per mm along the canal (over 1 mm to both sides) and per `TILT_SD`; 0 where unknown."""
+    along = [section(labels, at, prefixes, shift=shift) for shift in (1.0, -1.0)]
+    leant = [section(labels, tilted(at, way * TILT_SD), prefixes) for way in (1, -1)]
+    place, tilt = (
+        0.0 if pair[0] is None or pair[1] is None else (pair[0].area - pair[1].area) / 2 for pair in (along, leant)
+    )
+    return place, tilt
 
 
 def _unknown(name: str, level: str, unit: str, *, is_cut: bool, method: str) -> Measurement:

@@ -69,6 +69,14 @@ def canal_plane(line: Points, middle: Plane, pair: tuple[Vertebra, Vertebra]) ->
     return CanalPlane(Plane(point - offset * left, normal), left, back, offset)
 
 
+def tilted(at: CanalPlane, degrees: float) -> CanalPlane:
+    """`at` turned about its left axis through the canal's line: up leans back by `degrees`."""
+    angle = np.radians(degrees)
+    normal = np.cos(angle) * at.plane.normal + np.sin(angle) * at.back
+    back = np.cos(angle) * at.back - np.sin(angle) * at.plane.normal
+    return replace(at, plane=Plane(at.plane.point, normal), back=back)
+
+
 def _around(at: float) -> tuple[float, float, float]:
     return at, at - CHORD, at + CHORD
 
