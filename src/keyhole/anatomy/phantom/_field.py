@@ -15,6 +15,7 @@ from keyhole.geometry._kernels import compiled, prange
 
 FAR = 1e3
 REACH = 8.0  # mm beyond which a primitive is not evaluated
+BLOCK = 4  # voxels along each side of a block
 
 
 @compiled()
@@ -273,6 +274,38 @@ def labels_at(
     return found
 
 
+@compiled()
+def _voxel(m: NDArray[np.float64], i: float, j: float, k: float) -> tuple[float, float, float]:
+    """Phantom coordinates of a (fractional) voxel index."""
+    return (
+        m[0, 0] * i + m[0, 1] * j + m[0, 2] * k + m[0, 3],
+        m[1, 0] * i + m[1, 1] * j + m[1, 2] * k + m[1, 3],
+        m[2, 0] * i + m[2, 1] * j + m[2, 2] * k + m[2, 3],
+    )
+
+
+@compiled()
+def _put(
+    labels: NDArray[Any],
+    images: tuple[Any, Any],
+    at: tuple[int, int, int],
+    found: tuple[float, int, float],
+    materials: NDArray[np.float64],
+) -> None:
+    """Paint one voxel: `found` is the signed distance, the nearest part, and the share of the voxel inside."""
+    ct, t2 = images
+    d, part, share = found
+    if labels.size > 0 and d <= 0 and materials[part, 0] > 0:
+        labels[at] = np.uint8(materials[part, 0])
+    shell = min(max((materials[part, 5] + d) / 0.8 + 0.5, 0.0), 1.0)
+    if ct.size > 0:
+        inside, hull = materials[part, 1], materials[part, 2]
+        ct[at] += share * (inside + shell * (hull - inside) - ct[at])
+    if t2.size > 0:
+        inside, hull = materials[part, 3], materials[part, 4]
+        t2[at] += share * (inside + shell * (hull - inside) - t2[at])
+
+
 @compiled(parallel=True)
 def paint(
     labels: NDArray[Any],
@@ -287,31 +320,41 @@ def paint(
     """Paint one solid over what is already in `labels` and the two images (empty arrays are left out).
 
     A voxel takes the label of the nearest part if its centre is inside; an image value is mixed in by the share of
-    the voxel that the solid covers, from the distance of the surface in units of `width`, the voxel's size.
+    the voxel that the solid covers, from the distance of the surface in units of `width`, the voxel's size. Blocks
+    of voxels that lie far outside are left out after one look at their middle.
     """
     curve, origin, tables = field
-    ct, t2 = images
-    has_labels, has_ct, has_t2 = labels.size > 0, ct.size > 0, t2.size > 0
     m = base_from_index
-    for i in prange(box[0], box[1]):
-        for j in range(box[2], box[3]):
-            for k in range(box[4], box[5]):
-                x = m[0, 0] * i + m[0, 1] * j + m[0, 2] * k + m[0, 3]
-                y = m[1, 0] * i + m[1, 1] * j + m[1, 2] * k + m[1, 3]
-                z = m[2, 0] * i + m[2, 1] * j + m[2, 2] * k + m[2, 3]
-                d, part = _distance(rows, 0, len(rows), (x, y, z), curve, origin, tables)
-                share = min(max(0.5 - d / width, 0.0), 1.0)
-                if share <= 0:
+    away = 2.2 * _half_diagonal(m) + 0.5 * width
+    for bi in prange((box[1] - box[0] + BLOCK - 1) // BLOCK):
+        i0 = box[0] + bi * BLOCK
+        for j0 in range(box[2], box[3], BLOCK):
+            for k0 in range(box[4], box[5], BLOCK):
+                h = (BLOCK - 1) / 2
+                middle = _voxel(m, i0 + h, j0 + h, k0 + h)
+                d, part = _distance(rows, 0, len(rows), middle, curve, origin, tables)
+                if d > away:
                     continue
-                if has_labels and d <= 0 and materials[part, 0] > 0:
-                    labels[i, j, k] = np.uint8(materials[part, 0])
-                shell = min(max((materials[part, 5] + d) / 0.8 + 0.5, 0.0), 1.0)
-                if has_ct:
-                    inside, hull = materials[part, 1], materials[part, 2]
-                    ct[i, j, k] += share * (inside + shell * (hull - inside) - ct[i, j, k])
-                if has_t2:
-                    inside, hull = materials[part, 3], materials[part, 4]
-                    t2[i, j, k] += share * (inside + shell * (hull - inside) - t2[i, j, k])
+                is_full = d < -away and len(materials) == 1
+                for i in range(i0, min(i0 + BLOCK, box[1])):
+                    for j in range(j0, min(j0 + BLOCK, box[3])):
+                        for k in range(k0, min(k0 + BLOCK, box[5])):
+                            if not is_full:
+                                d, part = _distance(rows, 0, len(rows), _voxel(m, i, j, k), curve, origin, tables)
+                            share = min(max(0.5 - d / width, 0.0), 1.0)
+                            if share > 0:
+                                _put(labels, images, (i, j, k), (d, part, share), materials)
+
+
+@compiled()
+def _half_diagonal(m: NDArray[np.float64]) -> float:
+    """Half the longest diagonal of a block, mm."""
+    longest = 0.0
+    for a in (-1.0, 1.0):
+        for b in (-1.0, 1.0):
+            x, y, z = m[:, 0] + a * m[:, 1] + b * m[:, 2]
+            longest = max(longest, np.sqrt(x * x + y * y + z * z))
+    return longest * BLOCK / 2
 
 
 @compiled(parallel=True)
@@ -328,38 +371,55 @@ def paint_trunk(
     `sections` are two lofts along z: the skin's surface and the wall's outer face. `layers` has one row each for skin,
     fat, wall on the left, wall on the right and inner fat: label, CT, T2, thickness (skin and wall).
     """
-    ct, t2 = images
-    has_labels, has_ct, has_t2 = labels.size > 0, ct.size > 0, t2.size > 0
     m = base_from_index
-    shape = labels.shape if has_labels else (ct.shape if has_ct else t2.shape)
-    for i in prange(shape[0]):
-        for j in range(shape[1]):
-            for k in range(shape[2]):
-                x = m[0, 0] * i + m[0, 1] * j + m[0, 2] * k + m[0, 3]
-                y = m[1, 0] * i + m[1, 1] * j + m[1, 2] * k + m[1, 3]
-                z = m[2, 0] * i + m[2, 1] * j + m[2, 2] * k + m[2, 3]
-                outer = _loft(6, x, y, z, sections, 0)
-                if outer > width:
+    shape = labels.shape if labels.size > 0 else (images[0].shape if images[0].size > 0 else images[1].shape)
+    away = 2.2 * _half_diagonal(m) + width
+    for bi in prange((shape[0] + BLOCK - 1) // BLOCK):
+        i0 = bi * BLOCK
+        for j0 in range(0, shape[1], BLOCK):
+            for k0 in range(0, shape[2], BLOCK):
+                h = (BLOCK - 1) / 2
+                x, y, z = _voxel(m, i0 + h, j0 + h, k0 + h)
+                outer, inner = _loft(6, x, y, z, sections, 0), _loft(6, x, y, z, sections, 1)
+                if outer > away:
                     continue
-                inner = _loft(6, x, y, z, sections, 1)
-                share = min(max(0.5 - outer / width, 0.0), 1.0)
-                deep = min(max(0.5 - (outer + layers[0, 3]) / width, 0.0), 1.0)
-                wall = min(max(0.5 - inner / width, 0.0), 1.0)
-                cavity = min(max(0.5 - (inner + layers[2, 3]) / width, 0.0), 1.0)
-                side = 2 if x > 0 else 3
-                if has_labels and outer <= 0:
-                    at = 0
-                    if outer <= -layers[0, 3]:
-                        at = 1
-                        if inner <= 0:
-                            at = side if inner > -layers[2, 3] else 4
-                    labels[i, j, k] = np.uint8(layers[at, 0])
-                for channel in range(2):
-                    value = layers[0, 1 + channel]
-                    value += deep * (layers[1, 1 + channel] - value)
-                    value += min(wall, deep) * (layers[side, 1 + channel] - value)
-                    value += min(cavity, deep) * (layers[4, 1 + channel] - value)
-                    if channel == 0 and has_ct:
-                        ct[i, j, k] += share * (value - ct[i, j, k])
-                    if channel == 1 and has_t2:
-                        t2[i, j, k] += share * (value - t2[i, j, k])
+                is_even = inner < -layers[2, 3] - away
+                for i in range(i0, min(i0 + BLOCK, shape[0])):
+                    for j in range(j0, min(j0 + BLOCK, shape[1])):
+                        for k in range(k0, min(k0 + BLOCK, shape[2])):
+                            if not is_even:
+                                x, y, z = _voxel(m, i, j, k)
+                                outer, inner = _loft(6, x, y, z, sections, 0), _loft(6, x, y, z, sections, 1)
+                            if outer < width:
+                                _layer(labels, images, (i, j, k), (outer, inner, x), layers, width)
+
+
+@compiled()
+def _layer(
+    labels: NDArray[Any],
+    images: tuple[Any, Any],
+    at: tuple[int, int, int],
+    where: tuple[float, float, float],
+    layers: NDArray[np.float64],
+    width: float,
+) -> None:
+    """Paint one voxel of the trunk: `where` holds the distances from skin and wall, and x."""
+    ct, t2 = images
+    outer, inner, x = where
+    share = min(max(0.5 - outer / width, 0.0), 1.0)
+    deep = min(max(0.5 - (outer + layers[0, 3]) / width, 0.0), 1.0)
+    wall = min(max(0.5 - inner / width, 0.0), deep)
+    cavity = min(max(0.5 - (inner + layers[2, 3]) / width, 0.0), deep)
+    side = 2 if x > 0 else 3
+    if labels.size > 0 and outer <= 0:
+        layer = 0 if outer > -layers[0, 3] else (1 if inner > 0 else (side if inner > -layers[2, 3] else 4))
+        labels[at] = np.uint8(layers[layer, 0])
+    for channel in (1, 2):
+        value = layers[0, channel]
+        value += deep * (layers[1, channel] - value)
+        value += wall * (layers[side, channel] - value)
+        value += cavity * (layers[4, channel] - value)
+        if channel == 1 and ct.size > 0:
+            ct[at] += share * (value - ct[at])
+        if channel == 2 and t2.size > 0:
+            t2[at] += share * (value - t2[at])

@@ -263,7 +263,7 @@ def _beyond(size: Dimensions, spine: Skeleton, name: str, side: str, at: tuple[f
     lateral = place.at(sign * x1, one.depth / 2 - 6.0, z0 - down)
     if name == "L5":
         ala = spine.places["S1"]
-        return [lateral, ala.at(sign * 33.0, -8.0, 5.0), ala.at(sign * 33.0, -26.0, -18.0)]
+        return [lateral, ala.at(sign * 34.0, -11.0, 17.0), ala.at(sign * 35.0, -21.5, -6.0), ala.at(sign * 33.0, -28.0, -24.0)]
     return [
         lateral,
         lateral + np.array([sign * 5.0, -2.0, -16.0]),

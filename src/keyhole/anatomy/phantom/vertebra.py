@@ -10,7 +10,6 @@ from keyhole.anatomy.phantom.parameters import LEVELS, NAMES, Dimensions, Verteb
 from keyhole.anatomy.phantom.pathology import Changes
 from keyhole.anatomy.phantom.skeleton import NOTCH, Skeleton
 from keyhole.anatomy.phantom.solids import (
-    ADD,
     CUT,
     KEEP,
     Material,
@@ -22,6 +21,7 @@ from keyhole.anatomy.phantom.solids import (
     body,
     box_of_rows,
     cylinder,
+    grown,
     half,
     prism,
     taper,
@@ -77,7 +77,7 @@ def joint(world: Anatomist, level: str, side: str) -> Joint:
     return Joint(centre, unit(normal), place.up)
 
 
-def superior_process(world: Anatomist, name: str, side: str, offset: float = 0.0, op: int = ADD) -> list[Row]:
+def superior_process(world: Anatomist, name: str, side: str) -> list[Row]:
     """The superior articular process of `name` before the joint's surface is cut into it."""
     above = NAMES.index(name) - 1
     level = LEVELS[above]
@@ -87,23 +87,23 @@ def superior_process(world: Anatomist, name: str, side: str, offset: float = 0.0
     growth = world.change.facet * sick
     riding = world.change.riding * sick * (side == world.change.side)
     root = place.at(sign * pedicle_x(one), one.depth / 2 + 6.5, pedicle_z(one) - 1.0)
-    thick = 4.6 + 0.35 * growth
+    thick = 5.2 + 0.35 * growth
     middle = at.centre - (JOINT_GAP / 2 + thick - 1.0) * at.normal - 4.0 * at.up
     tip = at.centre - (JOINT_GAP / 2 + 0.8 * thick) * at.normal + (4.5 + 4.0 * riding) * at.up
     across = at.normal
     rows = [
-        taper(root, middle, (4.8, 5.6, 4.0), (thick, 6.6, 4.0), across=across, k=3.0, offset=offset, op=op),
-        taper(middle, tip, (thick, 6.6, 4.0), (0.75 * thick, 5.2, 3.5), across=across, k=3.0, offset=offset, op=op),
+        taper(root, middle, (4.8, 5.6, 4.0), (thick, 6.6, 4.0), across=across, k=3.0),
+        taper(middle, tip, (thick, 6.6, 4.0), (0.75 * thick, 5.2, 3.5), across=across, k=3.0),
     ]
     if name not in ("T11", "T12"):
         knob = at.centre - (JOINT_GAP / 2 + 4.2) * at.normal + 6.0 * _along_joint(at, sign) + 1.0 * at.up
-        rows.append(ball(knob, (3.2, 3.2, 4.5), k=3.0, offset=offset, op=op))
+        rows.append(ball(knob, (3.2, 3.2, 4.5), k=3.0))
     if growth > 0:
         medial = at.centre - 1.5 * at.normal - (3.5 + 0.8 * growth) * _along_joint(at, sign)
-        rows.append(ball(medial, (2.4 + growth, 2.0 + 0.8 * growth, 6.0), k=2.0, offset=offset, op=op))
+        rows.append(ball(medial, (2.4 + growth, 2.0 + 0.8 * growth, 6.0), k=2.0))
     if riding > 0:
         spur = tip - 3.0 * _along_joint(at, sign) - 1.0 * at.up
-        rows.append(ball(spur, (2.5, 2.0 + 2.5 * riding, 3.5), k=2.0, offset=offset, op=op))
+        rows.append(ball(spur, (2.5, 2.0 + 2.5 * riding, 3.5), k=2.0))
     return rows
 
 
@@ -160,8 +160,11 @@ def _pedicle(world: Anatomist, name: str, side: str) -> Part:
     radii = (one.pedicle_width / 2, one.pedicle_height / 2, 4.0)
     wide = (radii[0] + 1.0, radii[1] + 0.8, 4.0)
     row = taper(front, place.at(sign * x, y - 1, z), wide, radii, k=2.0)
-    tail = taper(place.at(sign * x, y - 1, z), back, radii, k=2.0)
-    return Part(f"vertebra/{name}/pedicle/{side}", [row, tail], world.dense, blend=3.0)
+    rows = [row, taper(place.at(sign * x, y - 1, z), back, radii, k=2.0)]
+    if name != NAMES[0]:
+        above = NAMES[NAMES.index(name) - 1]
+        rows.extend(grown(cut, CUT, JOINT_GAP, 0.5) for cut in inferior_process(world, above, side))
+    return Part(f"vertebra/{name}/pedicle/{side}", rows, world.dense, blend=3.0)
 
 
 def lamina_points(world: Anatomist, name: str, side: str) -> tuple[Points, Points, Points]:
@@ -180,7 +183,7 @@ def _lamina(world: Anatomist, name: str, side: str) -> Part:
     one, place = world.size.vertebrae[name], world.spine.places[name]
     top, low, middle = lamina_points(world, name, side)
     tall = place.turn(0.0, -0.32, 0.95)
-    high = {"L5": 7.2, "L4": 8.4, "L3": 9.6}.get(name, 10.2) * one.height / 28.0
+    high = {"L5": 8.6, "L4": 9.4, "L3": 10.0}.get(name, 10.2) * one.height / 28.0
     start = 0.5 * top + 0.5 * low + place.turn(0.0, 1.5, 0.0)
     across = np.cross(unit(middle - start), tall)
     rows = [
@@ -189,10 +192,12 @@ def _lamina(world: Anatomist, name: str, side: str) -> Part:
     ]
     rank = NAMES.index(name)
     if rank < len(LEVELS):
-        rows.extend(superior_process(world, NAMES[rank + 1], side, offset=JOINT_GAP, op=CUT))
+        rows.extend(grown(row, CUT, JOINT_GAP, 0.5) for row in superior_process(world, NAMES[rank + 1], side))
         roof = world.spine.places[NAMES[rank + 1]]
         lower = world.size.vertebrae[NAMES[rank + 1]]
         rows.append(half(roof.at(0, lower.depth, lower.height / 2 - 4.5), -roof.turn(0, 0.25, 1.0), op=KEEP, k=1.0))
+    if rank > 0:
+        rows.extend(grown(row, CUT, JOINT_GAP, 0.5) for row in inferior_process(world, NAMES[rank - 1], side))
     return Part(f"vertebra/{name}/lamina/{side}", rows, world.dense, blend=3.0, claim=0.5)
 
 
@@ -220,18 +225,24 @@ def _superior(world: Anatomist, name: str, side: str) -> Part:
     return Part(f"vertebra/{name}/facet/superior/{side}", rows, world.dense, blend=2.0)
 
 
+def inferior_process(world: Anatomist, name: str, side: str) -> list[Row]:
+    """The inferior articular process of `name` before the joint's surface is cut into it."""
+    rank = NAMES.index(name)
+    at = joint(world, LEVELS[rank], side)
+    _, low, _ = lamina_points(world, name, side)
+    upper_end = at.centre + (JOINT_GAP / 2 + 4.0) * at.normal + 3.0 * at.up
+    tip = at.centre + (JOINT_GAP / 2 + 3.6) * at.normal - 5.0 * at.up
+    return [
+        taper(low, upper_end, (4.4, 5.8, 4.0), (5.2, 6.6, 4.0), across=at.normal, k=3.0),
+        taper(upper_end, tip, (5.2, 6.6, 4.0), (4.2, 5.4, 4.0), across=at.normal, k=3.0),
+    ]
+
+
 def _inferior(world: Anatomist, name: str, side: str) -> Part:
     rank = NAMES.index(name)
-    level, lower = LEVELS[rank], NAMES[rank + 1]
-    at = joint(world, level, side)
-    _, low, _ = lamina_points(world, name, side)
-    upper_end = at.centre + (JOINT_GAP / 2 + 3.6) * at.normal + 3.0 * at.up
-    tip = at.centre + (JOINT_GAP / 2 + 3.2) * at.normal - 5.5 * at.up
-    rows = [
-        taper(low, upper_end, (4.2, 5.6, 4.0), (4.6, 6.2, 4.0), across=at.normal, k=3.0),
-        taper(upper_end, tip, (4.6, 6.2, 4.0), (3.6, 5.0, 3.5), across=at.normal, k=3.0),
-        at.surface(KEEP, -JOINT_GAP / 2),
-    ]
+    lower = NAMES[rank + 1]
+    rows = inferior_process(world, name, side)
+    rows.append(joint(world, LEVELS[rank], side).surface(KEEP, -JOINT_GAP / 2))
     one, place = world.size.vertebrae[lower], world.spine.places[lower]
     floor = place.at(0, one.depth / 2 + one.canal_depth, one.height / 2 - 9.0)
     rows.append(half(floor, -place.turn(0, 0.35, 1.0), op=KEEP, k=1.5))
