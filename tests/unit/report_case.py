@@ -27,7 +27,7 @@ from keyhole.casefile import (
     StructureEntry,
     provenance,
 )
-from keyhole.geometry import LabelMap, Plane, Volume, affine, unit
+from keyhole.geometry import LabelMap, Plane, Volume, affine
 from keyhole.terms import Origin
 
 NAMES = ("L3", "L4", "L5", "S1")
@@ -40,7 +40,7 @@ class Pose:
 
     turn: np.ndarray
     shift: np.ndarray
-    spacing: tuple[float, float, float] = (2.0, 2.0, 2.0)
+    spacing: tuple[float, float, float] = (3.0, 3.0, 3.0)
     flipped: bool = False
 
 
@@ -90,16 +90,17 @@ def _solids() -> list[tuple[str, np.ndarray]]:
 
 def anatomy(pose: Pose = STILL, with_image: bool = True) -> Anatomy:
     """The made-up patient on a grid, placed by `pose`."""
-    grid = _grid(pose)
-    shape, at = grid
+    shape, at = _grid(pose)
     index = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), axis=-1)
-    own = (at.apply(index) - pose.shift) @ pose.turn  # back into the patient's own axes
-    array = np.zeros(shape, dtype=np.uint8)
+    own = ((at.apply(index) - pose.shift) @ pose.turn).reshape(-1, 3).astype(np.float32)  # the patient's own axes
+    array = np.zeros(len(own), dtype=np.uint8)
     keys: dict[int, str] = {}
     for n, (key, solid) in enumerate(_solids(), start=1):
         keys[n] = key
-        inside = (((own - solid[:3]) / solid[3:]) ** 2).sum(axis=-1) <= 1
-        array[inside] = n
+        near = np.flatnonzero(np.abs(own[:, 0] - solid[0]) <= solid[3])
+        near = near[np.abs(own[near, 1] - solid[1]) <= solid[4]]
+        array[near[(((own[near] - solid[:3]) / solid[3:]) ** 2).sum(axis=1) <= 1]] = n
+    array = array.reshape(shape)
     labels = LabelMap(array, at, keys)
     vertebrae = {name: _vertebra(name, pose) for name in NAMES}
     line = np.array([[0, 32, z] for z in range(60, -60, -1)], dtype=float) @ pose.turn.T + pose.shift
@@ -312,8 +313,3 @@ def case(folder: Path, *, with_plan: bool = True, confirmed: bool = False, pose:
     if with_plan:
         made.write(plan(inputs, pose))
     return made, found
-
-
-def direction(*vector: float) -> np.ndarray:
-    """A unit vector."""
-    return unit(np.array(vector, dtype=float))

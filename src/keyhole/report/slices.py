@@ -208,15 +208,16 @@ def _closest(scene: _Scene, view: View) -> list[str]:
     return drawn
 
 
-def _words(words: str, x: float, y: float, anchor: str, size: float = 15) -> str:
-    """White words with a dark edge, legible on any grey."""
+def _words(words: str, x: float, y: float, anchor: str, size: float = 15, dark: bool = False) -> str:
+    """White words with a dark edge, legible on any grey; `dark` the other way round."""
+    ink, edge = ("#1c1c1c", "#ffffff") if dark else ("#ffffff", "#000000")
     return svg.text(
         words,
         x,
         y,
         size,
-        fill="#ffffff",
-        stroke="#000000",
+        fill=ink,
+        stroke=edge,
         stroke_width=3,
         stroke_linejoin="round",
         paint_order="stroke",
@@ -236,19 +237,18 @@ def _vertebrae(anatomy: Anatomy, view: View) -> list[str]:
     return named
 
 
-def marks(view: View) -> list[str]:
-    """The letters of the patient's directions at the four edges, and a scale bar."""
+def marks(view: View, dark: bool = False) -> list[str]:
+    """The letters of the patient's directions at the four edges, and a scale bar; `dark` for a white ground."""
     width, height, edges = view.width, view.height, view.edges
     length = next((mm for mm in (50, 20, 10, 5) if mm * view.scale < 0.3 * width), 5)
-    left, low = 14.0, height - 14.0
-    bar = np.array(
-        [[left, low - 5], [left, low], [left + length * view.scale, low], [left + length * view.scale, low - 5]]
-    )
+    left, low, right = 14.0, height - 14.0, 14.0 + length * view.scale
+    bar = svg.path([np.array([[left, low - 5], [left, low], [right, low], [right, low - 5]])])
+    ink = [svg.element("path", d=bar, fill="none", stroke="#1c1c1c", stroke_width=1.8)]
     return [
-        _words(edges["left"], 8, height / 2 + 6, "start", 17),
-        _words(edges["right"], width - 8, height / 2 + 6, "end", 17),
-        _words(edges["top"], width / 2, 21, "middle", 17),
-        _words(edges["bottom"], width / 2, height - 9, "middle", 17),
-        *_cased(svg.path([bar]), 1.8),
-        _words(f"{length} mm", left + 2, low - 11, "start", 14),
+        _words(edges["left"], 8, height / 2 + 6, "start", 17, dark),
+        _words(edges["right"], width - 8, height / 2 + 6, "end", 17, dark),
+        _words(edges["top"], width / 2, 21, "middle", 17, dark),
+        _words(edges["bottom"], width / 2, height - 9, "middle", 17, dark),
+        *(ink if dark else _cased(bar, 1.8)),
+        _words(f"{length} mm", left + 2, low - 11, "start", 14, dark),
     ]

@@ -21,7 +21,7 @@ from keyhole.report.slices import Picture, marks
 from keyhole.report.views import Axes, View, axes_of, instrument, shaft
 
 SIZE = (420, 480)
-FIELD = 190.0
+FIELD = 220.0
 """Width of a still, mm."""
 
 _FINE = 2  # samples per px and axis
@@ -142,7 +142,7 @@ def _still(view: View, surfaces: Sequence[Part], plan: PlanRecord | None) -> Pic
     rows, columns = view.height, view.width
     fine = shown.reshape(rows, _FINE, columns, _FINE, 3).mean(axis=(1, 3))
     image = svg.data_uri(svg.png(np.clip(fine, 0, 255).astype(np.uint8)), "image/png")
-    layers = [svg.element("image", href=image, x=0, y=0, width=columns, height=rows), *marks(view)]
+    layers = [svg.element("image", href=image, x=0, y=0, width=columns, height=rows), *marks(view, dark=True)]
     edges = view.edges
     alt = f"{view.title}: the spine with the corridors, {edges['left']} at the left and {edges['top']} at the top."
     whole = svg.drawing(columns, rows, "".join(layers), alt)
