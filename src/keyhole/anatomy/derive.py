@@ -338,6 +338,8 @@ def _paint_root(scene: Scene, root: roots.Root) -> None:
     if not len(root.path):
         return
     caveats = ["modelled"]
+    if root.vertebra == "S1":
+        caveats.append("its way through the sacrum is not modelled: it ends in the canal")
     if root.least < root.radius:
         caveats.append(f"narrowest passage leaves {2 * root.least:.1f} mm for a root of {2 * root.radius:.1f} mm")
     source = "cheapest path through canal and foramen, past the pedicle, that keeps off the bone"

@@ -175,7 +175,7 @@ def _shadow(cloud: Points, centre: Points, up: Points, across: Points) -> Ring |
     """The ring of this direction `up`: its foramen is the largest hole in the shadow."""
     behind = np.cross(up, across)
     flat = np.stack([(cloud - centre) @ across, (cloud - centre) @ behind], axis=1)
-    pixels = np.floor(flat / _BIN).astype(np.int64)
+    pixels = np.rint(flat / _BIN).astype(np.int64)  # as a mirrored patient's
     low = pixels.min(axis=0) - 2
     image = np.zeros(pixels.max(axis=0) - low + 3, dtype=np.bool_)
     image[tuple((pixels - low).T)] = True
@@ -186,7 +186,7 @@ def _shadow(cloud: Points, centre: Points, up: Points, across: Points) -> Ring |
     size = float(sizes.max()) * _BIN**2
     if not size >= _HOLE:
         return None
-    middle = (np.argwhere(holes == 1 + sizes.argmax()).mean(axis=0) + low + 0.5) * _BIN
+    middle = (np.argwhere(holes == 1 + sizes.argmax()).mean(axis=0) + low) * _BIN
     foramen = centre + middle[0] * across + middle[1] * behind
     return Ring(centre, foramen, unit(foramen - centre), up, size)
 
@@ -197,7 +197,7 @@ def _before_wall(points: Points, ring: Ring) -> NDArray[np.bool_]:
     near = (np.abs(local[:, 0]) <= MIDLINE) & (local[:, 1] < 0)
     if near.sum() < 20:
         return local[:, 1] < 0
-    columns = np.floor(local[near][:, [0, 2]] / _BIN).astype(np.int64)
+    columns = np.rint(local[near][:, [0, 2]] / _BIN).astype(np.int64)
     _, place = np.unique(columns, axis=0, return_inverse=True)
     back = np.full(place.max() + 1, -np.inf)
     np.maximum.at(back, place.ravel(), local[near][:, 1])

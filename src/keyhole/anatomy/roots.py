@@ -100,7 +100,7 @@ def guide(
     start = bone.centre + 15 * bone.up if above is None else (above.centre + bone.centre) / 2
     shoulder = _recess(canal, start, sign, radius)
     if pedicle is None or bone.name == "S1":
-        foot = _recess(canal, bone.centre - 15 * bone.up, sign, radius)
+        foot = _recess(canal, bone.centre - 8 * bone.up, sign, radius)
         return np.stack([shoulder, _recess(canal, bone.centre, sign, radius), foot])
     middle = bone.local((bone.foramen if bone.foramen is not None else bone.centre)[None])[0, 0]
     at_pedicle = bone.centre + pedicle.height * bone.up

@@ -211,7 +211,7 @@ def _plate(away: Points, outward: Points, aside: Points) -> Points:
     first = unit(np.cross(outward, aside))
     frame = np.stack([first, np.cross(outward, first), outward])
     local = away @ frame.T
-    cell = np.floor(local[:, :2] / COLUMN).astype(np.int64)
+    cell = np.rint(local[:, :2] / COLUMN).astype(np.int64)
     low = cell.min(axis=0)
     span = cell.max(axis=0) - low + 1
     top = np.full(span[0] * span[1], -np.inf)
