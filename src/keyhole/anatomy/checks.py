@@ -32,6 +32,10 @@ FRAGMENT = 0.4
 """Share of the median volume below which a vertebra at the edge of the scan is only a fragment [keyhole-choice]."""
 
 
+SPECK = 0.05
+"""Share of the median volume below which a vertebra is a fragment wherever it lies [keyhole-choice]."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Checked:
     """Labels that passed: `array` without islands, per-key caveats, vertebrae cut by the scan, and mere fragments."""
@@ -62,7 +66,11 @@ def check_labels(labels: LabelMap) -> Checked:
             cut.add(name)
             caveats.setdefault(name, []).append("cut by the field of view")
     typical = float(np.median(list(volumes.values())))
-    fragments = frozenset(name for name in cut if volumes[name] < FRAGMENT * typical)
+    fragments = frozenset(
+        name for name, volume in volumes.items() if volume < (FRAGMENT if name in cut else SPECK) * typical
+    )
+    for name in fragments:
+        caveats.setdefault(name, []).append(f"only {volumes[name]:.1f} mL of it are in view: left as it is")
     for name, volume in volumes.items():
         if name not in cut and not VOLUME[0] <= volume <= VOLUME[1]:
             caveats.setdefault(name, []).append(

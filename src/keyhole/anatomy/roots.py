@@ -8,7 +8,6 @@ the bone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +19,6 @@ from keyhole.anatomy.arches import Pedicle
 from keyhole.anatomy.canal import ANGLES, Canal
 from keyhole.anatomy.spine import Bone
 from keyhole.geometry import Box, Grid, Points, unit
-from keyhole.terms import rank
 
 RADIUS = {"L2": 1.56, "L3": 2.15, "L4": 2.57, "L5": 2.65, "S1": 2.69}
 """Half of the mean diameter of the root, mm [root-size-mrn]; above L2 that of L2, L6 as L5 [keyhole-choice]."""
@@ -181,10 +179,10 @@ def traced(corners: Points, radius: float, grid: Grid, gap: NDArray[np.float32],
     return path, float(_at(path, local, wall).min())
 
 
-def _dense(corners: Points) -> Points:
-    """Points 1 mm apart along the broken line `corners`."""
+def _dense(corners: Points, step: float = 1.0) -> Points:
+    """Points about `step` mm apart along the broken line `corners`."""
     lengths = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(corners, axis=0), axis=1))])
-    at = np.linspace(0, lengths[-1], max(2, int(lengths[-1]) + 1))
+    at = np.linspace(0, lengths[-1], max(2, int(lengths[-1] / step) + 1))
     return np.stack([np.interp(at, lengths, corners[:, a]) for a in range(3)], axis=1)
 
 
@@ -229,17 +227,6 @@ def tube(path: Points, radius: float, grid: Grid) -> tuple[Box, NDArray[np.bool_
     last = np.clip(np.ceil(index.max(axis=0) + margin) + 1, 0, grid.shape).astype(int)
     box: Box = (slice(first[0], last[0]), slice(first[1], last[1]), slice(first[2], last[2]))
     where = np.argwhere(np.ones([b - a for a, b in zip(first, last, strict=True)], dtype=np.bool_))
-    apart = cKDTree(_finer(path)).query(grid.crop(box).centres(where), distance_upper_bound=radius + 0.25)[0]
+    near = cKDTree(_dense(path, 0.3))  # distance to these points is that to the line within 0.01 mm
+    apart = near.query(grid.crop(box).centres(where), distance_upper_bound=radius + 0.25)[0]
     return box, (apart <= radius).reshape([b - a for a, b in zip(first, last, strict=True)])
-
-
-def _finer(path: Points) -> Points:
-    """`path` with two more points on every step, so that distance to points is distance to the line within 0.02 mm."""
-    shares = np.arange(3) / 3
-    between = path[:-1, None] + shares[None, :, None] * (path[1:] - path[:-1])[:, None]
-    return np.concatenate([between.reshape(-1, 3), path[-1:]])
-
-
-def in_view(names: Sequence[str]) -> tuple[str, ...]:
-    """Vertebrae whose roots are modelled: all in view, cranial to caudal."""
-    return tuple(sorted(names, key=rank))
