@@ -21,7 +21,7 @@ PIXEL = 0.25
 STRIP, STRETCH = 3.0, 1.0
 """Half width and half length, mm, of the part of the rim to which a chord's ends are fitted [keyhole-choice]."""
 
-_HALF = 24.0  # mm, half side of the section: the widest lumbar canal is 30 mm
+_HALF = 20.0  # mm, half side of the section: the widest lumbar canal is 30 mm
 _NEAR = 45.0  # mm from the disc's centre in which the line must pass
 _STRAY = 6.0  # mm from the line to the nearest part of the canal
 
@@ -85,13 +85,11 @@ def _around(at: float) -> tuple[float, float, float]:
 class Section:
     """The share of a structure in every pixel, (left, back), of the part that holds the canal's line.
 
-    `share` is 0 outside that part; `edge` (n, 2) are points on its outline, mm; `is_whole` is False where the
-    part comes to the edge of the scan.
+    `share` is 0 outside that part; `is_whole` is False where the part comes to the edge of the scan.
     """
 
     share: NDArray[np.float64]
     ticks: Points
-    edge: Points
     is_whole: bool
 
     @property
@@ -100,26 +98,26 @@ class Section:
         return float(self.share.sum()) * PIXEL**2
 
     @property
-    def perimeter(self) -> float:
-        """Length of the outline, mm."""
-        return float(np.linalg.norm(self.edge - np.roll(self.edge, 1, axis=0), axis=1).sum())
-
-    @property
     def ends(self) -> Points:
-        """(n, 3): left, foremost and hindmost of the longest unbroken run of each column that has one, mm."""
-        found = [_ends(column, self.ticks) for column in self.share]
-        return np.array([(left, *end) for left, end in zip(self.ticks, found, strict=True) if end is not None])
+        """(n, 3): left, foremost and hindmost of the longest unbroken run of each column within `STRIP`, mm."""
+        strip = np.abs(self.ticks) <= STRIP
+        found = [
+            (left, _ends(column, self.ticks)) for left, column in zip(self.ticks[strip], self.share[strip], strict=True)
+        ]
+        return np.array([(left, *end) for left, end in found if end is not None])
 
     def area_sd(self, boundary_sd: float, voxel: float) -> float:
         """Sd of the area, mm², for a boundary error of `boundary_sd` mm that stays alike over `CORRELATION` mm.
 
-        Rounding to voxels adds an error of a sixth of a voxel that stays alike over one voxel of the outline.
+        Rounding to voxels adds an error of `ROUNDING` voxels that stays alike over one voxel of the outline.
         """
-        some = self.edge[:: max(1, len(self.edge) // 120)]
+        edge = _outline(self.share, self.ticks)
+        perimeter = float(np.linalg.norm(edge - np.roll(edge, 1, axis=0), axis=1).sum())
+        some = edge[:: max(1, len(edge) // 120)]
         squared = ((some[:, None] - some[None]) ** 2).sum(axis=-1)
         alike = float(np.exp(-squared / (2 * CORRELATION**2)).mean())
-        rounding = (ROUNDING * voxel) ** 2 * voxel * self.perimeter
-        return float(np.sqrt((boundary_sd * self.perimeter) ** 2 * alike + rounding))
+        rounding = (ROUNDING * voxel) ** 2 * voxel * perimeter
+        return float(np.sqrt((boundary_sd * perimeter) ** 2 * alike + rounding))
 
 
 ROUNDING = 0.28
@@ -165,10 +163,11 @@ def midsagittal_chord(labels: LabelMap, at: CanalPlane, prefixes: tuple[str, ...
     is_whole = True
     for shift in np.arange(-STRETCH, STRETCH + 0.1, STRETCH / 2):
         cut = section(labels, at, prefixes, shift=float(shift))
-        if cut is None or len(cut.ends) == 0:
+        if cut is None:
             continue
-        ends = cut.ends[np.abs(cut.ends[:, 0]) <= STRIP]
-        rows.append(np.concatenate([np.full((len(ends), 1), shift), ends], axis=1))
+        ends = cut.ends
+        if len(ends):
+            rows.append(np.concatenate([np.full((len(ends), 1), shift), ends], axis=1))
         is_whole &= cut.is_whole
     rim = np.concatenate(rows) if rows else np.empty((0, 4))
     if len(rim) < 12 or not (np.abs(rim[:, 1]) <= PIXEL).any():
@@ -200,8 +199,7 @@ def section(labels: LabelMap, at: CanalPlane, prefixes: tuple[str, ...], *, shif
     others = (share >= 0.5) & ~part
     reach = ndimage.binary_dilation(part, iterations=round(1.0 / PIXEL)) & ~others
     seen = labels.grid.contains(flat[reach])
-    found = Section(np.where(reach, share, 0.0), ticks, np.empty((0, 2)), bool(seen.all()))
-    return replace(found, edge=_outline(np.where(reach, share, 0.0), ticks))
+    return Section(np.where(reach, share, 0.0), ticks, bool(seen.all()))
 
 
 def _box(labels: LabelMap, flat: Points) -> Box | None:
