@@ -45,10 +45,10 @@ from keyhole.report.wording import (
 )
 
 GOALS = {"decompress": "decompression", "fuse": "fusion", "screws": "pedicle screws"}
-NO_PLAN = "No plan has been made yet: this report holds the findings only. Run `keyhole plan` to search corridors."
+NO_PLAN = "No plan has been made yet: this report holds the findings only. To search corridors, run: keyhole plan."
 UNCONFIRMED = (
     "Levels not confirmed: nobody has confirmed that the vertebrae carry the right names. "
-    "A wrong level is the field's worst silent error; check the numbering before reading on (`keyhole confirm`)."
+    "A wrong level is the field's worst silent error; check the numbering before reading on, then run: keyhole confirm."
 )
 
 
@@ -226,7 +226,7 @@ def _warnings(records: Records, anatomy: Anatomy) -> tuple[str, ...]:
     if records.plan is None:
         warnings.append(NO_PLAN)
     if records.findings is None:
-        warnings.append("No findings have been measured yet. Run `keyhole assess` to add them.")
+        warnings.append("No findings have been measured yet. To add them, run: keyhole assess.")
     if anatomy.image is None:
         warnings.append("The case holds no image of the labels: slices are drawn from the labels alone.")
     return tuple(warnings)
@@ -302,10 +302,10 @@ def _corridor(candidate: CandidateEntry, pictures: dict[str, tuple[Picture, ...]
     entry, dock, target = candidate.entry, candidate.dock, candidate.target
     lines = (
         Line("Tube's closest", closest_name(candidate, "tube")),
-        Line("Clearance", _with_unit(closest_gap(candidate, "tube", notes), "mm")),
+        Line("Its clearance", _with_unit(closest_gap(candidate, "tube", notes), "mm")),
         Line("Tube, outer diameter", Text(f"{number(2 * candidate.radius, 'mm')} mm")),
         Line("Instrument's closest", closest_name(candidate, "instrument")),
-        Line("Clearance", _with_unit(closest_gap(candidate, "instrument", notes), "mm")),
+        Line("Its clearance", _with_unit(closest_gap(candidate, "instrument", notes), "mm")),
         Line("Incision", _with_unit(quantity(candidate.incision, notes, "incision"), "mm")),
         Line("Breach probability", _breach_text(breach)),
         Line("Reach", _with_unit(quantity(candidate.reach, notes, "reach"), "%")),

@@ -13,7 +13,7 @@ from keyhole.casefile import CandidateEntry
 from keyhole.geometry import LabelMap, Points, Tube, Volume, unit
 from keyhole.report.palette import GROUPS, group_of
 
-CT_WINDOW = (-160.0, 640.0)
+CT_WINDOW = (-160.0, 760.0)
 """HU shown as black and as white: soft tissue and bone in one picture."""
 
 
