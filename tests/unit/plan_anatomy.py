@@ -1,14 +1,16 @@
 """A small labelled back of boxes and ellipses around L4/L5, to plan on without a phantom or a scan."""
 
+import functools
 import itertools
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from keyhole.anatomy.model import Anatomy, Endplate, Structure, Vertebra
 from keyhole.geometry import LabelMap, Plane, affine
-from keyhole.terms import Origin
+from keyhole.terms import Origin, sides_swapped
 
-LOW, HIGH = np.array([-152.0, -60.0, -62.0]), np.array([152.0, 86.0, 74.0])
+LOW, HIGH = np.array([-46.0, -46.0, -46.0]), np.array([146.0, 82.0, 66.0])
 SIDES = {"left": 1.0, "right": -1.0}
 
 
@@ -91,42 +93,41 @@ def vertebra(name, matrix, low, high):
     return Vertebra(name, at(0, 0, (low + high) / 2), left, posterior, up, plate(high), plate(low), True)
 
 
-def back(*, motion=None, spacing=(1.0, 1.0, 1.0), turn=None, herniation=None, flip=False, without=(), cut=None):
-    """The anatomy; `motion` (4, 4) moves the patient, `turn` (3, 3) tilts the grid in the patient, `flip` mirrors him.
-
-    A mirrored patient keeps the names by side: what was left is right. `cut` leaves out what lies beyond it laterally.
-    """
-    motion = np.eye(4) if motion is None else motion
-    turn = np.eye(3) if turn is None else turn
+@functools.cache
+def painted(spacing, turn, herniation):
+    """Label array, names and local_from_index on a grid tilted by `turn` degrees about x and y in the patient."""
+    axes = Rotation.from_euler("xy", turn, degrees=True).as_matrix()
     corners = np.array([[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)]) * (HIGH - LOW) + LOW
-    inside = corners @ turn  # coordinates along the tilted axes
+    inside = corners @ axes
     low, high = inside.min(axis=0), inside.max(axis=0)
     shape = np.ceil((high - low) / spacing).astype(int) + 1
-    index = np.stack(np.meshgrid(*[np.arange(n) for n in shape], indexing="ij"), -1).reshape(-1, 3)
     local_from_index = np.eye(4)
-    local_from_index[:3, :3] = turn * np.array(spacing)
-    local_from_index[:3, 3] = turn @ low
-    points = index @ local_from_index[:3, :3].T + local_from_index[:3, 3]
-    code, names = paint(points * [-1, 1, 1] if flip else points, herniation)
-    if flip:
-        names = [_swapped(n) for n in names]
-    if cut is not None:
-        code[np.abs(points[:, 0]) > cut] = 0
-    keep = [n for n in names if not any(n == w or n.startswith(w + "/") for w in without)]
+    local_from_index[:3, :3] = axes * np.array(spacing)
+    local_from_index[:3, 3] = axes @ low
+    index = np.stack(np.meshgrid(*[np.arange(n) for n in shape], indexing="ij"), -1).reshape(-1, 3)
+    code, names = paint(index @ local_from_index[:3, :3].T + local_from_index[:3, 3], herniation)
+    return code.reshape(shape), tuple(names), local_from_index
+
+
+def back(*, motion=None, spacing=(1.5, 1.5, 1.5), turn=(0, 0), herniation="left", flip=False, without=()):
+    """The anatomy around the left side; `motion` (4, 4) moves the patient, `turn` tilts the grid, `flip` mirrors him.
+
+    A mirrored patient keeps the names by side: what was left is right.
+    """
+    motion = np.eye(4) if motion is None else motion
+    array, names, local_from_index = painted(spacing, turn, herniation)
+    fat = names.index("tissue/fat") + 1
+    array = array.copy()
     for n, name in enumerate(names):
-        if name not in keep:
-            code[code == n + 1] = names.index("tissue/fat") + 1
-    array = code.reshape(shape)
-    labels = LabelMap(array, affine(motion @ local_from_index), {n + 1: k for n, k in enumerate(names) if k in keep})
-    line = np.stack([np.zeros(121), np.full(121, 26.0), np.arange(60, -61, -1.0)], axis=1)
-    modelled = {k: Structure(k, Origin.MODELLED, "test", 2.0) for k in keep if k.startswith("root/")}
-    known = {k: modelled.get(k, Structure(k, Origin.LABELLED, "test", 0.5)) for k in keep}
+        if any(name == w or name.startswith(w + "/") for w in without):
+            array[array == n + 1] = fat
+    keys = {n + 1: sides_swapped(k) if flip else k for n, k in enumerate(names) if (array == n + 1).any()}
+    reflect = np.diag([-1.0, 1, 1, 1]) if flip else np.eye(4)
+    labels = LabelMap(array, affine(motion @ reflect @ local_from_index), keys)
+    line = np.stack([np.zeros(95), np.full(95, 26.0), np.arange(56, -39, -1.0)], axis=1)
+    known = {k: Structure(k, Origin.LABELLED, "test", 0.5) for k in keys.values()}
+    known |= {k: Structure(k, Origin.MODELLED, "test", 2.0) for k in known if k.startswith("root/")}
     return Anatomy(
         labels, known, {"L4": vertebra("L4", motion, 5, 33), "L5": vertebra("L5", motion, -33, -5)},
         line @ motion[:3, :3].T + motion[:3, 3], None, "CT", "the test", True,
     )  # fmt: skip
-
-
-def _swapped(key):
-    names = {"left": "right", "right": "left"}
-    return "/".join(names.get(part, part) for part in key.split("/"))

@@ -73,7 +73,7 @@ def figures(site: Site, found: Found, at: int, walls: Surfaces, error: Execution
     tube, instrument = tubes(entry, dock, target, radius, approach.instrument_radius)
     outer = clearances(walls, tube)
     inner = {k: g for k, g in clearances(walls, instrument).items() if not belongs(k, EPIDURAL)}
-    breach = _breach(site.structures, (outer, inner), error)
+    breach = _breach(site.structures, outer, error)
     danger = total(list(breach.values()))
     inside = volumes(site.labels, tube)
     along = target - dock
@@ -86,16 +86,13 @@ def figures(site: Site, found: Found, at: int, walls: Surfaces, error: Execution
     )  # fmt: skip
 
 
-def _breach(structures: Mapping[str, Structure], both: tuple[Gaps, Gaps], error: ExecutionError) -> dict[str, float]:
-    """Chance that tube or instrument touches each nerve, vessel or organ: the sum of both, at most 1."""
-    chance: dict[str, float] = {}
-    for gaps in both:
-        for key, (gap, normal) in gaps.items():
-            if tissue(key) not in (*DANGER, Tissue.GAS):
-                continue
-            sd = structures[key].sd if key in structures else 0.0
-            chance[key] = min(1.0, chance.get(key, 0.0) + breach_probability(gap, normal, error, sd))
-    return chance
+def _breach(structures: Mapping[str, Structure], gaps: Gaps, error: ExecutionError) -> dict[str, float]:
+    """Chance that the executed tube touches each nerve, vessel or organ; the instrument goes under sight."""
+    return {
+        key: breach_probability(gap, normal, error, structures[key].sd if key in structures else 0.0)
+        for key, (gap, normal) in gaps.items()
+        if tissue(key) in (*DANGER, Tissue.GAS)
+    }
 
 
 def _facets(site: Site, tube: Mapping[str, float], instrument: Mapping[str, float]) -> dict[str, float]:

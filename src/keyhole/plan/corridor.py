@@ -51,7 +51,7 @@ def _least(field: Floats, start: Points, along: Points, length: float, floor: fl
         value = _value(field, start[0] + t * along[0], start[1] + t * along[1], start[2] + t * along[2])
         if not value >= floor:
             return value, t
-        if value < low:
+        if value < low - 1e-4:  # of equal values the first, whatever rounding says
             low, at = value, t
         if t >= length:
             return low, at

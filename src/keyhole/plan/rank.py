@@ -15,7 +15,7 @@ from keyhole.plan.uncertainty import ExecutionError
 REACH_STEP, BREACH_STEP, BURDEN_STEP = 0.1, 0.02, 0.01
 """Differences in reach (share), breach probability and burden (mL) below these do not decide [keyhole-choice]."""
 
-APART = (6.0, 12.0)
+APART = (6.5, 12.5)
 """Corridors with docks and entries nearer than these, mm, count as one [keyhole-choice]."""
 
 LOOKED = 5000

@@ -20,10 +20,11 @@ def _within(
     x, y, z = target[0] - dock[0], target[1] - dock[1], target[2] - dock[2]
     deep = -(x * out[0] + y * out[1] + z * out[2])
     square = x * x + y * y + z * z
-    if deep < 0 or square < nearest * nearest or square > farthest * farthest:
+    tie = 1e-3  # docks and targets share a lattice, so lengths can equal a bound: rounding must not decide
+    if deep < -tie or square < nearest * nearest - tie or square > farthest * farthest + tie:
         return False
     aside = np.sqrt(max(square - deep * deep, 0.0))
-    return bool(aside <= slack + deep * lean)
+    return bool(aside <= slack + deep * lean + tie)
 
 
 @compiled(parallel=True)

@@ -31,7 +31,7 @@ class Found:
     """The corridors of one approach that touch nothing hard, and what became of the others.
 
     Arrays of equal length: `entry`, `dock`, `target` (n, 3) LPS mm, `radius`, the shaft's and the instrument's `gap`,
-    the smaller of both gaps to nerve, vessel and organ (`danger`), `reach` share, `volume` and `bone` mL in the tube,
+    the shaft's gap to nerve, vessel and organ (`danger`), `reach` share, `volume` and `bone` mL in the tube,
     `facet` % of the more affected facet side. `tier` 1 aims at the doorway because the target itself needs retraction.
     """
 
@@ -116,7 +116,6 @@ class _Aimed:
     share: Points
     target: Points
     gap: Points
-    danger: Points
 
 
 def _aimed(approach: Approach, targets: Targets, room: Space, shafts: NDArray[np.int32]) -> _Aimed:
@@ -124,7 +123,6 @@ def _aimed(approach: Approach, targets: Targets, room: Space, shafts: NDArray[np
     points, door, radius = targets.points, targets.doorway, approach.instrument_radius
     everything = np.concatenate([points, door])
     wide = _pairs(room.instrument, room.docks, everything, radius)
-    risk = _pairs(room.danger, room.docks, everything, radius)
     sight = wide > -radius
     n = len(points)
     share, first = aim(approach, shafts, room.docks, room.out, points, (wide[:, :n], sight[:, :n]))
@@ -135,11 +133,8 @@ def _aimed(approach: Approach, targets: Targets, room: Space, shafts: NDArray[np
     dock, at = shafts[:, 0], np.where(reached, at, 0)
     none = np.zeros(len(shafts))
     if not len(everything):
-        return _Aimed(reached, tier, none, np.zeros((len(shafts), 3)), none, none)
-    return _Aimed(
-        reached, tier, share.astype(np.float64), everything[at], wide[dock, at].astype(np.float64),
-        risk[dock, at].astype(np.float64),
-    )  # fmt: skip
+        return _Aimed(reached, tier, none, np.zeros((len(shafts), 3)), none)
+    return _Aimed(reached, tier, share.astype(np.float64), everything[at], wide[dock, at].astype(np.float64))
 
 
 def search(
@@ -170,7 +165,7 @@ def search(
 def _only(aimed: _Aimed) -> _Aimed:
     """The shafts that reach a target."""
     r = aimed.reached
-    return _Aimed(r, aimed.tier[r], aimed.share[r], aimed.target[r], aimed.gap[r], aimed.danger[r])
+    return _Aimed(r, aimed.tier[r], aimed.share[r], aimed.target[r], aimed.gap[r])
 
 
 def _kept(
@@ -199,7 +194,7 @@ def _kept(
     }
     least = [np.maximum(m - approach.instrument_allowance, 0.0) for m in MARGINS]
     feasible = tuple(int((kept & (gap >= m) & (aimed.gap >= n)).sum()) for m, n in zip(MARGINS, least, strict=True))
-    danger = np.minimum(_danger(room, entry[kept], dock[kept], radius[kept]), aimed.danger[kept])
+    danger = _danger(room, entry[kept], dock[kept], radius[kept])
     return Found(
         approach, entry[kept], dock[kept], aimed.target[kept], radius[kept], gap[kept], aimed.gap[kept], danger,
         aimed.share[kept], volume[kept], bone[kept], facet[kept], aimed.tier[kept],

@@ -21,6 +21,12 @@ DEPTH = 5.0
 FAR = 1e3
 """Beyond every site, mm."""
 
+OFFSET = (0.137, 0.291, 0.419)
+"""Shift of the lattice against the frame, steps: no point then lies halfway between voxels of an aligned grid."""
+
+TIE = 1e-4
+"""A voxel this near to a bound, mm, lies inside it, so that rounding does not decide."""
+
 COLUMN = 1.5
 """Width of the columns in which the back of the arch is looked for, mm."""
 
@@ -53,7 +59,7 @@ def lattice(site: Site, mask: Mask, step: float) -> Points:
         return np.empty((0, 3))
     local = site.local(index)
     low, high = np.floor(local.min(axis=0) / step - 1), np.ceil(local.max(axis=0) / step + 1)
-    axes = [np.arange(a, b + 1) * step for a, b in zip(low, high, strict=True)]
+    axes = [(np.arange(a, b + 1) + c) * step for a, b, c in zip(low, high, OFFSET, strict=True)]
     points = site.frame.patient(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3))
     nearest = np.rint(site.labels.grid.index(points)).astype(np.int64)
     inside: Mask = np.asarray(((nearest >= 0) & (nearest < mask.shape)).all(axis=1))
@@ -69,7 +75,7 @@ def where(site: Site, mask: Mask, low: tuple[float, ...], high: tuple[float, ...
     box = site.box(low, high)
     index = np.argwhere(mask[box]) + [s.start for s in box]
     local = site.local(index)
-    kept = index[((local >= low) & (local <= high)).all(axis=1)]
+    kept = index[((local >= np.array(low) - TIE) & (local <= np.array(high) + TIE)).all(axis=1)]
     result = np.zeros(mask.shape, dtype=np.bool_)
     result[tuple(kept.T)] = True
     return result
@@ -85,11 +91,11 @@ def behind(site: Site, mask: Mask, bone: Mask, slack: float) -> Mask:
         return mask
     local, other = site.local(inside), site.local(solid)
     origin = np.minimum(local.min(axis=0), other.min(axis=0))
-    column = np.rint((local - origin) / COLUMN).astype(np.int64)[:, [0, 2]]
-    at = np.rint((other - origin) / COLUMN).astype(np.int64)[:, [0, 2]]
+    column = np.floor((local - origin) / COLUMN + OFFSET).astype(np.int64)[:, [0, 2]]
+    at = np.floor((other - origin) / COLUMN + OFFSET).astype(np.int64)[:, [0, 2]]
     back = np.full(np.maximum(column.max(axis=0), at.max(axis=0)) + 1, -np.inf)
     np.maximum.at(back, tuple(at.T), other[:, 1])
-    kept = inside[local[:, 1] >= back[tuple(column.T)] - slack]
+    kept = inside[local[:, 1] >= back[tuple(column.T)] - slack - TIE]
     result = np.zeros(mask.shape, dtype=np.bool_)
     result[tuple(kept.T)] = True
     return result
