@@ -26,7 +26,7 @@ class Case:
     caveats: tuple[str, ...]
 
 
-def lumbar_grid(spacing: float = 1.0, turn: np.ndarray | None = None) -> Grid:
+def lumbar_grid(spacing: float = 1.2, turn: np.ndarray | None = None) -> Grid:
     """A grid around L3 to S1; with `turn`, its axes are turned by that rotation about its own middle."""
     body = phantom(PhantomParameters(seed=3))
     ends = body.spine.places["L3"].at(0, 0, 22), body.spine.places["S1"].at(0, 0, -12)

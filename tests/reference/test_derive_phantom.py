@@ -9,6 +9,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from keyhole.anatomy.derive import complete
+from keyhole.anatomy.parts import body_of
 from keyhole.anatomy.phantom.model import phantom
 from keyhole.anatomy.phantom.parameters import PhantomParameters
 from keyhole.geometry import LabelMap, affine
@@ -34,7 +35,7 @@ OVERLAP = {
 @cache
 def oblique() -> Case:
     turn = Rotation.from_euler("xyz", [17, -11, 24], degrees=True).as_matrix()
-    return derived(phantom(PhantomParameters(seed=3)).labels_on(lumbar_grid(1.0, turn)))
+    return derived(phantom(PhantomParameters(seed=3)).labels_on(lumbar_grid(turn=turn)))
 
 
 @pytest.mark.parametrize(("key", "least"), OVERLAP.items())
@@ -71,7 +72,9 @@ def test_modelled_roots_run_near_the_true_ones(name, side):
 def test_labelled_voxels_are_never_overwritten_but_by_their_own_parts_and_roots_in_muscle():
     case = straight()
     for n, key in case.given.structures.items():
-        now = {case.labels.structures.get(int(m), "nothing") for m in np.unique(case.labels.array[case.given.array == n])}
+        now = {
+            case.labels.structures.get(int(m), "nothing") for m in np.unique(case.labels.array[case.given.array == n])
+        }
         if key.startswith("muscle"):
             now = {k for k in now if not k.startswith("root/")}
         assert all(belongs(k, key) for k in now - {"nothing"}), key
@@ -116,6 +119,13 @@ def test_complete_labels_are_left_as_they_are():
     given = case.truth.array > 0
     assert (labels.array[given] == case.truth.array[given]).mean() > 0.999
     assert {s.origin for k, s in structures.items() if k in case.truth.keys} == {Origin.LABELLED}
+
+
+def test_a_body_is_found_without_any_hint():
+    case = straight()
+    whole_l4, body = case.given.mask("vertebra/L4"), case.truth.mask("vertebra/L4/body")
+    found = body_of(whole_l4, case.given.patient_from_index)
+    assert 2 * (found & body).sum() / (found.sum() + body.sum()) > 0.93
 
 
 def test_a_sacrum_alone_gives_the_first_sacral_body():
