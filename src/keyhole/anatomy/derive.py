@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from keyhole.anatomy import arches, foramina, roots, tissue
@@ -270,11 +271,11 @@ def _continue_sac(scene: Scene, canal: Canal, labelled: NDArray[np.bool_]) -> li
 
 
 def _sections_with(canal: Canal, grid: Grid, box: Box, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which sections of the canal hold labelled voxels."""
+    """Which sections of the canal hold labelled voxels, or lie within 3 mm of one that does."""
     points = grid.crop(box).centres(np.argwhere(mask))
     held = np.zeros(len(canal.line), dtype=np.bool_)
     held[np.unique(cKDTree(canal.line).query(points)[1])] = True
-    return held
+    return np.asarray(ndimage.binary_dilation(held, iterations=3))
 
 
 def _add_epidural(scene: Scene, canal: Canal | None) -> None:
