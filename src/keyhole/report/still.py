@@ -31,14 +31,13 @@ _SIDES = 28  # of a tube that is drawn as a prism
 @compiled()
 def _fill(
     points: Points,
-    shades: Points,
     faces: NDArray[np.uint32],
     depth: NDArray[np.float32],
     shade: NDArray[np.float32],
     owner: NDArray[np.uint8],
     number: int,
 ) -> None:
-    """Draw triangles into `depth`, `shade` and `owner` where they are nearer than what is there."""
+    """Draw triangles of `points` (x, y, depth, shade) where they are nearer than what is there."""
     rows, columns = depth.shape
     for n in range(len(faces)):
         a, b, c = faces[n, 0], faces[n, 1], faces[n, 2]
@@ -57,7 +56,7 @@ def _fill(
                 z = u * points[a, 2] + v * points[b, 2] + w * points[c, 2]
                 if z < depth[y, x]:
                     depth[y, x] = z
-                    shade[y, x] = u * shades[a] + v * shades[b] + w * shades[c]
+                    shade[y, x] = u * points[a, 3] + v * points[b, 3] + w * points[c, 3]
                     owner[y, x] = number
 
 
@@ -79,8 +78,8 @@ class _Canvas:
         light = unit(-self.view.normal - 0.35 * self.view.right - 0.5 * self.view.down)
         upright = normals(cloud, surface.faces).astype(np.float64)
         shades = 0.42 + 0.58 * np.clip(np.abs(upright @ light), 0, 1)
-        points = np.column_stack([flat, away])
-        _fill(points, shades, surface.faces, self.depth, self.shade, self.owner, number)
+        points = np.column_stack([flat, away, shades])
+        _fill(points, surface.faces, self.depth, self.shade, self.owner, number)
 
 
 def _prism(tube: Tube) -> Surface:
