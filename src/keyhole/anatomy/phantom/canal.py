@@ -88,7 +88,7 @@ def _bony(size: Dimensions, spine: Skeleton) -> tuple[list[float], list[tuple[fl
         deep = (one.canal_depth + below.canal_depth) / 4
         wide, back = (one.canal_width + below.canal_width) / 4, (one.canal_back + below.canal_back) / 2
         s = spine.arc_on(spine.discs[level])
-        knots.append((s + 2.0, (-deep - 2.0, deep + RECESS, wide, back + 1.0, 3.6)))
+        knots.append((s + 2.0, (-deep - 2.0, deep + RECESS, 0.94 * wide, back + 0.5, 3.6)))
     for place, (depth, wide, back) in zip(spine.sacrum[1:], SACRAL_CANAL, strict=True):
         knots.append((spine.arc_on(place), (-depth / 2, depth / 2, wide, back, 2.5)))
     knots.sort()

@@ -75,7 +75,7 @@ def _segments(world: Anatomist) -> Part:
         rows.append(body(place, numbers, k=3.0))
         back = (17.0, 13.0, 10.0)[n - 1] + (5.5, 4.5, 3.8)[n - 1]
         for sign in SIGNS.values():
-            rows.append(taper(place.at(0, back + 1, 0), place.at(sign * 20, back - 6, 0), (tall + 1, 3.2, 3), k=4.0, across=place.up))
+            rows.append(taper(place.at(0, back + 1, 0), place.at(sign * 20, back - 6, 0), (tall + 3, 3.4, 3), k=5.0, across=place.up))
         rows.append(taper(place.at(0, back + 3, 0.5 * tall), place.at(0, back + 4, -0.5 * tall), (2.6, 4.5, 3.0), k=4.0))
     return Part("sacrum", rows, world.bone, blend=4.0)
 
@@ -106,33 +106,41 @@ def _s1_arch(world: Anatomist) -> Part:
     return Part("vertebra/S1/posterior", rows, world.dense, blend=4.0)
 
 
-def wing_nodes(world: Anatomist, side: str) -> tuple[Points, Points]:
-    """Crest points (n, 3) of the iliac wing of `side` and the lower edge below each, phantom frame."""
+def _wing_table(n: int = 15) -> Points:
+    """The wing's nodes, `n` of them, on a smooth curve through those of the table."""
+    from scipy.interpolate import PchipInterpolator  # noqa: PLC0415  (heavy import)
+
+    nodes = np.array(_WING)
+    chord = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(nodes[:, :3], axis=0), axis=1))])
+    return np.asarray(PchipInterpolator(chord, nodes)(np.linspace(0, chord[-1], n)))
+
+
+def wing_nodes(world: Anatomist, side: str) -> tuple[Points, Points, Points]:
+    """Crest points (n, 3) of the iliac wing of `side`, the lower edge below each, and half thicknesses (n,)."""
     place = world.spine.places["S1"]
     top = place.at(0, 0, world.size.vertebrae["S1"].height / 2)
     scale = world.size.vertebrae["S1"].width / 51.5
-    nodes = np.array(_WING)
+    nodes = _wing_table()
     crest = nodes[:, :3] * np.array([SIGNS[side] * scale, scale, scale]) + top
     lower = crest.copy()
     lower[:, 0] -= SIGNS[side] * nodes[:, 4] * scale
     lower[:, 2] = crest[:, 2] - WING_HEIGHT * scale
-    return crest, lower
+    return crest, lower, nodes[:, 3]
 
 
 def ilium(world: Anatomist, side: str, sacral: Solid) -> Solid:
     """The iliac wing: plates between the crest and their lower edges, kept off the sacrum."""
     rows = wing_rows(world, side)
-    crest, _ = wing_nodes(world, side)
-    rim = [n[3] + 1.2 for n in _WING]
-    rows.extend(tube(crest, rim, k=4.0))
+    crest, _, thick = wing_nodes(world, side)
+    rows.extend(tube(crest, thick + 0.8, k=3.0))
     cut = [grown(row, CUT, SI_GAP, 1.0) for part in sacral.every for row in part.rows if part.key == "sacrum"]
     part = Part(f"pelvis/{side}", [*rows, *cut], world.bone)
     return Solid([part], box_of_rows(rows))
 
 
-def wing_rows(world: Anatomist, side: str, *, thick: float = 0.0, shift: float = 0.0, k: float = 5.0) -> list[Row]:
+def wing_rows(world: Anatomist, side: str, *, thick: float = 0.0, shift: float = 0.0, k: float = 8.0) -> list[Row]:
     """The plates of the iliac wing, thickened by `thick` and moved outwards (shift > 0) or inwards, mm."""
-    crest, lower = wing_nodes(world, side)
+    crest, lower, half_thick = wing_nodes(world, side)
     rows = []
     for n in range(len(crest) - 1):
         middle = [(crest[m] + lower[m]) / 2 for m in (n, n + 1)]
@@ -141,7 +149,7 @@ def wing_rows(world: Anatomist, side: str, *, thick: float = 0.0, shift: float =
         across = np.cross(along, tall)
         across *= np.sign(across[0] * SIGNS[side]) / np.linalg.norm(across)
         high = [float(np.linalg.norm(crest[m] - lower[m])) / 2 for m in (n, n + 1)]
-        r = [_WING[m][3] * 0.85 + thick for m in (n, n + 1)]
+        r = [half_thick[m] * 0.85 + thick for m in (n, n + 1)]
         rows.append(
             taper(
                 middle[0] + shift * across, middle[1] + shift * across, (r[0], high[0], r[0]), (r[1], high[1], r[1]),

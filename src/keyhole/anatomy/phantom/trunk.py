@@ -170,10 +170,10 @@ def _column_box(table: NDArray[np.float64]) -> tuple[float, float, float, float,
 def _hip(world: Anatomist, side: str, wall: int, flesh: Material) -> list[Solid]:
     inside = wing_rows(world, side, thick=4.0, shift=-7.5)
     outside = wing_rows(world, side, thick=8.0, shift=11.0)
-    crest, lower = wing_nodes(world, side)
+    crest, lower, _ = wing_nodes(world, side)
     sign = SIGNS[side]
     start = crest[0] + np.array([sign * 8.0, 4.0, -8.0])
-    stop = lower[2] + np.array([sign * 40.0, 34.0, 10.0])
+    stop = lower[5] + np.array([sign * 40.0, 34.0, 10.0])
     great = taper(start, stop, (10.0, 28.0, 8.0), (15.0, 45.0, 10.0), across=(sign * 0.6, 0.9, 0.3))
     keep = [column(wall, op=KEEP, offset=4.0)]
     return [

@@ -298,17 +298,16 @@ def _osteophytes(world: Anatomist, name: str) -> list[Row]:
     upper, lower = change.level.split("/")
     if name not in (upper, lower) or max(change.spur, change.foraminal_spur) <= 0:
         return rows
-    edge = -1.0 if name == upper else 1.0
-    z = edge * (one.height / 2 - 2.2)
-    slope = float(np.tan(np.radians(one.wedge / 2)))
+    edge = -1.0 if name == upper else 1.0  # the endplate that faces the diseased disc
+    slope = -edge * float(np.tan(np.radians(one.wedge / 2)))
     if change.spur > 0:
-        for angle in np.radians((-160, -130, -100, -70, -40, -20, 200 - 360)):
-            x, y = np.cos(angle) * one.width / 2, np.sin(angle) * one.depth / 2
-            lip = place.at(x * 0.97, y * 0.97, z - edge * y * slope)
-            rows.append(ball(lip, (1.2 + change.spur, 1.2 + change.spur, 2.0), axes=place.axes, k=2.0))
+        wide, deep = one.width / 2 + change.spur, one.depth / 2 + change.spur / 2
+        dishes = (0.0, 1.9) if name == upper else (1.2, 0.0)
+        at = place.at(0, -change.spur / 2, edge * (one.height / 2 - 1.9))
+        lip = (wide, deep, wide, deep, 1.7, slope, slope, *dishes, -0.02, NOTCH[name] + 0.5, 0.9, 1.6)
+        rows.append(body(Place(at[1], at[2], place.tilt), lip, k=2.5))
     if change.foraminal_spur > 0:
         x, y = change.sign * one.width / 2 * 0.72, one.depth / 2 * 0.78
-        lip = place.at(x, y, z + edge * y * slope * -1.0)
-        reach = 1.0 + change.foraminal_spur
-        rows.append(ball(lip, (3.5, reach, 2.2), axes=place.axes, k=2.0))
+        lip_at = place.at(x, y, edge * (one.height / 2 - 2.2) + y * slope)
+        rows.append(ball(lip_at, (3.5, 1.0 + change.foraminal_spur, 2.2), axes=place.axes, k=2.0))
     return rows
