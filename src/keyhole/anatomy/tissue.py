@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from keyhole.geometry import Grid, Volume
 from keyhole.geometry._kernels import compiled, prange
+from keyhole.geometry.resample import resample
 
 BODY = -300
 """HU above which a voxel may belong to the body [keyhole-choice]."""
@@ -35,7 +36,7 @@ CLASSES = ("tissue/gas", "tissue/fat", "tissue/muscle", "tissue/bone", "tissue/s
 
 _COARSE = 3.0  # mm, grid on which the table is told from the body
 _TABLE = 6.0  # mm, radius of the opening that cuts the table off
-_UNSEEN = np.int16(-32768)
+_UNSEEN = -32768
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,40 +50,10 @@ class Body:
 
 def on_grid(image: Volume, grid: Grid) -> NDArray[np.int16]:
     """`image` on `grid` by trilinear interpolation, int16; the least int16 where the image does not reach."""
-    index_from_index = np.linalg.inv(image.patient_from_index.matrix) @ grid.patient_from_index.matrix
-    source = image.array
-    if source.dtype not in (np.int16, np.int32, np.float32):
-        source = source.astype(np.float32)
-    out = np.empty(grid.shape, dtype=np.int16)
-    _sample(np.ascontiguousarray(source), index_from_index, out)
-    return out
-
-
-@compiled(parallel=True)
-def _sample(source: Any, matrix: Any, out: Any) -> None:
-    """Fill `out` with trilinear samples of `source` at matrix @ (i, j, k, 1); its rim of half a voxel counts."""
-    ni, nj, nk = source.shape
-    for i in prange(out.shape[0]):
-        for j in range(out.shape[1]):
-            for k in range(out.shape[2]):
-                x = matrix[0, 0] * i + matrix[0, 1] * j + matrix[0, 2] * k + matrix[0, 3]
-                y = matrix[1, 0] * i + matrix[1, 1] * j + matrix[1, 2] * k + matrix[1, 3]
-                z = matrix[2, 0] * i + matrix[2, 1] * j + matrix[2, 2] * k + matrix[2, 3]
-                if not (-0.5001 <= x <= ni - 0.4999 and -0.5001 <= y <= nj - 0.4999 and -0.5001 <= z <= nk - 0.4999):
-                    out[i, j, k] = -32768
-                    continue
-                x, y, z = min(max(x, 0.0), ni - 1.0), min(max(y, 0.0), nj - 1.0), min(max(z, 0.0), nk - 1.0)
-                a, b, c = min(int(x), max(ni - 2, 0)), min(int(y), max(nj - 2, 0)), min(int(z), max(nk - 2, 0))
-                a1, b1, c1 = min(a + 1, ni - 1), min(b + 1, nj - 1), min(c + 1, nk - 1)
-                u, v, w = x - a, y - b, z - c
-                low = (source[a, b, c] * (1 - u) + source[a1, b, c] * u) * (1 - v) + (
-                    source[a, b1, c] * (1 - u) + source[a1, b1, c] * u
-                ) * v
-                high = (source[a, b, c1] * (1 - u) + source[a1, b, c1] * u) * (1 - v) + (
-                    source[a, b1, c1] * (1 - u) + source[a1, b1, c1] * u
-                ) * v
-                value = low * (1 - w) + high * w
-                out[i, j, k] = int(np.floor(min(max(value, -32000.0), 32000.0) + 0.5))
+    values = np.asarray(resample(image, grid, fill=_UNSEEN).array)
+    values = np.where(np.isfinite(values), values, np.float32(_UNSEEN))
+    np.rint(np.clip(values, -32768, 32767, out=values), out=values)
+    return values.astype(np.int16)
 
 
 def body_in(values: NDArray[np.int16], grid: Grid, axis: int, *, hounsfield: bool) -> Body:
