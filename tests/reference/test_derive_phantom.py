@@ -26,9 +26,9 @@ OVERLAP = {
     "vertebra/L4/lamina": 0.70,
     "vertebra/L4/transverse": 0.78,
     "vertebra/L4/pedicle": 0.55,
-    "disc/L3-L4": 0.94,
-    "disc/L4-L5": 0.91,
-    "disc/L5-S1": 0.93,
+    "disc/L3-L4": 0.92,
+    "disc/L4-L5": 0.89,
+    "disc/L5-S1": 0.91,
 }
 
 

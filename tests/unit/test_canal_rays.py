@@ -38,7 +38,7 @@ def test_the_filled_canal_is_the_hole():
 
 
 def test_an_off_centre_line_is_centred():
-    shifted = LINE + [3.0, -2.0, 0.0]
+    shifted = LINE + np.array([3.0, -2.0, 0.0])
     canal = bony_canal(wall(windows=False), GRID, shifted, BACK)
     assert np.abs(canal.line[15:-15, :2] - 30).max() < 0.5
 
