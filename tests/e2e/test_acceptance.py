@@ -12,10 +12,10 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
-from keyhole.anatomy.intake import import_case
 from recount import axis, check, gap, scene
 from scipy.spatial.transform import Rotation
 
+from keyhole.anatomy.intake import import_case
 from keyhole.anatomy.phantom import write_phantom
 from keyhole.assessment import assess_case
 from keyhole.casefile import Case
@@ -76,15 +76,16 @@ def touched(case: Path, where) -> list[str]:
 def _moved_case(source: Case, folder: Path, array_change, affine_change, rename=lambda key: key) -> Case:
     """The case's own CT and labels, changed as files and imported again."""
     folder.mkdir()
-    entries = json.loads((source.path / "labels.json").read_text())["structures"]
+    record = json.loads((source.path / "labels.json").read_text())
+    for entry in record["structures"].values():
+        entry["key"] = rename(entry["key"])
     for name in ("images/ct.nii.gz", "labels.nii.gz"):
         image = nibabel.load(source.path / name)
         moved = nibabel.Nifti1Image(array_change(np.asarray(image.dataobj)), affine_change(image))
         moved.header.set_xyzt_units("mm")
         nibabel.save(moved, folder / Path(name).name)
-    names = {n: rename(e["key"]) for n, e in entries.items()}
-    (folder / "labels.json").write_text(json.dumps(names))
-    case = import_case(folder / "case", [folder / "ct.nii.gz"], labels=folder / "labels.nii.gz", scheme="keyhole")
+    (folder / "labels.json").write_text(json.dumps(record))
+    case = import_case(folder / "case", [folder / "ct.nii.gz"], labels=folder / "labels.nii.gz")
     assess_case(case)
     return case
 
