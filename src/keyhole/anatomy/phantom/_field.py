@@ -16,6 +16,7 @@ from keyhole.geometry._kernels import compiled, prange
 FAR = 1e3
 REACH = 8.0  # mm beyond which a primitive is not evaluated
 BLOCK = 4  # voxels along each side of a block
+BACK = 84.0  # mm aside of the midline up to which the back has no abdominal wall
 
 
 @compiled()
@@ -383,6 +384,7 @@ def paint_trunk(
                 outer, inner = _loft(6, x, y, z, sections, 0), _loft(6, x, y, z, sections, 1)
                 if outer > away:
                     continue
+                back = _middle(z, sections, 1)
                 is_even = inner < -layers[2, 3] - away
                 for i in range(i0, min(i0 + BLOCK, shape[0])):
                     for j in range(j0, min(j0 + BLOCK, shape[1])):
@@ -391,7 +393,17 @@ def paint_trunk(
                                 x, y, z = _voxel(m, i, j, k)
                                 outer, inner = _loft(6, x, y, z, sections, 0), _loft(6, x, y, z, sections, 1)
                             if outer < width:
-                                _layer(labels, images, (i, j, k), (outer, inner, x), layers, width)
+                                is_back = y > back and abs(x) < BACK
+                                _layer(labels, images, (i, j, k), (outer, inner, x), layers, width, is_back)
+
+
+@compiled()
+def _middle(z: float, sections: NDArray[np.float64], m: int) -> float:
+    """How far back the middle of a loft's section lies at height z."""
+    n = int(sections[m, 0, 2])
+    t = min(max((z - sections[m, 0, 0]) / sections[m, 0, 1], 0.0), n - 1.001)
+    i = int(t)
+    return sections[m, 1 + i, 1] + (t - i) * (sections[m, 2 + i, 1] - sections[m, 1 + i, 1])
 
 
 @compiled()
@@ -402,15 +414,16 @@ def _layer(
     where: tuple[float, float, float],
     layers: NDArray[np.float64],
     width: float,
+    is_back: bool,
 ) -> None:
-    """Paint one voxel of the trunk: `where` holds the distances from skin and wall, and x."""
+    """Paint one voxel of the trunk: `where` holds the distances from skin and wall, and x; the back has no wall."""
     ct, t2 = images
     outer, inner, x = where
     share = min(max(0.5 - outer / width, 0.0), 1.0)
     deep = min(max(0.5 - (outer + layers[0, 3]) / width, 0.0), 1.0)
     wall = min(max(0.5 - inner / width, 0.0), deep)
     cavity = min(max(0.5 - (inner + layers[2, 3]) / width, 0.0), deep)
-    side = 2 if x > 0 else 3
+    side = 4 if is_back else (2 if x > 0 else 3)
     if labels.size > 0 and outer <= 0:
         layer = 0 if outer > -layers[0, 3] else (1 if inner > 0 else (side if inner > -layers[2, 3] else 4))
         labels[at] = np.uint8(layers[layer, 0])

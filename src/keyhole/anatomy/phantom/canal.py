@@ -48,6 +48,8 @@ class CanalLofts:
     canal: Table
     inner: Table
     sac: Table
+    cord: Table
+    cauda: Table
 
 
 def loft(s: Sequence[float], columns: Sequence[Sequence[float]], step: float = 1.0) -> Table:
@@ -73,7 +75,21 @@ def canal_lofts(size: Dimensions, spine: Skeleton, change: Changes) -> CanalLoft
     inner[1:, 2] -= 0.25 * thick
     inner[1:, 3] = np.maximum(inner[1:, 3] - 0.55 * thick, 2.6)
     inner[1:, 4] = 2.4
-    return CanalLofts(outer, inner, _sac(size, spine, change))
+    sac = _sac(size, spine, change)
+    return CanalLofts(outer, inner, sac, *_within_sac(sac, spine))
+
+
+def _within_sac(sac: Table, spine: Skeleton) -> tuple[Table, Table]:
+    """Cord and conus down to L1/L2, and the cauda equina, which lies at the back of a supine patient's sac."""
+    s = sac[0, 0] + sac[0, 1] * np.arange(len(sac) - 1)
+    end = spine.arc_on(spine.discs["L1/L2"])
+    conus = np.clip((end - s) / 35.0, 0.0, 1.0) ** 0.6
+    cord, cauda = sac.copy(), sac.copy()
+    cord[1:, 1] += 0.5
+    cord[1:, 2], cord[1:, 3] = 0.2 + 4.4 * conus, 0.2 + 3.6 * conus
+    cauda[1:, 1] += 0.42 * sac[1:, 3]
+    cauda[1:, 2], cauda[1:, 3] = 0.66 * sac[1:, 2], 0.34 * sac[1:, 3]
+    return cord, cauda
 
 
 def _bony(size: Dimensions, spine: Skeleton) -> tuple[list[float], list[tuple[float, ...]]]:
@@ -136,15 +152,17 @@ def fragment_reach(change: Changes) -> float:
 
 
 def neural(
-    spine: Skeleton, numbers: tuple[int, int, int], materials: dict[str, Material], size: Dimensions
+    spine: Skeleton, numbers: dict[str, int], materials: dict[str, Material], size: Dimensions
 ) -> list[Solid]:
-    """Epidural space, sac and flavum; `numbers` of the lofts: canal, inner, sac."""
-    canal, inner, sac = numbers
+    """Epidural space, sac (on T2 with cord and cauda equina) and flavum; `numbers` of the lofts by name."""
+    canal, inner, sac = (numbers[name] for name in ("canal", "inner", "sac"))
     line = np.column_stack([np.zeros(len(spine.line)), spine.line])
     whole = box_of(line, 22.0)
     solids = [
         Solid([Part("canal/epidural", [prism(canal)], materials["fat"])], whole),
         Solid([Part("canal/dural_sac", [section(sac)], materials["csf"])], whole),
+        Solid([Part("", [section(numbers["cauda"])], Material(22.0, 640.0))], whole),
+        Solid([Part("", [section(numbers["cord"])], Material(36.0, 400.0))], whole),
     ]
     for rank, level in enumerate(LEVELS):
         upper, lower = NAMES[rank], NAMES[rank + 1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -307,7 +307,7 @@ def phantom(parameters: PhantomParameters | None = None, pose: Transform | None 
     size, change = dimensions(wanted.seed), changes(wanted)
     spine = skeleton(size, change)
     canal, trunk = canal_lofts(size, spine, change), trunk_lofts(size, spine)
-    tables = {"canal": canal.canal, "inner": canal.inner, "sac": canal.sac, "wall": trunk.wall, **trunk.sided}
+    tables = {**{f.name: getattr(canal, f.name) for f in fields(canal)}, "wall": trunk.wall, **trunk.sided}
     numbers = {name: n for n, name in enumerate(tables)}
     field = (spine.curve, spine.origin, np.stack(_same_length(list(tables.values()))))
     solids = _solids(wanted, (size, spine, change), trunk, numbers)
@@ -326,7 +326,7 @@ def _solids(
     world = Anatomist(size, spine, change, numbers["canal"], made["bone"], made["dense"])
     solids = muscles(world, trunk, numbers, made) + organs(world, numbers["wall"], made) + vessels(world, made)
     solids += [foramen(size, spine, level, side, made) for level in LEVELS for side in SIGNS]
-    solids += neural(spine, (numbers["canal"], numbers["inner"], numbers["sac"]), made, size)
+    solids += neural(spine, numbers, made, size)
     worn = min(0.75, max(0.0, (parameters.age - 30.0) / 90.0))
     for level in LEVELS:
         dark = max(worn, change.dark) if level == change.level else worn

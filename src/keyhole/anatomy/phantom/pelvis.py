@@ -15,13 +15,13 @@ SI_GAP = 2.5  # mm between sacrum and ilium; keyhole-choice
 # Nodes of the iliac wing from behind to the front, relative to the middle of S1's endplate: left, posterior, height of
 # the crest, thickness of the plate (half), how far its lower edge lies medially. keyhole-choice.
 _WING = (
-    (41.0, 60.0, -22.0, 6.0, 0.0),
-    (52.0, 47.0, 12.0, 5.5, 2.0),
-    (74.0, 27.0, 36.0, 4.6, 14.0),
-    (99.0, 4.0, 47.0, 4.4, 26.0),
-    (119.0, -25.0, 45.0, 4.6, 34.0),
-    (129.0, -54.0, 28.0, 4.6, 36.0),
-    (124.0, -80.0, -2.0, 5.5, 30.0),
+    (43.0, 46.0, -20.0, 6.0, 2.0),
+    (53.0, 36.0, 12.0, 5.5, 8.0),
+    (70.0, 21.0, 36.0, 4.8, 22.0),
+    (95.0, 0.0, 47.0, 4.4, 36.0),
+    (117.0, -27.0, 45.0, 4.6, 42.0),
+    (128.0, -55.0, 28.0, 4.6, 40.0),
+    (123.0, -80.0, -2.0, 5.5, 32.0),
 )
 WING_HEIGHT = 92.0
 
@@ -56,7 +56,7 @@ def _segments(world: Anatomist) -> Part:
     s1 = spine.places["S1"]
     for sign in SIGNS.values():
         rows.append(
-            taper(s1.at(sign * 18, 2, 1), s1.at(sign * 44, 5, -3), (12.5, 14.0, 8.0), (14.0, 17.0, 7.0), across=s1.up, k=5.0)
+            taper(s1.at(sign * 18, 2, 1), s1.at(sign * 46, 6, -4), (12.5, 14.0, 8.0), (14.0, 17.0, 8.0), across=s1.up, k=5.0)
         )
         low = spine.sacrum[1]
         rows.append(

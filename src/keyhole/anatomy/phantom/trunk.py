@@ -238,7 +238,7 @@ def organs(world: Anatomist, wall: int, materials: dict[str, Material]) -> list[
     loops = [(x, y - 88 - 8 * (abs(x) < 20), z) for x in (-58, -20, 18, 56) for z in (l2 - 8, l3 - 16, l5 - 8, l5 - 48)]
     for n, loop in enumerate(loops):
         wobble = np.array([7 * np.sin(2.1 * n), 6 * np.cos(1.7 * n), 8 * np.sin(1.3 * n)])
-        add("organ/small_bowel", [ball(np.array(loop) + wobble, (21, 24, 20), k=4)], materials["bowel"])
+        add("organ/small_bowel", [ball(np.array(loop) + wobble, (26, 28, 24), k=4)], materials["bowel"])
     for side, sign in SIGNS.items():
         x = 112.0 if side == "left" else 108.0
         line = [(sign * x, y - 30, l1 + 6), (sign * (x + 2), y - 34, l3), (sign * (x - 8), y - 52, l5), (sign * (x - 22), y - 82, l5 - 60)]
