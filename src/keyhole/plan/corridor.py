@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.errors import InvalidInput
-from keyhole.geometry import Grid, Points, Volume
+from keyhole.geometry import Points, Volume
 from keyhole.geometry._kernels import compiled, prange
 
 FINE = 0.2
-"""Smallest step of the tracing, mm: a dip between two samples is at most half of it deep."""
+"""What a step adds to the slack, mm: a dip below the bound between two samples is at most half of it deep."""
+
+BLOCK = 1024
+"""Corridors that one thread takes at a time."""
 
 BLOCKED, UNSEEN, OUTSIDE = 1, 2, 3
 """Verdicts of a sweep beside 0, clear: touches something hard; leaves what was seen; its skin entry is not allowed."""
@@ -25,50 +28,87 @@ Bytes = NDArray[np.uint8]
 
 
 @compiled()
+def _trilinear(field: Floats, x: float, y: float, z: float) -> float:
+    """Trilinear value of `field` at an index that is known to lie among its voxel centres."""
+    i, j, k = int(x), int(y), int(z)
+    u, v, w = x - i, y - j, z - k
+    a, b = field[i, j, k], field[i, j, k + 1]
+    c, d = field[i, j + 1, k], field[i, j + 1, k + 1]
+    e, f = field[i + 1, j, k], field[i + 1, j, k + 1]
+    g, h = field[i + 1, j + 1, k], field[i + 1, j + 1, k + 1]
+    a, c, e, g = a + (b - a) * w, c + (d - c) * w, e + (f - e) * w, g + (h - g) * w
+    a, e = a + (c - a) * v, e + (g - e) * v
+    return float(a + (e - a) * u)
+
+
+@compiled()
+def _among(field: Floats, x: float, y: float, z: float) -> bool:
+    """Whether an index lies among the voxel centres of `field`; nan does not."""
+    ni, nj, nk = field.shape
+    return bool(0.0 <= x < ni - 1 and 0.0 <= y < nj - 1 and 0.0 <= z < nk - 1)
+
+
+@compiled()
+def _all_among(field: Floats, start: Points, along: Points, length: float) -> bool:
+    """Whether a whole ray lies among the voxel centres: both of its ends do."""
+    x, y, z = start[0] + length * along[0], start[1] + length * along[1], start[2] + length * along[2]
+    return _among(field, start[0], start[1], start[2]) and _among(field, x, y, z)
+
+
+@compiled()
 def _value(field: Floats, x: float, y: float, z: float) -> float:
     """Trilinear value of `field` at an index; nan outside it."""
+    return _trilinear(field, x, y, z) if _among(field, x, y, z) else _edge_value(field, x, y, z)
+
+
+@compiled()
+def _edge_value(field: Floats, x: float, y: float, z: float) -> float:
+    """As `_value`, within half a voxel of the field's edge: the value of the edge itself; nan beyond."""
     ni, nj, nk = field.shape
     if not (-0.5 <= x <= ni - 0.5 and -0.5 <= y <= nj - 0.5 and -0.5 <= z <= nk - 0.5):
         return np.nan
     x, y, z = min(max(x, 0.0), ni - 1.0), min(max(y, 0.0), nj - 1.0), min(max(z, 0.0), nk - 1.0)
-    i, j, k = min(int(x), max(ni - 2, 0)), min(int(y), max(nj - 2, 0)), min(int(z), max(nk - 2, 0))
-    u, v, w = x - i, y - j, z - k
-    a, b, c = min(i + 1, ni - 1), min(j + 1, nj - 1), min(k + 1, nk - 1)
-    near = (field[i, j, k] * (1 - w) + field[i, j, c] * w) * (1 - v) + (
-        field[i, b, k] * (1 - w) + field[i, b, c] * w
-    ) * v
-    far = (field[a, j, k] * (1 - w) + field[a, j, c] * w) * (1 - v) + (
-        field[a, b, k] * (1 - w) + field[a, b, c] * w
-    ) * v
-    return float(near * (1 - u) + far * u)
+    total = 0.0
+    i, j, k = int(x), int(y), int(z)
+    for a in range(2):
+        for b in range(2):
+            for c in range(2):
+                weight = abs(1 - a - (x - i)) * abs(1 - b - (y - j)) * abs(1 - c - (z - k))
+                if weight > 0:
+                    total += weight * field[min(i + a, ni - 1), min(j + b, nj - 1), min(k + c, nk - 1)]
+    return total
 
 
 @compiled()
 def _least(field: Floats, start: Points, along: Points, length: float, floor: float, cap: float) -> tuple[float, float]:
     """Least value on the ray and where; leaves at the first value not >= `floor`. Values above `cap` stay coarse."""
     low, at, t = np.inf, 0.0, 0.0
+    deep = _all_among(field, start, along, length)
     while True:
-        value = _value(field, start[0] + t * along[0], start[1] + t * along[1], start[2] + t * along[2])
+        x, y, z = start[0] + t * along[0], start[1] + t * along[1], start[2] + t * along[2]
+        value = _trilinear(field, x, y, z) if deep else _value(field, x, y, z)
         if not value >= floor:
             return value, t
         if value < low - 1e-4:  # of equal values the first, whatever rounding says
             low, at = value, t
         if t >= length:
             return low, at
-        t = min(length, t + max(value - min(low, cap), FINE))
+        t = min(length, t + value - min(low, cap) + FINE)
 
 
 @compiled()
 def _clear(field: Floats, start: Points, along: Points, length: float, need: float) -> bool:
     """Whether no value on the ray is below `need`; nan is below."""
     t = 0.0
+    deep = _all_among(field, start, along, length)
     while True:
-        value = _value(field, start[0] + t * along[0], start[1] + t * along[1], start[2] + t * along[2])
+        x, y, z = start[0] + t * along[0], start[1] + t * along[1], start[2] + t * along[2]
+        value = _trilinear(field, x, y, z) if deep else _value(field, x, y, z)
         if not value >= need:
             return False
         if t >= length:
             return True
-        t = min(length, t + max(value - need, FINE))
+        t = min(length, t + value - need + FINE)
 
 
 @compiled()
@@ -132,7 +172,7 @@ def _shaft(
         if t > longest:
             return t, OUTSIDE
         low, inside = min(low, value), t
-        t += min(max(value - min(low, cap), FINE), 8.0)
+        t += min(value - min(low, cap) + FINE, 8.0)
 
 
 @compiled(parallel=True)
@@ -174,33 +214,48 @@ def _sweep(
     return gaps, lengths, verdicts
 
 
+@compiled()
+def _ray(matrix: Points, start: Points, stop: Points, begin: Points, along: Points) -> float:
+    """Fill `begin` (index) and `along` (index per mm) of the segment from `start` to `stop`, mm; its length, mm."""
+    length = np.sqrt((stop[0] - start[0]) ** 2 + (stop[1] - start[1]) ** 2 + (stop[2] - start[2]) ** 2)
+    scale = 1.0 / max(length, 1e-12)
+    for a in range(3):
+        begin[a] = matrix[a, 0] * start[0] + matrix[a, 1] * start[1] + matrix[a, 2] * start[2] + matrix[a, 3]
+        along[a] = scale * (
+            matrix[a, 0] * (stop[0] - start[0])
+            + matrix[a, 1] * (stop[1] - start[1])
+            + matrix[a, 2] * (stop[2] - start[2])
+        )
+    return float(length)
+
+
 @compiled(parallel=True)
 def _segments(
-    field: Floats, spacing: Points, start: Points, along: Points, length: Points, radius: float, floor: float
+    field: Floats, spacing: Points, matrix: Points, start: Points, stop: Points, radius: float, floor: float
 ) -> Points:
     """Graded gap of each capsule, lowered by the voxel's support at its narrowest point."""
     gaps = np.empty(len(start))
-    for n in prange(len(start)):
-        low, at = _least(field, start[n], along[n], length[n], radius + floor, radius + 6.0)
-        x = start[n] + at * along[n]
-        gaps[n] = low - radius - (_support(field, spacing, x[0], x[1], x[2]) if spacing[0] > 0 else 0.0)
+    for block in prange((len(start) + BLOCK - 1) // BLOCK):
+        begin, along = np.empty(3), np.empty(3)
+        for n in range(block * BLOCK, min((block + 1) * BLOCK, len(start))):
+            length = _ray(matrix, start[n], stop[n], begin, along)
+            low, at = _least(field, begin, along, length, radius + floor, radius + 6.0)
+            gaps[n] = low - radius
+            if spacing[0] > 0 and low >= radius + floor:
+                begin += at * along
+                gaps[n] -= _support(field, spacing, begin[0], begin[1], begin[2])
     return gaps
 
 
 @compiled(parallel=True)
-def _all_clear(field: Floats, start: Points, along: Points, length: Points, need: float) -> NDArray[np.bool_]:
+def _all_clear(field: Floats, matrix: Points, start: Points, stop: Points, need: float) -> NDArray[np.bool_]:
     clear = np.zeros(len(start), dtype=np.bool_)
-    for n in prange(len(start)):
-        clear[n] = _clear(field, start[n], along[n], length[n], need)
+    for block in prange((len(start) + BLOCK - 1) // BLOCK):
+        begin, along = np.empty(3), np.empty(3)
+        for n in range(block * BLOCK, min((block + 1) * BLOCK, len(start))):
+            length = _ray(matrix, start[n], stop[n], begin, along)
+            clear[n] = _clear(field, begin, along, length, need)
     return clear
-
-
-def _rays(grid: Grid, start: Points, stop: Points) -> tuple[Points, Points, Points]:
-    """Starts in index, directions in index per mm, lengths in mm."""
-    way = np.asarray(stop, dtype=np.float64) - start
-    length = np.linalg.norm(way, axis=1)
-    along = grid.patient_from_index.inverse.turn(way / np.maximum(length, 1e-12)[:, None])
-    return np.ascontiguousarray(grid.index(start)), np.ascontiguousarray(along), length
 
 
 def gaps(
@@ -220,10 +275,10 @@ def gaps(
     -------
     (n,) gap in mm, within `FINE` / 2 where it is above `floor`; nan where the axis leaves the field.
     """
-    _check(start, stop, radius)
-    grid = distance.grid
-    spacing = grid.spacing if boxes else np.zeros(3)
-    return np.asarray(_segments(distance.array, spacing, *_rays(grid, start, stop), float(radius), float(floor)))
+    ends = _checked(start, stop, radius)
+    spacing = distance.grid.spacing if boxes else np.zeros(3)
+    matrix = distance.patient_from_index.inverse.matrix
+    return np.asarray(_segments(distance.array, spacing, matrix, *ends, float(radius), float(floor)))
 
 
 def is_clear(distance: Volume, start: Points, stop: Points, radius: float, margin: float) -> NDArray[np.bool_]:
@@ -231,13 +286,17 @@ def is_clear(distance: Volume, start: Points, stop: Points, radius: float, margi
 
     Parameters are those of `gaps`; the answer can be wrong by at most `FINE` / 2 mm of the field.
     """
-    _check(start, stop, radius)
-    return np.asarray(_all_clear(distance.array, *_rays(distance.grid, start, stop), float(radius + margin)))
+    ends = _checked(start, stop, radius)
+    matrix = distance.patient_from_index.inverse.matrix
+    return np.asarray(_all_clear(distance.array, matrix, *ends, float(radius + margin)))
 
 
-def _check(start: Points, stop: Points, radius: float) -> None:
-    if not (np.isfinite(start).all() and np.isfinite(stop).all() and radius > 0):
+def _checked(start: Points, stop: Points, radius: float) -> tuple[Points, Points]:
+    """Both ends as contiguous arrays; nan and inf are refused, since nothing is known of such a corridor."""
+    ends = np.ascontiguousarray(start, dtype=np.float64), np.ascontiguousarray(stop, dtype=np.float64)
+    if not (all(np.isfinite(e.sum()) for e in ends) and radius > 0):
         raise InvalidInput(f"corridors need finite ends in LPS mm and a radius > 0 mm, got radius {radius}")
+    return ends
 
 
 def sweep(

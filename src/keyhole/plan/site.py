@@ -23,6 +23,9 @@ DANGER = (Tissue.NERVE, Tissue.VESSEL, Tissue.ORGAN)
 
 EPIDURAL = "canal/epidural"
 
+NOTHING = 1e4
+"""Distance where a part holds nothing of the kind asked for, mm: finite, since fields are interpolated."""
+
 BEYOND = 4
 """Code of the faces of a part that are not faces of the scan."""
 
@@ -89,7 +92,9 @@ class Site:
         return self.frame.local(self.labels.grid.centres(index))
 
     def field(self, mask: Mask) -> Volume:
-        """Distance of every voxel centre from the nearest voxel centre in `mask`, mm; inf where it is empty."""
+        """Distance of every voxel centre from the nearest voxel centre in `mask`, mm; `NOTHING` where it is empty."""
+        if not mask.any():
+            return Volume(np.full(mask.shape, NOTHING, dtype=np.float32), self.labels.patient_from_index)
         return distance_field(mask, self.labels.patient_from_index, signed=False)
 
 
