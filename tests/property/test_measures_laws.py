@@ -91,7 +91,8 @@ def noisy(labels, sd, rng):
     for keys in (["canal/dural_sac", "canal/epidural"], *([k] for k in labels.keys if k.endswith("/body"))):
         share = ndimage.gaussian_filter(labels.mask(*keys).astype(np.float32), 1.0)
         outward = -special.ndtri(np.clip(share, 1e-4, 1 - 1e-4))
-        shift = ndimage.gaussian_filter(rng.normal(size=share.shape).astype(np.float32), 10 / np.sqrt(2))
+        white = rng.normal(size=share.shape).astype(np.float32)
+        shift = ndimage.gaussian_filter(white, 10 / np.sqrt(2), mode="wrap")  # as wide at the edges as inside
         array[outward < shift * (sd / shift.std())] = labels.labels_of(*keys)[-1]
     return LabelMap(array, labels.patient_from_index, labels.structures)
 
@@ -112,7 +113,7 @@ def test_sd_is_what_simulated_label_errors_give():
         ratios.setdefault(found[0].name, []).append(np.mean([f.sd for f in found]) / spread)
     assert set(ratios) == set(LIMITS)
     for name, ratio in ratios.items():
-        assert 0.55 < np.mean(ratio) < 2.0, (name, ratio)  # twelve runs know a spread to a fifth
+        assert 0.6 < np.mean(ratio) < 1.8, (name, ratio)  # twelve runs know a spread to a fifth
 
 
 def test_the_truth_lies_within_three_sd():
