@@ -118,12 +118,14 @@ def treated(site: Site) -> Targets:
     the side: what a posterior tube must open first.
     """
     frame, key = site.frame, in_key(site.frame.level)
-    fragment = where(site, site.mask(f"disc/{key}/herniation"), (-3.0, -FAR, -FAR), (FAR, FAR, FAR))
+    whole = site.mask(f"disc/{key}/herniation")
+    fragment = where(site, whole, (-3.0, -FAR, -FAR), (FAR, FAR, FAR))
+    sided = where(site, whole, (0.0, -FAR, -FAR), (FAR, FAR, FAR))
     door = doorway(site)
-    if fragment.sum() * site.labels.grid.voxel_volume >= LEAST:
+    if sided.sum() * site.labels.grid.voxel_volume >= LEAST:
         return Targets(lattice(site, fragment, 1.5), lattice(site, door, 2.0), "herniation fragment", fragment, ())
     caveats: tuple[str, ...] = ()
-    if site.mask(f"disc/{key}/herniation").any():
+    if whole.any():
         caveats = (f"the labelled herniation at {frame.level} does not lie on the {frame.side}",)
     low, high = (BORDER[0], frame.border - DEPTH, -FAR), (BORDER[1], FAR, FAR)
     border = where(site, site.mask(f"disc/{key}"), low, high)

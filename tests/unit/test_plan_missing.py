@@ -1,0 +1,96 @@
+"""Plans where something is missing or in the way: reasons in sentences, never a corridor through the unknown."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from plan_anatomy import back
+
+from keyhole.geometry import LabelMap
+from keyhole.plan import plan
+
+FORAMINAL, WINDOW, TUBE = "transforaminal-endoscopic", "interlaminar-endoscopic", "tubular-paramedian"
+
+
+def asked(anatomy, *approaches):
+    return plan(anatomy, "L4/L5", "left", "decompress", approaches=list(approaches))
+
+
+def renamed(anatomy, old, new):
+    """`anatomy` with every voxel of key `old` called `new`."""
+    labels = anatomy.labels
+    keys = {n: new if k == old else k for n, k in labels.structures.items()}
+    known = dict(anatomy.structures) | {new: replace(anatomy.structures[old], key=new)}
+    return replace(anatomy, labels=LabelMap(labels.array, labels.patient_from_index, keys), structures=known)
+
+
+def test_a_body_cut_by_the_field_of_view_is_unseen_and_gives_no_corridor():
+    anatomy = back()
+    centres = anatomy.labels.grid.index([60.0, 0, 0])
+    box = (slice(0, int(centres[0])), slice(0, anatomy.labels.array.shape[1]), slice(0, anatomy.labels.array.shape[2]))
+    record = asked(replace(anatomy, labels=anatomy.labels.crop(box)), FORAMINAL)
+    assert record.candidates == ()
+    assert "unseen" in record.rejected[0].reason
+
+
+def test_without_any_outline_of_the_body_nothing_is_planned():
+    anatomy = back()
+    keys = {n: k for n, k in anatomy.labels.structures.items() if not k.startswith(("tissue/", "muscle/"))}
+    array = np.where(np.isin(anatomy.labels.array, list(keys)), anatomy.labels.array, 0)
+    bare = replace(anatomy, labels=LabelMap(array, anatomy.labels.patient_from_index, keys))
+    record = asked(bare, FORAMINAL, WINDOW, TUBE)
+    assert record.candidates == ()
+    assert record.open is None
+    assert all("unseen is never safe" in r.reason for r in record.rejected)
+
+
+def test_bowel_in_the_way_is_named_with_the_missing_mm():
+    record = asked(renamed(back(), "muscle/paraspinal/left", "organ/colon"), TUBE)
+    assert record.candidates == ()
+    said = {r.approach: r.reason for r in record.rejected}
+    assert "organ/colon" in said[TUBE]
+    assert " mm" in said[TUBE]
+
+
+def test_arches_without_parts_still_get_a_tube_with_a_caveat():
+    anatomy = back(without=("vertebra/L4/lamina", "vertebra/L5/lamina", "vertebra/L4/facet", "vertebra/L5/facet"))
+    record = asked(renamed(anatomy, "vertebra/L4/spinous", "vertebra/L4/posterior"), TUBE)
+    assert [c for c in record.candidates if any("not labelled apart" in said for said in c.caveats)]
+
+
+def test_without_a_foramen_kambins_triangle_is_taken_from_the_disc_with_a_caveat():
+    record = asked(back(without=("foramen",)), FORAMINAL)
+    assert record.candidates
+    assert all(any("no foramen is labelled" in said for said in c.caveats) for c in record.candidates)
+
+
+def test_without_a_flavum_the_window_is_taken_behind_the_canal_with_a_caveat():
+    record = asked(back(without=("canal/flavum",)), WINDOW)
+    assert record.candidates
+    assert all(any("no flavum is labelled" in said for said in c.caveats) for c in record.candidates)
+
+
+def test_a_herniation_of_the_other_side_is_no_target_and_said_so():
+    record = plan(back(herniation="left"), "L4/L5", "right", "decompress", approaches=[WINDOW])
+    assert any("does not lie on the right" in said for said in record.caveats)
+
+
+def test_without_a_canal_the_decompression_is_unknown_and_says_why():
+    record = asked(back(without=("canal",), herniation=None), FORAMINAL)
+    for c in record.candidates:
+        assert c.decompression.canal_area_before.value is None
+        assert "not labelled" in c.decompression.canal_area_before.caveats[0]
+
+
+def test_unconfirmed_levels_leave_their_caveat_on_the_plan():
+    record = asked(replace(back(), levels_confirmed=False), WINDOW)
+    assert any(said.startswith("levels not confirmed") for said in record.caveats)
+
+
+@pytest.mark.parametrize(("approach", "low", "high"), [(FORAMINAL, 80, 150), (WINDOW, 4, 20), (TUBE, 10, 30)])
+def test_no_corridor_walks_round_the_flank_or_docks_far_from_its_place(approach, low, high):
+    anatomy = back()
+    for c in asked(anatomy, approach).candidates:
+        assert low - 0.1 <= c.entry[0] <= high + 0.1
+        assert np.linalg.norm(np.subtract(c.dock, c.target)) <= 25.1
+        assert c.dock[1] > 5
