@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keyhole.anatomy.model import Anatomy
+from keyhole.assessment.canal import FREE, PLACE_SD, Doubt, canal_area
+from keyhole.assessment.disc import mid_plane
+from keyhole.assessment.section import canal_plane
 from keyhole.casefile import Decompression, Quantity
-from keyhole.geometry import Plane, Points, Volume, unit
+from keyhole.geometry import Plane, Points, Volume
 from keyhole.plan.approaches import Approach
 from keyhole.plan.corridor import gaps
-from keyhole.plan.site import EPIDURAL, Mask, Site, facet_keys
-from keyhole.terms import SIDES, Tissue, in_key, tissue
+from keyhole.plan.site import Mask, Site, facet_keys
+from keyhole.terms import SIDES, belongs, in_key, tissue
 
 GAIN = 0.5
 """A decompression is substantial if the area grows by half or more [nordsten-area, measured there on the dural sac]."""
@@ -37,47 +41,41 @@ class Widening:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Canal:
-    """The free canal near a level: its voxels, and the voxels (n, 3) of the samples on the disc-level canal plane."""
+    """The free canal near a level: its voxels, and the voxels (n, 3) of the samples on the disc-level canal plane.
+
+    `area` and its `sd`, mm², are those that `assess` reports.
+    """
 
     site: Site
     plane: Plane
     free: Mask
-    samples: np.ndarray
+    samples: NDArray[np.int64]
     distance: Volume
+    area: float
     sd: float
 
 
 def canal(anatomy: Anatomy, site: Site) -> Canal | None:
-    """The free canal at the level of `site`; None where the canal's line or labels do not reach it."""
-    plane = canal_plane(anatomy, site)
-    if plane is None:
+    """The free canal at the level of `site`; None where its line, the endplates or its label do not reach it."""
+    upper, lower = anatomy.pair(site.frame.level)
+    if upper.inferior is None or lower.superior is None:
+        return None
+    at = canal_plane(anatomy.canal_line, mid_plane(upper.inferior, lower.superior), (upper, lower))
+    if at is None:
+        return None
+    sd = max((s.sd for key, s in site.structures.items() if belongs(key, *FREE)), default=1.0)
+    place = float(np.sqrt(PLACE_SD**2 + (upper.inferior.sd**2 + lower.superior.sd**2) / 4))
+    doubt = Doubt(sd, float(site.labels.grid.spacing.max()), place)
+    area = canal_area(site.frame.level, anatomy.labels, at, doubt)
+    if area.value is None or area.sd is None:
         return None
     site = site.core
-    free = site.mask("canal/dural_sac", EPIDURAL)
-    if not free.any():
-        return None
-    across = unit(site.frame.lateral - (site.frame.lateral @ plane.normal) * plane.normal)
-    back = np.cross(plane.normal, across)
     steps = np.arange(-25.0, 25.0 + STEP / 2, STEP)
-    points = plane.point + steps[:, None, None] * across + steps[None, :, None] * back
+    points = at.plane.point + steps[:, None, None] * at.left + steps[None, :, None] * at.back
     index = np.rint(site.labels.grid.index(points.reshape(-1, 3))).astype(np.int64)
-    inside = ((index >= 0) & (index < free.shape)).all(axis=1)
-    sd = max((s.sd for k, s in site.structures.items() if k.startswith("canal/")), default=1.0)
-    return Canal(site, plane, free, index[inside], site.field(free), sd)
-
-
-def canal_plane(anatomy: Anatomy, site: Site) -> Plane | None:
-    """Through the canal's line where it meets the disc's mid-plane, normal along the line (chord over +-10 mm)."""
-    line, frame = anatomy.canal_line, site.frame
-    if len(line) < 2:
-        return None
-    height = frame.local(line)[:, 2]
-    at = int(np.argmin(np.abs(height)))
-    if abs(height[at]) > 3.0:
-        return None
-    along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
-    ends = [np.array([np.interp(along[at] + d, along, line[:, a]) for a in range(3)]) for d in (-10.0, 10.0)]
-    return Plane(line[at], ends[0] - ends[1])
+    inside = ((index >= 0) & (index < site.labels.array.shape)).all(axis=1)
+    free = site.mask(*FREE)
+    return Canal(site, at.plane, free, index[inside], site.field(free), area.value, area.sd)
 
 
 def removable(found: Canal, soft: tuple[str, ...]) -> Mask:
@@ -117,7 +115,7 @@ def widen(found: Canal, take: Mask) -> Widening:
     """Grow the free canal into `take` by the least distance that reaches the goal; the fragment goes in any case."""
     site, rows = found.site, tuple(found.samples.T)
     cell = STEP**2
-    before = float(found.free[rows].sum() * cell)
+    before = found.area
     goal = before * (1 + GAIN)
     fragment = take & site.mask(f"disc/{in_key(site.frame.level)}/herniation")
     gained = float(fragment[rows].sum() * cell)
@@ -153,19 +151,13 @@ def decompression(found: Widening | None, sd: float, level: str) -> Decompressio
         why = (f"the canal is not labelled at {level}: its area is not known",)
         empty = Quantity(value=None, unit="mm2", source="keyhole-plan", caveats=why)
         return Decompression(canal_area_before=empty, canal_area_after=empty)
-    spread = sd * np.sqrt(4 * np.pi * max(found.before, 1.0)) / 2
     taken = ", ".join(f"{k} {v:.2f} mL" for k, v in sorted(found.removed.items()) if v >= 0.005) or "nothing"
     share = ", ".join(f"{k} {v:.0f} %" for k, v in found.facet.items() if v >= 0.5) or "none of the facets"
     said = [f"simulated removal within the reach and {SLAB:.0f} mm of the plane: {taken}; facet: {share}"]
     if found.after < found.goal - 1e-6:
         said.append(f"short of the goal, {100 * GAIN:.0f} % more area: {found.goal:.0f} mm2")
-    before = Quantity(value=round(found.before, 2), sd=round(float(spread), 2), unit="mm2", source="keyhole-plan")
+    before = Quantity(value=round(found.before, 2), sd=round(sd, 2), unit="mm2", source="keyhole-plan")
     after = Quantity(
-        value=round(found.after, 2), sd=round(float(spread), 2), unit="mm2", source="keyhole-plan", caveats=tuple(said)
+        value=round(found.after, 2), sd=round(sd, 2), unit="mm2", source="keyhole-plan", caveats=tuple(said)
     )
     return Decompression(canal_area_before=before, canal_area_after=after)
-
-
-def bone_taken(found: Widening | None) -> float:
-    """Bone of a widening, mL."""
-    return 0.0 if found is None else found.removed.get(Tissue.BONE.value, 0.0)
