@@ -21,7 +21,7 @@ from keyhole.geometry import LabelMap
 from keyhole.imaging import read_labelmap, read_nifti, write_dicom_series, write_nifti
 
 
-def unchanged(labels, structures, _image, _modality):
+def unchanged(labels, structures, _image, _modality, _tell):
     return labels, dict(structures), ("nothing was derived",)
 
 
@@ -328,7 +328,7 @@ SLOW = """
 import sys, time
 from pathlib import Path
 from keyhole.anatomy import intake
-intake._completed = lambda labels, structures, image, modality: (labels, dict(structures), ())
+intake._completed = lambda labels, structures, image, modality, tell: (labels, dict(structures), ())
 write = intake.write_bytes
 def slow(path, content):
     if path.name == "case.json":

@@ -177,16 +177,19 @@ def _anatomy(path: Path, scheme: str | None, images: Sequence[ScanImage], tell: 
     kept = {key: named.structures[key] for key in labels.keys}
     tell("Building the anatomy", 0.3)
     modality = image.modality if image else ""
-    full, structures, doubts = _completed(labels, kept, image.volume if image else None, modality)
+    full, structures, doubts = _completed(labels, kept, image.volume if image else None, modality, tell)
     return _Anatomy(full, structures, named.basis, named.scheme, (*named.caveats, *seen, *moved, *doubts))
 
 
 def _completed(
-    labels: LabelMap, structures: Mapping[str, Structure], image: Volume | None, modality: str
+    labels: LabelMap, structures: Mapping[str, Structure], image: Volume | None, modality: str, tell: Progress
 ) -> tuple[LabelMap, dict[str, Structure], tuple[str, ...]]:
     from keyhole.anatomy.derive import complete  # noqa: PLC0415  (heavy import)
 
-    return complete(labels, structures, image, modality)
+    def within(sentence: str, share: float) -> None:
+        tell(sentence, 0.3 + 0.5 * share)
+
+    return complete(labels, structures, image, modality, progress=within)
 
 
 def _write_images(folder: Path, images: Sequence[ScanImage], before: CaseRecord | None) -> tuple[ImageEntry, ...]:
@@ -248,7 +251,9 @@ def _write_labels(folder: Path, anatomy: _Anatomy, source: Path) -> None:
         schema="keyhole.labels/1",
         structures=entries,
         caveats=_once(anatomy.caveats),
-        provenance=provenance({source.name: sha256(source)}, scheme=anatomy.scheme),
+        provenance=provenance(
+            {source.name: sha256(source)}, scheme=anatomy.scheme, labels_sha256=sha256(folder / "labels.nii.gz")
+        ),
     )
     write_bytes(folder / "labels.json", to_json(record))
 

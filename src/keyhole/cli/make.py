@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -43,7 +44,7 @@ def phantom_command(
     side: str,
     severity: float,
     spacing: float,
-    form: str,
+    form: Literal["nifti", "dicom"],
     as_json: bool,
 ) -> None:
     """Write a parametric spine into the new folder OUT: CT, T2, labels and truth.json."""

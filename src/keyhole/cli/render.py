@@ -35,13 +35,14 @@ def progress(title: str) -> Iterator[Progress]:
 
 def _lines(title: str) -> Progress:
     """One line whenever the step changes and at least half a second has passed."""
-    seen = {"sentence": "", "at": time.monotonic()}
+    last, at = "", time.monotonic()
 
     def show(sentence: str, share: float) -> None:
+        nonlocal last, at
         now = time.monotonic()
-        if sentence != seen["sentence"] and now - float(seen["at"]) >= 0.5:
+        if sentence != last and now - at >= 0.5:
             click.echo(f"{title}: {sentence} ({100 * share:.0f} %)", err=True)
-            seen.update(sentence=sentence, at=now)
+            last, at = sentence, now
 
     return show
 
