@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from keyhole.geometry._kernels import compiled, prange
 
+Rows = Any
+"""(n, 40) rows of `solids.py`; numba knows the type, mypy need not."""
+
 FAR = 1e3
 REACH = 8.0  # mm beyond which a primitive is not evaluated
 BLOCK = 4  # voxels along each side of a block
@@ -20,7 +23,7 @@ BACK = 84.0  # mm aside of the midline up to which the back has no abdominal wal
 
 
 @compiled()
-def _ellipsoid(x: float, y: float, z: float, a: float, b: float, c: float, power: float) -> float:
+def _ellipsoid(x: float, y: float, z: float, a: float, b: float, c: float, power: float) -> Any:
     """First-order distance from a superellipsoid of half axes a, b, c; `power` is 2 or 4."""
     x, y, z = abs(x), abs(y), abs(z)
     u, v, w = x / a, y / b, z / c
@@ -39,7 +42,7 @@ def _ellipsoid(x: float, y: float, z: float, a: float, b: float, c: float, power
 
 
 @compiled()
-def _taper(x: float, y: float, z: float, q: NDArray[np.float64], n: int) -> float:
+def _taper(x: float, y: float, z: float, q: Rows, n: int) -> Any:
     """A capsule along z with an elliptical section (columns in `solids.taper`)."""
     t = min(max(z / q[n, 21], 0.0), 1.0)
     a, b = q[n, 22] + t * (q[n, 25] - q[n, 22]), q[n, 23] + t * (q[n, 26] - q[n, 23])
@@ -48,7 +51,7 @@ def _taper(x: float, y: float, z: float, q: NDArray[np.float64], n: int) -> floa
 
 
 @compiled()
-def _body(x: float, y: float, z: float, q: NDArray[np.float64], n: int) -> float:
+def _body(x: float, y: float, z: float, q: Rows, n: int) -> Any:
     """A vertebral body or disc: rounded outline, waist, tilted and dished end plates (columns in `solids.body`)."""
     y = y - q[n, 34] * z
     half, slope_top, slope_low = q[n, 25], q[n, 26], q[n, 27]
@@ -72,7 +75,7 @@ def _body(x: float, y: float, z: float, q: NDArray[np.float64], n: int) -> float
 
 
 @compiled()
-def _smin(a: float, b: float, k: float) -> float:
+def _smin(a: float, b: float, k: float) -> Any:
     if k <= 0:
         return min(a, b)
     h = max(k - abs(a - b), 0.0)
@@ -80,12 +83,12 @@ def _smin(a: float, b: float, k: float) -> float:
 
 
 @compiled()
-def _smax(a: float, b: float, k: float) -> float:
+def _smax(a: float, b: float, k: float) -> Any:
     return -_smin(-a, -b, k)
 
 
 @compiled()
-def _trapezoid(u: float, v: float, front: float, back: float, wide: float, narrow: float, rounding: float) -> float:
+def _trapezoid(u: float, v: float, front: float, back: float, wide: float, narrow: float, rounding: float) -> Any:
     """A rounded trapezoid: `wide` half width at v = front, `narrow` at v = back > front."""
     half = (back - front) / 2 - rounding
     x, y = abs(u), v - (front + back) / 2
@@ -101,7 +104,7 @@ def _trapezoid(u: float, v: float, front: float, back: float, wide: float, narro
 
 
 @compiled()
-def along(y: float, z: float, curve: NDArray[np.float64], origin: NDArray[np.float64]) -> tuple[float, float]:
+def along(y: float, z: float, curve: Rows, origin: Rows) -> Any:
     """(v, s) of a point of the sagittal plane: offset behind the canal's line and arc length along it."""
     i, j = (y - origin[0]) / origin[2], (z - origin[1]) / origin[2]
     i, j = min(max(i, 0.0), curve.shape[0] - 1.001), min(max(j, 0.0), curve.shape[1] - 1.001)
@@ -117,11 +120,11 @@ def along(y: float, z: float, curve: NDArray[np.float64], origin: NDArray[np.flo
 
 
 @compiled()
-def _loft(kind: int, u: float, v: float, s: float, tables: NDArray[np.float64], m: int) -> float:
-    """A section that changes along s: trapezoid (kind 4) or turned ellipse (kinds 5, 6); a table's row 0 holds start, step."""
+def _loft(kind: int, u: float, v: float, s: float, tables: Rows, m: int) -> Any:
+    """A section that changes along s: trapezoid (kind 4) or turned ellipse; a table begins with start, step, count."""
     n = int(tables[m, 0, 2])
     t = (s - tables[m, 0, 0]) / tables[m, 0, 1]
-    beyond = max(max(-t, t - (n - 1)), 0.0) * tables[m, 0, 1]
+    beyond = max(-t, t - (n - 1), 0.0) * tables[m, 0, 1]
     t = min(max(t, 0.0), n - 1.001)
     i = int(t)
     f = t - i
@@ -147,48 +150,67 @@ def _loft(kind: int, u: float, v: float, s: float, tables: NDArray[np.float64], 
 
 
 @compiled()
+def _placed(rows: Rows, n: int, kind: int, x: float, y: float, z: float) -> Any:
+    """Distance from a primitive with a frame of its own."""
+    lx = rows[n, 9] * x + rows[n, 10] * y + rows[n, 11] * z + rows[n, 12]
+    ly = rows[n, 13] * x + rows[n, 14] * y + rows[n, 15] * z + rows[n, 16]
+    lz = rows[n, 17] * x + rows[n, 18] * y + rows[n, 19] * z + rows[n, 20]
+    if kind == 1:
+        return _taper(lx, ly, lz, rows, n)
+    if kind == 2:
+        return _body(lx, ly, lz, rows, n)
+    if kind == 3:
+        return lz
+    return np.sqrt(lx * lx + ly * ly) - rows[n, 21]  # 9: a cylinder along z
+
+
+@compiled()
+def _has_no_say(op: int, near: float, k: float, part: float, whole: float) -> Any:
+    """Whether a primitive at least `near` mm away cannot change the distance found so far."""
+    if op == 0:
+        return near > REACH or near > part + k
+    if op == 1:
+        return part >= FAR or near > k - part
+    if op == 2:
+        return part >= FAR
+    return whole >= FAR or near > k - whole
+
+
+@compiled()
 def _primitive(
-    rows: NDArray[np.float64],
+    rows: Rows,
     n: int,
     x: float,
     y: float,
     z: float,
     v: float,
     s: float,
-    tables: NDArray[np.float64],
-) -> float:
+    tables: Rows,
+) -> Any:
     kind = int(rows[n, 0])
-    offset = rows[n, 4]
     if kind in (4, 5):
-        return _loft(kind, x, v, s, tables, int(rows[n, 21])) - offset
-    if kind == 6:
-        return _loft(kind, x, y, z, tables, int(rows[n, 21])) - offset
-    if kind == 7:
-        return max(rows[n, 21] - s, s - rows[n, 22]) - offset
-    if kind == 8:
-        return rows[n, 21] - v - rows[n, 22] * abs(x) - offset
-    lx = rows[n, 9] * x + rows[n, 10] * y + rows[n, 11] * z + rows[n, 12]
-    ly = rows[n, 13] * x + rows[n, 14] * y + rows[n, 15] * z + rows[n, 16]
-    lz = rows[n, 17] * x + rows[n, 18] * y + rows[n, 19] * z + rows[n, 20]
-    if kind == 1:
-        return _taper(lx, ly, lz, rows, n) - offset
-    if kind == 2:
-        return _body(lx, ly, lz, rows, n) - offset
-    if kind == 3:
-        return lz - offset
-    return np.sqrt(lx * lx + ly * ly) - rows[n, 21] - offset  # 9: a cylinder along z
+        d = _loft(kind, x, v, s, tables, int(rows[n, 21]))
+    elif kind == 6:
+        d = _loft(kind, x, y, z, tables, int(rows[n, 21]))
+    elif kind == 7:
+        d = max(rows[n, 21] - s, s - rows[n, 22])
+    elif kind == 8:
+        d = rows[n, 21] - v - rows[n, 22] * abs(x)
+    else:
+        d = _placed(rows, n, kind, x, y, z)
+    return d - rows[n, 4]
 
 
 @compiled()
 def _distance(
-    rows: NDArray[np.float64],
+    rows: Rows,
     start: int,
     stop: int,
     point: tuple[float, float, float],
-    curve: NDArray[np.float64],
-    origin: NDArray[np.float64],
-    tables: NDArray[np.float64],
-) -> tuple[float, int]:
+    curve: Rows,
+    origin: Rows,
+    tables: Rows,
+) -> Any:
     """Signed distance of the solid in rows[start:stop] at `point`, and the number of its nearest part."""
     x, y, z = point
     whole, best, winner = FAR, FAR, int(rows[start, 3])
@@ -202,29 +224,18 @@ def _distance(
                 if part - bias < best:
                     best, winner = part - bias, current
             current, part, blend, bias = number, FAR, rows[n, 37], rows[n, 38]
-        near = max(
-            max(abs(x - rows[n, 5]) - rows[n, 8], abs(y - rows[n, 6]) - rows[n, 36]), abs(z - rows[n, 7]) - rows[n, 39]
-        )
-        if op == 0 and (near > REACH or near > part + k):
-            continue
-        if op == 1 and (part >= FAR or near > k - part):
-            continue
-        if op == 2 and part >= FAR:
-            continue
-        if op == 3 and (whole >= FAR or near > k - whole):
+        near = max(abs(x - rows[n, 5]) - rows[n, 8], abs(y - rows[n, 6]) - rows[n, 36])
+        near = max(near, abs(z - rows[n, 7]) - rows[n, 39])
+        if _has_no_say(op, near, k, part, whole):
             continue
         if not known and int(rows[n, 0]) in (4, 5, 7, 8):
             v, s = along(y, z, curve, origin)
             known = True
         d = _primitive(rows, n, x, y, z, v, s, tables)
-        if op == 0:
-            part = _smin(part, d, k)
-        elif op == 1:
-            part = _smax(part, -d, k)
-        elif op == 2:
-            part = _smax(part, d, k)
-        else:
+        if op == 3:
             whole = _smax(whole, -d, k)
+        else:
+            part = _smin(part, d, k) if op == 0 else _smax(part, d if op == 2 else -d, k)
     if current >= 0 and part < FAR:
         whole = _smin(whole, part, blend)
         if part - bias < best:
@@ -234,12 +245,12 @@ def _distance(
 
 @compiled(parallel=True)
 def distances(
-    points: NDArray[np.float64],
-    rows: NDArray[np.float64],
-    curve: NDArray[np.float64],
-    origin: NDArray[np.float64],
-    tables: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    points: Rows,
+    rows: Rows,
+    curve: Rows,
+    origin: Rows,
+    tables: Rows,
+) -> Any:
     """Signed distance and nearest part of one solid at each of `points` (n, 3), phantom frame."""
     d = np.empty(len(points))
     part = np.empty(len(points), dtype=np.int64)
@@ -251,10 +262,10 @@ def distances(
 
 @compiled(parallel=True)
 def labels_at(
-    points: NDArray[np.float64],
-    rows: NDArray[np.float64],
+    points: Rows,
+    rows: Rows,
     solids: NDArray[np.int64],
-    boxes: NDArray[np.float64],
+    boxes: Rows,
     part_labels: NDArray[np.int64],
     field: tuple[Any, Any, Any],
 ) -> NDArray[np.int64]:
@@ -276,7 +287,7 @@ def labels_at(
 
 
 @compiled()
-def _voxel(m: NDArray[np.float64], i: float, j: float, k: float) -> tuple[float, float, float]:
+def _voxel(m: Rows, i: float, j: float, k: float) -> Any:
     """Phantom coordinates of a (fractional) voxel index."""
     return (
         m[0, 0] * i + m[0, 1] * j + m[0, 2] * k + m[0, 3],
@@ -291,7 +302,7 @@ def _put(
     images: tuple[Any, Any],
     at: tuple[int, int, int],
     found: tuple[float, int, float],
-    materials: NDArray[np.float64],
+    materials: Rows,
 ) -> None:
     """Paint one voxel: `found` is the signed distance, the nearest part, and the share of the voxel inside."""
     ct, t2 = images
@@ -312,9 +323,9 @@ def paint(
     labels: NDArray[Any],
     images: tuple[Any, Any],
     box: NDArray[np.int64],
-    base_from_index: NDArray[np.float64],
-    rows: NDArray[np.float64],
-    materials: NDArray[np.float64],
+    base_from_index: Rows,
+    rows: Rows,
+    materials: Rows,
     field: tuple[Any, Any, Any],
     width: float,
 ) -> None:
@@ -348,7 +359,7 @@ def paint(
 
 
 @compiled()
-def _half_diagonal(m: NDArray[np.float64]) -> float:
+def _half_diagonal(m: Rows) -> Any:
     """Half the longest diagonal of a block, mm."""
     longest = 0.0
     for a in (-1.0, 1.0):
@@ -362,9 +373,9 @@ def _half_diagonal(m: NDArray[np.float64]) -> float:
 def paint_trunk(
     labels: NDArray[Any],
     images: tuple[Any, Any],
-    base_from_index: NDArray[np.float64],
-    sections: NDArray[np.float64],
-    layers: NDArray[np.float64],
+    base_from_index: Rows,
+    sections: Rows,
+    layers: Rows,
     width: float,
 ) -> None:
     """Fill with skin, fat under it, the muscular wall and the fat inside it; air stays as it was.
@@ -398,7 +409,7 @@ def paint_trunk(
 
 
 @compiled()
-def _middle(z: float, sections: NDArray[np.float64], m: int) -> float:
+def _middle(z: float, sections: Rows, m: int) -> Any:
     """How far back the middle of a loft's section lies at height z."""
     n = int(sections[m, 0, 2])
     t = min(max((z - sections[m, 0, 0]) / sections[m, 0, 1], 0.0), n - 1.001)
@@ -412,7 +423,7 @@ def _layer(
     images: tuple[Any, Any],
     at: tuple[int, int, int],
     where: tuple[float, float, float],
-    layers: NDArray[np.float64],
+    layers: Rows,
     width: float,
     is_back: bool,
 ) -> None:

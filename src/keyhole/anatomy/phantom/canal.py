@@ -53,7 +53,7 @@ class CanalLofts:
 
 
 def loft(s: Sequence[float], columns: Sequence[Sequence[float]], step: float = 1.0) -> Table:
-    """A table of sections every `step` mm from knots at `s` (ascending), smooth in between; row 0: start, step, count."""
+    """A table of sections every `step` mm, smooth between knots at `s` (ascending); row 0: start, step, count."""
     from scipy.interpolate import PchipInterpolator  # noqa: PLC0415  (heavy import)
 
     knots = np.asarray(s, dtype=np.float64)
@@ -151,9 +151,7 @@ def fragment_reach(change: Changes) -> float:
     return (1.2 + 7.3 * change.fragment) if change.fragment > 0 else 0.0
 
 
-def neural(
-    spine: Skeleton, numbers: dict[str, int], materials: dict[str, Material], size: Dimensions
-) -> list[Solid]:
+def neural(spine: Skeleton, numbers: dict[str, int], materials: dict[str, Material], size: Dimensions) -> list[Solid]:
     """Epidural space, sac (on T2 with cord and cauda equina) and flavum; `numbers` of the lofts by name."""
     canal, inner, sac = (numbers[name] for name in ("canal", "inner", "sac"))
     line = np.column_stack([np.zeros(len(spine.line)), spine.line])
@@ -281,7 +279,12 @@ def _beyond(size: Dimensions, spine: Skeleton, name: str, side: str, at: tuple[f
     lateral = place.at(sign * x1, one.depth / 2 - 6.0, z0 - down)
     if name == "L5":
         ala = spine.places["S1"]
-        return [lateral, ala.at(sign * 34.0, -11.0, 17.0), ala.at(sign * 35.0, -21.5, -6.0), ala.at(sign * 33.0, -28.0, -24.0)]
+        return [
+            lateral,
+            ala.at(sign * 34.0, -11.0, 17.0),
+            ala.at(sign * 35.0, -21.5, -6.0),
+            ala.at(sign * 33.0, -28.0, -24.0),
+        ]
     return [
         lateral,
         lateral + np.array([sign * 5.0, -2.0, -16.0]),

@@ -19,13 +19,20 @@ from keyhole.anatomy.phantom.trunk import SKIN, WALL, TrunkLofts, muscles, organ
 from keyhole.anatomy.phantom.vertebra import SIGNS, Anatomist, vertebra
 from keyhole.errors import InvalidInput
 from keyhole.geometry import Frame, Grid, LabelMap, Points, Transform, Volume, affine
-from keyhole.geometry.transform import INDEX, PATIENT
+from keyhole.geometry.transform import PATIENT
 from keyhole.terms import sides_swapped
 
 PHANTOM = Frame("phantom LPS mm")
 """The phantom upright: x left, y posterior, z up, origin in the middle of L3's body."""
 
-LAYERS = ("tissue/skin", "tissue/fat", "muscle/abdominal_wall/left", "muscle/abdominal_wall/right")
+LAYERS = (
+    ("tissue/skin", "skin", SKIN),
+    ("tissue/fat", "fat", 0.0),
+    ("muscle/abdominal_wall/left", "muscle", WALL),
+    ("muscle/abdominal_wall/right", "muscle", WALL),
+    ("tissue/fat", "fat", 0.0),
+)
+"""From outside to inside: structure key, material, thickness (mm)."""
 AIR = -1000.0
 POINT_SPREAD = 0.55  # mm, sd; keyhole-choice
 CT_NOISE, T2_NOISE = 14.0, 16.0  # HU and grey values, sd; keyhole-choice
@@ -83,7 +90,7 @@ class Phantom:
     @cached_property
     def structures(self) -> dict[int, str]:
         """Label -> structure key; the same for every grid."""
-        keys = {part.key for solid in self.solids for part in solid.every if part.key} | set(LAYERS)
+        keys = {part.key for solid in self.solids for part in solid.every if part.key} | {key for key, _, _ in LAYERS}
         return dict(enumerate(sorted(keys), 1))
 
     @cached_property
@@ -154,7 +161,8 @@ class Phantom:
         self,
     ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
         of = {key: n for n, key in self.structures.items()}
-        rows, solids, boxes, part_labels = [], [], [], []
+        rows, solids, boxes = [], [], []
+        part_labels: list[int] = []
         start = 0
         for solid in self.solids:
             if not solid.every[0].key:
@@ -216,14 +224,7 @@ class Phantom:
         base = np.ascontiguousarray((self.phantom_from_patient @ grid.patient_from_index).matrix[:3])
         width = float(np.cbrt(grid.voxel_volume))
         made = materials(self.parameters, self.size)
-        layers = np.array(
-            [
-                (of[key], *made[name].columns[:3:2], thick)
-                for key, name, thick in zip(
-                    (*LAYERS, LAYERS[1]), ("skin", "fat", "muscle", "muscle", "fat"), (SKIN, 0, WALL, WALL, 0), strict=True
-                )
-            ]
-        )
+        layers = np.array([(of[key], made[name].ct, made[name].t2, thick) for key, name, thick in LAYERS])
         sections = np.stack(_same_length([self.trunk.skin, self.trunk.wall]))
         _field.paint_trunk(painted, images, base, sections, layers, width)
         for solid in self.solids:
@@ -323,7 +324,10 @@ def _solids(
     """Every solid in painting order: what comes later lies over what came before."""
     size, spine, change = anatomy
     made = materials(parameters, size)
-    world = Anatomist(size, spine, change, numbers["canal"], made["bone"], made["dense"])
+    roots = {
+        (name, side): root(size, spine, change, (name, side), made["root"]) for name in NAMES[1:] for side in SIGNS
+    }
+    world = Anatomist(size, spine, change, numbers["canal"], made["bone"], made["dense"], roots)
     solids = muscles(world, trunk, numbers, made) + organs(world, numbers["wall"], made) + vessels(world, made)
     solids += [foramen(size, spine, level, side, made) for level in LEVELS for side in SIGNS]
     solids += neural(spine, numbers, made, size)
@@ -333,7 +337,7 @@ def _solids(
         solids += [disc(size, spine, change, level, made), nucleus(size, spine, level, dark)]
     if change.fragment > 0:
         solids.append(herniation(size, spine, change, made))
-    solids += [root(size, spine, change, (name, side), made["root"]) for name in NAMES[1:] for side in SIGNS]
+    solids += roots.values()
     sacral = sacrum(world)
     solids += [rib(world, side) for side in SIGNS]
     solids += [vertebra(world, name) for name in NAMES[:-1]]

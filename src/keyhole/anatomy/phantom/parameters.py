@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import itertools
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,12 +13,12 @@ from keyhole.terms import LUMBAR_LEVELS, check_side, split
 NAMES = ("T11", "T12", "L1", "L2", "L3", "L4", "L5", "S1")
 """Vertebrae of the phantom. T11 is there so that the cut top of the scan looks like one."""
 
-LEVELS = tuple(f"{a}/{b}" for a, b in zip(NAMES, NAMES[1:], strict=False))
+LEVELS = tuple(f"{a}/{b}" for a, b in itertools.pairwise(NAMES))
 
 PATHOLOGIES = ("herniation", "central-stenosis", "foraminal-stenosis", "spondylolisthesis", "degeneration")
 
-MAX_LABEL_SLIP = 0.30
-"""Slip at severity 1 as a share of the endplate's depth: in the second Meyerding grade [koslosky2020]; keyhole-choice."""
+SLIP = 0.30
+"""Slip at severity 1 as a share of the endplate's depth: Meyerding grade II [koslosky2020]; keyhole-choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +107,6 @@ class Dimensions:
     trunk: tuple[float, float]
     fat: float
     trabecular: float
-    tone: float = 1.0
-    extras: dict[str, float] = field(default_factory=dict)
 
 
 # name: body height, wedge, width, depth, canal depth, width, roof half width, pedicle width, height, angle,

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keyhole.anatomy.phantom.parameters import MAX_LABEL_SLIP, PhantomParameters
+from keyhole.anatomy.phantom.parameters import SLIP, PhantomParameters
+
+MOST_LOST = 0.65
+"""Largest share of a disc's height that all pathologies together take; keyhole-choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,8 @@ def changes(parameters: PhantomParameters) -> Changes:
     return Changes(
         level=parameters.level,
         side=parameters.side,
-        height_loss=float(1 - np.prod([1 - loss for loss in losses])),
-        slip=MAX_LABEL_SLIP * slip,
+        height_loss=min(MOST_LOST, float(1 - np.prod([1 - loss for loss in losses]))),
+        slip=SLIP * slip,
         dark=max(0.6 * herniation, 0.7 * central, 0.8 * foraminal, 0.7 * slip, worn),
         bulge=max(2.4 * central, 1.4 * foraminal, 1.4 * worn),
         flavum=max(3.0 * central, 0.8 * foraminal),

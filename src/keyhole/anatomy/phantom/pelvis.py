@@ -6,7 +6,20 @@ import numpy as np
 
 from keyhole.anatomy.phantom.canal import root_path
 from keyhole.anatomy.phantom.skeleton import SACRAL_HEIGHTS
-from keyhole.anatomy.phantom.solids import CUT, Part, Place, Row, Solid, body, box_of_rows, grown, half, prism, taper, tube
+from keyhole.anatomy.phantom.solids import (
+    CUT,
+    Part,
+    Place,
+    Row,
+    Solid,
+    body,
+    box_of_rows,
+    grown,
+    half,
+    prism,
+    taper,
+    tube,
+)
 from keyhole.anatomy.phantom.vertebra import JOINT_GAP, SIGNS, Anatomist, joint, superior_process
 from keyhole.geometry import Points
 
@@ -56,7 +69,14 @@ def _segments(world: Anatomist) -> Part:
     s1 = spine.places["S1"]
     for sign in SIGNS.values():
         rows.append(
-            taper(s1.at(sign * 18, 2, 1), s1.at(sign * 46, 6, -4), (12.5, 14.0, 8.0), (14.0, 17.0, 8.0), across=s1.up, k=5.0)
+            taper(
+                s1.at(sign * 18, 2, 1),
+                s1.at(sign * 46, 6, -4),
+                (12.5, 14.0, 8.0),
+                (14.0, 17.0, 8.0),
+                across=s1.up,
+                k=5.0,
+            )
         )
         low = spine.sacrum[1]
         rows.append(
@@ -75,8 +95,18 @@ def _segments(world: Anatomist) -> Part:
         rows.append(body(place, numbers, k=3.0))
         back = (17.0, 13.0, 10.0)[n - 1] + (5.5, 4.5, 3.8)[n - 1]
         for sign in SIGNS.values():
-            rows.append(taper(place.at(0, back + 1, 0), place.at(sign * 20, back - 6, 0), (tall + 3, 3.4, 3), k=5.0, across=place.up))
-        rows.append(taper(place.at(0, back + 3, 0.5 * tall), place.at(0, back + 4, -0.5 * tall), (2.6, 4.5, 3.0), k=4.0))
+            rows.append(
+                taper(
+                    place.at(0, back + 1, 0),
+                    place.at(sign * 20, back - 6, 0),
+                    (tall + 3, 3.4, 3),
+                    k=5.0,
+                    across=place.up,
+                )
+            )
+        rows.append(
+            taper(place.at(0, back + 3, 0.5 * tall), place.at(0, back + 4, -0.5 * tall), (2.6, 4.5, 3.0), k=4.0)
+        )
     return Part("sacrum", rows, world.bone, blend=4.0)
 
 
@@ -163,7 +193,6 @@ def rib(world: Anatomist, side: str) -> Solid:
     """The twelfth rib: short, downwards and outwards."""
     sign, one, place = SIGNS[side], world.size.vertebrae["T12"], world.spine.places["T12"]
     head = place.at(sign * (one.width / 2 + 2.5), one.depth / 2 - 3.0, 6.0)
-    points = [head, head + (sign * 16, 12, -3), head + (sign * 42, 21, -16), head + (sign * 70, 15, -38)]
-    rows = tube(np.array(points), [3.4, 3.6, 3.4, 2.6], k=3.0)
+    points = head + np.array([(0, 0, 0), (sign * 16, 12, -3), (sign * 42, 21, -16), (sign * 70, 15, -38)])
+    rows = tube(points, [3.4, 3.6, 3.4, 2.6], k=3.0)
     return Solid([Part(f"rib/12/{side}", rows, world.bone)], box_of_rows(rows))
-

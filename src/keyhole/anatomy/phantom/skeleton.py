@@ -60,7 +60,7 @@ class Skeleton:
         """The point (3,) `u` to the left and `v` behind the line at arc length `s`."""
         ahead, back = self.point(s + 0.5), self.point(s - 0.5)
         down = (ahead - back) / np.linalg.norm(ahead - back)
-        return self.point(s) + np.array([u, 0.0, 0.0]) + v * np.array([0.0, -down[2], down[1]])
+        return np.asarray(self.point(s) + np.array([u, 0.0, 0.0]) + v * np.array([0.0, -down[2], down[1]]))
 
 
 def skeleton(size: Dimensions, change: Changes) -> Skeleton:

@@ -27,7 +27,7 @@ Row = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A vertebra's or disc's frame in the phantom: its origin in the midsagittal plane and its forward tilt, degrees."""
+    """A vertebra's or disc's frame: its origin in the midsagittal plane and its forward tilt, degrees."""
 
     y: float
     z: float
@@ -143,9 +143,7 @@ def tube(points: ArrayLike, radii: ArrayLike, *, k: float = 0.0, offset: float =
     rows = []
     for n in range(len(line) - 1):
         across = np.cross(line[n + 1] - line[n], (0.31, 0.2, 0.93))
-        rows.append(
-            taper(line[n], line[n + 1], (r[n],) * 3, (r[n + 1],) * 3, across=across, k=k, offset=offset, op=op)
-        )
+        rows.append(taper(line[n], line[n + 1], (r[n],) * 3, (r[n + 1],) * 3, across=across, k=k, offset=offset, op=op))
     return rows
 
 
@@ -256,7 +254,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Solid:
-    """Parts painted together; `carve` are cut out of all parts but those of `after`. An empty key paints images only."""
+    """Parts painted together; `carve` is cut out of all but those of `after`. An empty key paints images only."""
 
     parts: Sequence[Part]
     box: tuple[float, float, float, float, float, float]

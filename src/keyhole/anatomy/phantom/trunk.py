@@ -80,7 +80,9 @@ def trunk_lofts(size: Dimensions, spine: Skeleton) -> TrunkLofts:
     half_width, tall = size.trunk
     share = np.array([1.0, 1.01, 1.02, 1.02, 1.0, 0.965, 0.95, 0.95, 0.965, 0.98, 0.985])
     front = skin_back[6] - tall * np.array([0.90, 0.93, 0.95, 0.98, 1.0, 1.0, 0.99, 0.97, 0.95, 0.93, 0.92])
-    skin = [(0, (f + b) / 2, half_width * w, (b - f) / 2, 0, 3) for f, b, w in zip(front, skin_back, share, strict=True)]
+    skin = [
+        (0, (f + b) / 2, half_width * w, (b - f) / 2, 0, 3) for f, b, w in zip(front, skin_back, share, strict=True)
+    ]
     fat = size.fat
     wall = [
         (0, (f + 1.1 * fat + b) / 2, half_width * w - fat, (b - f - 1.1 * fat) / 2, 0, 3)
@@ -107,7 +109,9 @@ def _backs(
     cleft_z = [spine.discs[level].z for level in LEVELS[::-1]]
     cleft = np.interp(z, cleft_z, [size.levels[level].cleft for level in LEVELS[::-1]])
     deep = np.maximum((back - front) / 2, 6.0)
-    compartment = [(sign * w * 1.02, (f + b) / 2, w, d, 0, 3) for w, f, b, d in zip(wide, front, back, deep, strict=True)]
+    compartment = [
+        (sign * w * 1.02, (f + b) / 2, w, d, 0, 3) for w, f, b, d in zip(wide, front, back, deep, strict=True)
+    ]
     medial = [
         (sign * c / 2, (f + b) / 2 + 1.0, c / 2 + 1.0, 0.93 * d, 0, 4)
         for c, f, b, d in zip(cleft, front, back, deep, strict=True)
@@ -129,7 +133,13 @@ def _psoas(size: Dimensions, spine: Skeleton, sign: float) -> NDArray[np.float64
 
 def _quadratus(size: Dimensions, spine: Skeleton, sign: float) -> NDArray[np.float64]:
     z, rows = [], []
-    for name, x, a in (("L5", 76.0, 12.0), ("L4", 71.0, 17.0), ("L3", 65.0, 18.0), ("L2", 60.0, 16.0), ("T12", 50.0, 9.0)):
+    for name, x, a in (
+        ("L5", 76.0, 12.0),
+        ("L4", 71.0, 17.0),
+        ("L3", 65.0, 18.0),
+        ("L2", 60.0, 16.0),
+        ("T12", 50.0, 9.0),
+    ):
         one, place = size.vertebrae[name], spine.places[name]
         y = place.at(0, one.depth / 2 + 4.0, 0)[1]
         rows.append((sign * x, y, a, 7.5, sign * 0.35, 2))
@@ -241,16 +251,24 @@ def organs(world: Anatomist, wall: int, materials: dict[str, Material]) -> list[
         add("organ/small_bowel", [ball(np.array(loop) + wobble, (26, 28, 24), k=4)], materials["bowel"])
     for side, sign in SIGNS.items():
         x = 112.0 if side == "left" else 108.0
-        line = [(sign * x, y - 30, l1 + 6), (sign * (x + 2), y - 34, l3), (sign * (x - 8), y - 52, l5), (sign * (x - 22), y - 82, l5 - 60)]
+        line = [
+            (sign * x, y - 30, l1 + 6),
+            (sign * (x + 2), y - 34, l3),
+            (sign * (x - 8), y - 52, l5),
+            (sign * (x - 22), y - 82, l5 - 60),
+        ]
         add("organ/colon", tube(np.array(line), [19, 21, 22, 20], k=4), materials["bowel"])
-        gas = Solid([Part("", [*tube(np.array(line) - (0, 7, 0), [7, 9, 11, 8], k=3), keep], Material(-850.0, 10.0))], _wide(line))
+        gas = Solid(
+            [Part("", [*tube(np.array(line) - (0, 7, 0), [7, 9, 11, 8], k=3), keep], Material(-850.0, 10.0))],
+            _wide(line),
+        )
         solids.append(gas)
         up = 8.0 if side == "left" else -6.0
         tilt = np.array([[1, 0, sign * 0.25], [0, 1, 0], [-sign * 0.25, 0, 1]]) / np.hypot(1, 0.25)
         tilt[1] = 0, 1, 0
         centre = np.array([sign * 68.0, y + 8.0, l1 + up - 8])
-        pelvis = ball(centre + (-sign * 20, -4, 0), (13, 9, 16), op=CUT, k=3)
-        add(f"organ/kidney/{side}", [ball(centre, (27, 23, 53), axes=tilt, k=4), pelvis], materials["kidney"])
+        hilum = ball(np.add(centre, (-sign * 20, -4, 0)), (13, 9, 16), op=CUT, k=3)
+        add(f"organ/kidney/{side}", [ball(centre, (27, 23, 53), axes=tilt, k=4), hilum], materials["kidney"])
     return solids
 
 

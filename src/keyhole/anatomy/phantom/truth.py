@@ -37,7 +37,7 @@ class TrueEndplate:
 
     @property
     def depth(self) -> float:
-        """mm."""
+        """Mm."""
         return float(np.linalg.norm(self.anterior - self.posterior))
 
 
@@ -109,9 +109,14 @@ def _cornered(bone: Bone, plane: Plane, centre: Points, sense: int) -> TrueEndpl
     start = foot - plane.height(foot) / normal[2] * np.array([0.0, 0.0, 1.0])
     start[0] = 0.0
     found = {}
-    for name, way, across in (("anterior", -back, side), ("posterior", back, side), ("left", side, back), ("right", -side, back)):
+    for name, way, across in (
+        ("anterior", -back, side),
+        ("posterior", back, side),
+        ("left", side, back),
+        ("right", -side, back),
+    ):
         found[name] = start + way * _extent(bone, start, (way, across, -sense * normal))
-    middle = sum(found.values()) / 4
+    middle = np.mean(list(found.values()), axis=0)
     axes, origin = bone.place.axes, bone.place.at(0, 0, 0)
     lifted = {name: point @ axes + origin for name, point in found.items()}
     whole = Plane(plane.point @ axes + origin, plane.normal @ axes)
@@ -148,8 +153,6 @@ class TrueCanal:
 
 def canal(body: Phantom, middle: Plane) -> TrueCanal:
     """The cut through the canal across its line, where the line meets the disc's `middle` plane."""
-    from scipy.ndimage import label as parts_of  # noqa: PLC0415  (heavy import)
-
     spine = body.spine
     line = np.column_stack([np.zeros(len(spine.line)), spine.line])
     near = np.linalg.norm(line - middle.point, axis=1) < 45.0
@@ -163,11 +166,14 @@ def canal(body: Phantom, middle: Plane) -> TrueCanal:
     labels = body.labels_at(points.reshape(-1, 3)).reshape(len(ticks), len(deep))
     free = np.isin(labels, [n for n, key in body.structures.items() if key in FREE])
     sac = labels == next(n for n, key in body.structures.items() if key == "canal/dural_sac")
-    return TrueCanal(_part(free, parts_of).sum() * PIXEL**2, _chord(free, ticks, parts_of), _part(sac, parts_of).sum() * PIXEL**2)
+    areas = [float(_part(mask).sum()) * PIXEL**2 for mask in (free, sac)]
+    return TrueCanal(areas[0], _chord(free, ticks), areas[1])
 
 
-def _part(mask: NDArray[np.bool_], parts_of) -> NDArray[np.bool_]:  # type: ignore[no-untyped-def]
+def _part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The connected part nearest to the middle of the cut."""
+    from scipy.ndimage import label as parts_of  # noqa: PLC0415  (heavy import)
+
     parts, n = parts_of(mask)
     if n == 0:
         return mask
@@ -176,10 +182,12 @@ def _part(mask: NDArray[np.bool_], parts_of) -> NDArray[np.bool_]:  # type: igno
     return np.asarray(parts == parts[tuple(nearest)])
 
 
-def _chord(free: NDArray[np.bool_], ticks: Points, parts_of) -> float:  # type: ignore[no-untyped-def]
-    """Longest run in the midsagittal plane, mean over 1 mm to both sides."""
+def _chord(free: NDArray[np.bool_], ticks: Points) -> float:
+    """Longest run in the midsagittal plane, mean over 1 mm to both sides, mm."""
+    from scipy.ndimage import label as parts_of  # noqa: PLC0415  (heavy import)
+
     runs = []
-    for column in _part(free, parts_of)[np.abs(ticks) <= 1.0]:
+    for column in _part(free)[np.abs(ticks) <= 1.0]:
         parts, n = parts_of(column)
         runs.append(np.bincount(parts)[1:].max() if n else 0)
     return float(np.mean(runs) * PIXEL)
@@ -227,5 +235,12 @@ def _lean(normal: Points) -> float:
 
 def _entry(name: str, level: str, value: float, unit: str) -> FindingEntry:
     return FindingEntry(
-        name=name, level=level, side=None, value=round(float(value), 4), sd=0.0, unit=unit, source="keyhole", method=METHOD
+        name=name,
+        level=level,
+        side=None,
+        value=round(float(value), 4),
+        sd=0.0,
+        unit=unit,
+        source="keyhole",
+        method=METHOD,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,7 @@ from keyhole.geometry import Points, unit
 
 JOINT_GAP = 2.0  # mm between the bony facets (cartilage and fluid); keyhole-choice
 JOINT_RADIUS = 17.0  # mm, of the joint's curve in the axial plane; keyhole-choice
+KEPT_OFF = 1.6  # mm between bones that disease brings together; keyhole-choice
 SIGNS = {"left": 1.0, "right": -1.0}
 
 
@@ -43,6 +45,7 @@ class Anatomist:
     canal: int  # number of the canal's loft
     bone: Material
     dense: Material
+    roots: Mapping[tuple[str, str], Solid]
 
     def here(self, level: str) -> float:
         """1 at the diseased level, 0 elsewhere."""
@@ -128,27 +131,69 @@ def body_numbers(one: VertebraSize) -> tuple[float, ...]:
     slope = float(np.tan(np.radians(one.wedge / 2)))
     width, depth = one.width / 2, one.depth / 2
     return (
-        0.985 * width, depth, 1.015 * width, depth, one.height / 2, -slope, slope, 1.2, 1.9, 0.12, NOTCH[one.name], 0.9, 2.0,
+        0.985 * width, depth, 1.015 * width, depth, one.height / 2, -slope, slope,
+        1.2, 1.9, 0.12, NOTCH[one.name], 0.9, 2.0,
     )  # fmt: skip
 
 
 def vertebra(world: Anatomist, name: str) -> Solid:
-    """The bone of `name`, T11 to L5: arch first, hollowed by the canal, then the body."""
-    parts: list[Part] = []
-    for side in SIGNS:
-        parts.append(_pedicle(world, name, side))
-        parts.append(_lamina(world, name, side))
-        parts.append(_transverse(world, name, side))
-        if name != "T11":
-            parts.append(_superior(world, name, side))
-        parts.append(_inferior(world, name, side))
-    parts.append(_spinous(world, name))
-    key = f"vertebra/{name}/body"
+    """The bone of `name`, T11 to L5.
+
+    Pedicles, laminae and processes first; canal, neighbouring facets and nerves are cut out of them; then its own
+    facets and its body.
+    """
     one, place = world.size.vertebrae[name], world.spine.places[name]
-    rows = [body(place, body_numbers(one)), *_osteophytes(world, name)]
-    bodies = Part(key, rows, world.bone, blend=2.5, claim=0.8)
-    whole = [row for part in [*parts, bodies] for row in part.rows]
-    return Solid(parts, box_of_rows(whole), carve=[prism(world.canal, k=1.0)], after=[bodies])
+    free = [*_nerves(world, name), *_neighbour(world, name)]
+    arch = [build(world, name, side) for side in SIGNS for build in (_pedicle, _lamina, _transverse)]
+    arch.append(_spinous(world, name))
+    rows = [body(place, body_numbers(one)), *_osteophytes(world, name), *free, *_tips_below(world, name)]
+    ends = [Part(f"vertebra/{name}/body", rows, world.bone, blend=2.5, claim=0.8)]
+    hollow = [prism(world.canal, op=CUT, k=1.0), *free]
+    for side in SIGNS:
+        ends.append(_inferior(world, name, side, hollow))
+        if name != NAMES[0]:
+            ends.append(_superior(world, name, side, hollow))
+    whole = [row for part in [*arch, *ends] for row in part.rows]
+    return Solid(arch, box_of_rows(whole), carve=[*hollow, *_facets_beside(world, name)], after=ends)
+
+
+def _facets_beside(world: Anatomist, name: str) -> list[Row]:
+    """The articular processes of both neighbours, widened by the joint's gap."""
+    rank = NAMES.index(name)
+    rows: list[Row] = []
+    for side in SIGNS:
+        rows.extend(superior_process(world, NAMES[rank + 1], side))
+        if rank > 0:
+            rows.extend(inferior_process(world, NAMES[rank - 1], side))
+    return [grown(row, CUT, JOINT_GAP, 0.5) for row in rows]
+
+
+def _nerves(world: Anatomist, name: str) -> list[Row]:
+    """The roots that leave at the diseased level, to be kept free: a spur presses a root aside, it does not cut it."""
+    upper = world.change.level.split("/")[0]
+    if name not in world.change.level.split("/"):
+        return []
+    rows = [row for side in SIGNS for part in world.roots[upper, side].parts for row in part.rows]
+    return [grown(row, CUT, 0.3, 0.0) for row in rows]
+
+
+def _neighbour(world: Anatomist, name: str) -> list[Row]:
+    """What lies across the diseased disc, to be kept off: spurs and overgrown facets do not fuse with it."""
+    upper, lower = world.change.level.split("/")
+    if name == upper:
+        return [grown(row, CUT, KEPT_OFF, 0.5) for row in _osteophytes(world, lower)]
+    if name == lower:
+        above = world.size.vertebrae[upper]
+        return [body(world.spine.places[upper], body_numbers(above), op=CUT, offset=KEPT_OFF, k=0.5)]
+    return []
+
+
+def _tips_below(world: Anatomist, name: str) -> list[Row]:
+    """The superior processes below the diseased disc, to be kept off by the body and pedicles above."""
+    upper, lower = world.change.level.split("/")
+    if name != upper:
+        return []
+    return [grown(row, CUT, KEPT_OFF, 0.5) for side in SIGNS for row in superior_process(world, lower, side)]
 
 
 def _pedicle(world: Anatomist, name: str, side: str) -> Part:
@@ -161,9 +206,6 @@ def _pedicle(world: Anatomist, name: str, side: str) -> Part:
     wide = (radii[0] + 1.0, radii[1] + 0.8, 4.0)
     row = taper(front, place.at(sign * x, y - 1, z), wide, radii, k=2.0)
     rows = [row, taper(place.at(sign * x, y - 1, z), back, radii, k=2.0)]
-    if name != NAMES[0]:
-        above = NAMES[NAMES.index(name) - 1]
-        rows.extend(grown(cut, CUT, JOINT_GAP, 0.5) for cut in inferior_process(world, above, side))
     return Part(f"vertebra/{name}/pedicle/{side}", rows, world.dense, blend=3.0)
 
 
@@ -192,12 +234,9 @@ def _lamina(world: Anatomist, name: str, side: str) -> Part:
     ]
     rank = NAMES.index(name)
     if rank < len(LEVELS):
-        rows.extend(grown(row, CUT, JOINT_GAP, 0.5) for row in superior_process(world, NAMES[rank + 1], side))
         roof = world.spine.places[NAMES[rank + 1]]
         lower = world.size.vertebrae[NAMES[rank + 1]]
         rows.append(half(roof.at(0, lower.depth, lower.height / 2 - 4.5), -roof.turn(0, 0.25, 1.0), op=KEEP, k=1.0))
-    if rank > 0:
-        rows.extend(grown(row, CUT, JOINT_GAP, 0.5) for row in inferior_process(world, NAMES[rank - 1], side))
     return Part(f"vertebra/{name}/lamina/{side}", rows, world.dense, blend=3.0, claim=0.5)
 
 
@@ -219,9 +258,9 @@ def _transverse(world: Anatomist, name: str, side: str) -> Part:
     return Part(f"vertebra/{name}/transverse/{side}", rows, world.dense, blend=3.0)
 
 
-def _superior(world: Anatomist, name: str, side: str) -> Part:
+def _superior(world: Anatomist, name: str, side: str, hollow: Sequence[Row]) -> Part:
     at = joint(world, LEVELS[NAMES.index(name) - 1], side)
-    rows = [*superior_process(world, name, side), at.surface(CUT, JOINT_GAP / 2)]
+    rows = [*superior_process(world, name, side), at.surface(CUT, JOINT_GAP / 2), *hollow]
     return Part(f"vertebra/{name}/facet/superior/{side}", rows, world.dense, blend=2.0)
 
 
@@ -238,7 +277,7 @@ def inferior_process(world: Anatomist, name: str, side: str) -> list[Row]:
     ]
 
 
-def _inferior(world: Anatomist, name: str, side: str) -> Part:
+def _inferior(world: Anatomist, name: str, side: str, hollow: Sequence[Row]) -> Part:
     rank = NAMES.index(name)
     lower = NAMES[rank + 1]
     rows = inferior_process(world, name, side)
@@ -246,6 +285,7 @@ def _inferior(world: Anatomist, name: str, side: str) -> Part:
     one, place = world.size.vertebrae[lower], world.spine.places[lower]
     floor = place.at(0, one.depth / 2 + one.canal_depth, one.height / 2 - 9.0)
     rows.append(half(floor, -place.turn(0, 0.35, 1.0), op=KEEP, k=1.5))
+    rows.extend(hollow)
     return Part(f"vertebra/{name}/facet/inferior/{side}", rows, world.dense, blend=2.5)
 
 
@@ -261,9 +301,7 @@ def _spinous(world: Anatomist, name: str) -> Part:
     rows = [
         taper(root, neck, (3.6, 0.8 * tall, 3.0), (2.6, 0.9 * tall, 3.0), k=3.0),
         taper(neck, tip, (2.6, 0.9 * tall, 3.0), (3.0, tall, 3.0), power=4, k=3.0),
-        taper(
-            tip + 0.7 * tall * place.up, tip - 0.8 * tall * place.up, (3.0, 3.2, 3.0), (4.2, 3.8, 3.0), k=3.0
-        ),
+        taper(tip + 0.7 * tall * place.up, tip - 0.8 * tall * place.up, (3.0, 3.2, 3.0), (4.2, 3.8, 3.0), k=3.0),
     ]
     rows.extend(_apart(world, name))
     return Part(f"vertebra/{name}/spinous", rows, world.dense, blend=4.0)

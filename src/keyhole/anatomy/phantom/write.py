@@ -50,7 +50,7 @@ def write_phantom(
     side: str = "left",
     severity: float = 0.6,
     spacing: float | tuple[float, float, float] = 1.0,
-    format: Literal["nifti", "dicom"] = "nifti",  # noqa: A002  (the command's own word)
+    format: Literal["nifti", "dicom"] = "nifti",
     pose: Transform | None = None,
     progress: Progress | None = None,
 ) -> Path:
@@ -117,10 +117,15 @@ def _fill(work: Path, body: Phantom, grid: Grid, how: tuple[str, Progress]) -> N
     entries = {
         n: StructureEntry(key=key, origin="labelled", source=SOURCE, sd=0.0) for n, key in labels.structures.items()
     }
-    record = LabelsRecord(structures=entries, provenance=provenance({"labels.nii.gz": digest}, **made.parameters))
+    record = LabelsRecord(
+        schema="keyhole.labels/1",
+        structures=entries,
+        provenance=provenance({"labels.nii.gz": digest}, **made.parameters),
+    )
     (work / "labels.json").write_bytes(to_json(record))
     progress("measuring the truth", 0.85)
-    (work / "truth.json").write_bytes(to_json(FindingsRecord(findings=findings(body), provenance=made)))
+    truth = FindingsRecord(schema="keyhole.findings/1", findings=findings(body), provenance=made)
+    (work / "truth.json").write_bytes(to_json(truth))
     (work / "phantom.json").write_text(json.dumps(_described(body, grid), indent=1) + "\n", encoding="utf-8")
     progress("done", 1.0)
 
