@@ -12,7 +12,7 @@ from keyhole.errors import InvalidInput
 from keyhole.geometry import Points
 
 REGISTRATION = 2.0
-"""RMS target registration error where none is given, mm [keyhole-choice; navigation-motion reports means of 1.6-2.0]."""
+"""RMS target registration error where none is given, mm [keyhole-choice; navigation-motion has means of 1.6-2.0]."""
 
 TRACKING = 0.3
 """Sd of tracking per axis, mm: the middle of 0.1-0.5 in the laboratory [navigation-review]."""
