@@ -252,8 +252,8 @@ def root_path(size: Dimensions, spine: Skeleton, change: Changes, name: str, sid
     upper = size.levels[above]
     s = spine.arc_on(spine.discs[above])
     push = fragment_reach(change) * (change.level == above and change.side == side)
-    start = spine.at(sign * (upper.sac_width / 2 - 0.6 + 0.12 * push), -0.6 + 0.5 * push, s - 2.0)
-    beside = spine.at(sign * (upper.sac_width / 2 + 0.8 + 0.15 * push), -1.2 + 0.45 * push, s + 6.0)
+    start = spine.at(sign * (upper.sac_width / 2 - 0.6 + 0.04 * push), -0.6 + 0.42 * push, s - 2.0)
+    beside = spine.at(sign * (upper.sac_width / 2 + 0.8 + 0.06 * push), -1.2 + 0.36 * push, s + 6.0)
     x, z = pedicle_x(one), pedicle_z(one)
     inner, bottom, back = x - one.pedicle_width / 2, z - one.pedicle_height / 2, one.depth / 2
     medial = place.at(sign * (inner - 3.0), back + 4.6, z - 0.20 * one.pedicle_height)
@@ -271,8 +271,8 @@ def _beyond(size: Dimensions, spine: Skeleton, name: str, side: str, at: tuple[f
     sign, one, place = SIGNS[side], size.vertebrae[name], spine.places[name]
     inner, bottom = at
     if name == "S1":
-        front = [place.at(sign * 20.0, -6.0, -21.0), place.at(sign * 25.0, -20.0, -30.0)]
-        return [place.at(sign * 17.5, 9.0, -13.0), *front]
+        front = [place.at(sign * 22.5, -6.0, -21.0), place.at(sign * 26.0, -20.0, -30.0)]
+        return [place.at(sign * 20.0, 9.0, -13.0), *front]
     x0, z0 = inner + 0.45 * one.pedicle_width + 2.5, bottom - 5.6
     x1 = max(x0 + 6.0, one.width / 2 + 3.2)
     down = (x1 - x0) * 1.22

@@ -46,12 +46,12 @@ def sacrum(world: Anatomist) -> Solid:
     one, place = size.vertebrae["S1"], spine.places["S1"]
     wide, deep = one.width / 2, one.depth / 2
     numbers = (wide, deep, 0.80 * wide, 0.72 * deep, one.height / 2, 0.0, 0.0, 1.2, 0.0, 0.05, 0.3, 0.9, 2.0)
-    first = Part("vertebra/S1/body", [body(place, numbers)], world.bone, blend=3.0, claim=1.0)
-    carve = [prism(world.canal, k=1.0)]
+    tunnels: list[Row] = []
     for side in SIGNS:
         points, radii = root_path(size, spine, world.change, "S1", side)
-        carve.extend(tube(points, radii + 2.2, k=1.0))
-        carve.append(_second_foramen(spine.sacrum[1], side))
+        tunnels.extend(tube(points, radii + 2.0, k=1.0, op=CUT))
+    first = Part("vertebra/S1/body", [body(place, numbers), *tunnels], world.bone, blend=3.0, claim=1.0)
+    carve = [prism(world.canal, k=1.0), *tunnels, *(_second_foramen(spine.sacrum[1], side) for side in SIGNS)]
     every = [row for part in [*parts, first] for row in part.rows]
     return Solid(parts, box_of_rows(every), carve=carve, after=[first])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -193,16 +194,17 @@ def _chord(free: NDArray[np.bool_], ticks: Points) -> float:
     return float(np.mean(runs) * PIXEL)
 
 
-def findings(body: Phantom) -> tuple[FindingEntry, ...]:
-    """Every measure at every level from T12/L1 to L5/S1, and lumbar lordosis."""
-    upper = {name: endplate(body, name, +1) for name in NAMES[1:]}
-    lower = {name: endplate(body, name, -1) for name in NAMES[1:-1]}
+def findings(body: Phantom, levels: Sequence[str] = LEVELS[1:]) -> tuple[FindingEntry, ...]:
+    """Every measure at each of `levels`, and lumbar lordosis where L1 and S1 are among their vertebrae."""
+    names = {name for level in levels for name in level.split("/")}
+    upper = {name: endplate(body, name, +1) for name in NAMES if name in names}
     found: list[FindingEntry] = []
-    for level in LEVELS[1:]:
+    for level in levels:
         above, below = level.split("/")
-        found.extend(_level(body, level, (upper[above], lower[above], upper[below])))
-    angle = _lean(upper["S1"].plane.normal) - _lean(upper["L1"].plane.normal)
-    found.append(_entry("lumbar lordosis", "L1/S1", angle, "deg"))
+        found.extend(_level(body, level, (upper[above], endplate(body, above, -1), upper[below])))
+    if {"L1", "S1"} <= names:
+        angle = _lean(upper["S1"].plane.normal) - _lean(upper["L1"].plane.normal)
+        found.append(_entry("lumbar lordosis", "L1/S1", angle, "deg"))
     return tuple(found)
 
 

@@ -13,6 +13,7 @@ from keyhole.anatomy.phantom.skeleton import NOTCH, Skeleton
 from keyhole.anatomy.phantom.solids import (
     CUT,
     KEEP,
+    MIDDLE,
     Material,
     Part,
     Place,
@@ -31,6 +32,7 @@ from keyhole.geometry import Points, unit
 
 JOINT_GAP = 2.0  # mm between the bony facets (cartilage and fluid); keyhole-choice
 JOINT_RADIUS = 17.0  # mm, of the joint's curve in the axial plane; keyhole-choice
+NEAR_ROOT = 20.0  # mm from the foramen's middle in which a root has to be kept free
 KEPT_OFF = 1.6  # mm between bones that disease brings together; keyhole-choice
 SIGNS = {"left": 1.0, "right": -1.0}
 
@@ -169,11 +171,21 @@ def _facets_beside(world: Anatomist, name: str) -> list[Row]:
 
 
 def _nerves(world: Anatomist, name: str) -> list[Row]:
-    """The roots that leave at the diseased level, to be kept free: a spur presses a root aside, it does not cut it."""
-    upper = world.change.level.split("/")[0]
-    if name not in world.change.level.split("/"):
-        return []
-    rows = [row for side in SIGNS for part in world.roots[upper, side].parts for row in part.rows]
+    """The roots beside the diseased disc, to be kept free: a spur presses a root aside, it does not cut it.
+
+    T12's facets stand so far medially that its own root needs the same.
+    """
+    upper, lower = world.change.level.split("/")
+    wanted = {"T12": "T11/T12"} if name == "T12" else {}
+    if name in (upper, lower):
+        wanted |= {upper: world.change.level, lower: world.change.level}
+    rows: list[Row] = []
+    for root, level in wanted.items():
+        for side, sign in SIGNS.items():
+            one = world.size.vertebrae[root]
+            middle = world.spine.discs[level].at(sign * pedicle_x(one), one.depth / 2 + 3.0, 4.0)
+            every = world.roots[root, side].parts[0].rows
+            rows.extend(row for row in every if np.linalg.norm(row[MIDDLE] - middle) < NEAR_ROOT)
     return [grown(row, CUT, 0.3, 0.0) for row in rows]
 
 
