@@ -272,7 +272,7 @@ def _finding(name: str, level: str, value: float | None, sd: float, unit_: str) 
         unit=unit_,
         grade="narrow" if graded else None,
         grade_probability={"narrow": 0.82, "normal": 0.18} if graded else None,
-        source="keyhole",
+        source="koslosky2020" if name == "disc height" else "keyhole",
         method="on the disc-level plane",
         caveats=("the canal is cut by the scan",) if value is None else (),
     )
