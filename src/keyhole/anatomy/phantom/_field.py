@@ -244,23 +244,6 @@ def _distance(
 
 
 @compiled(parallel=True)
-def distances(
-    points: Rows,
-    rows: Rows,
-    curve: Rows,
-    origin: Rows,
-    tables: Rows,
-) -> Any:
-    """Signed distance and nearest part of one solid at each of `points` (n, 3), phantom frame."""
-    d = np.empty(len(points))
-    part = np.empty(len(points), dtype=np.int64)
-    for n in prange(len(points)):
-        at = (points[n, 0], points[n, 1], points[n, 2])
-        d[n], part[n] = _distance(rows, 0, len(rows), at, curve, origin, tables)
-    return d, part
-
-
-@compiled(parallel=True)
 def labels_at(
     points: Rows,
     rows: Rows,
@@ -335,27 +318,47 @@ def paint(
     the voxel that the solid covers, from the distance of the surface in units of `width`, the voxel's size. Blocks
     of voxels that lie far outside are left out after one look at their middle.
     """
-    curve, origin, tables = field
     m = base_from_index
     away = 2.2 * _half_diagonal(m) + 0.5 * width
     for bi in prange((box[1] - box[0] + BLOCK - 1) // BLOCK):
         i0 = box[0] + bi * BLOCK
         for j0 in range(box[2], box[3], BLOCK):
             for k0 in range(box[4], box[5], BLOCK):
-                h = (BLOCK - 1) / 2
-                middle = _voxel(m, i0 + h, j0 + h, k0 + h)
-                d, part = _distance(rows, 0, len(rows), middle, curve, origin, tables)
-                if d > away:
-                    continue
-                is_full = d < -away and len(materials) == 1
-                for i in range(i0, min(i0 + BLOCK, box[1])):
-                    for j in range(j0, min(j0 + BLOCK, box[3])):
-                        for k in range(k0, min(k0 + BLOCK, box[5])):
-                            if not is_full:
-                                d, part = _distance(rows, 0, len(rows), _voxel(m, i, j, k), curve, origin, tables)
-                            share = min(max(0.5 - d / width, 0.0), 1.0)
-                            if share > 0:
-                                _put(labels, images, (i, j, k), (d, part, share), materials)
+                _paint_block(labels, images, (i0, j0, k0), box, m, rows, materials, field, (width, away))
+
+
+@compiled()
+def _paint_block(
+    labels: NDArray[Any],
+    images: tuple[Any, Any],
+    at: tuple[int, int, int],
+    box: Rows,
+    m: Rows,
+    rows: Rows,
+    materials: Rows,
+    field: tuple[Any, Any, Any],
+    widths: tuple[float, float],
+) -> None:
+    """Paint the voxels of one block, after a first look (n = -1) at its middle."""
+    curve, origin, tables = field
+    width, away = widths
+    h = (BLOCK - 1) / 2
+    d, part, is_full = 0.0, 0, False
+    for n in range(-1, BLOCK**3):
+        i, j, k = at[0] + n // BLOCK**2, at[1] + n // BLOCK % BLOCK, at[2] + n % BLOCK
+        if n >= 0 and not (i < box[1] and j < box[3] and k < box[5]):
+            continue
+        if not is_full:
+            where = _voxel(m, i, j, k) if n >= 0 else _voxel(m, at[0] + h, at[1] + h, at[2] + h)
+            d, part = _distance(rows, 0, len(rows), where, curve, origin, tables)
+        if n < 0:
+            if d > away:
+                return
+            is_full = d < -away and len(materials) == 1
+            continue
+        share = min(max(0.5 - d / width, 0.0), 1.0)
+        if share > 0:
+            _put(labels, images, (i, j, k), (d, part, share), materials)
 
 
 @compiled()

@@ -24,6 +24,8 @@ SHRUNK = 0.8  # share of the footprint over which the plane is fitted
 CHORD = 10.0  # mm, half length of the chord that gives the canal plane's normal
 METHOD = "exact: docs/measures.md on the phantom's continuous surfaces, bisected to 0.02 mm, areas on 0.2 mm"
 
+EVERYWHERE = [-1e6, 1e6, -1e6, 1e6, -1e6, 1e6]
+
 FREE = ("canal/dural_sac", "canal/epidural")
 
 
@@ -49,6 +51,7 @@ class Bone:
     place: Place
     rows: NDArray[np.float64]
     part: int
+    n_parts: int
     field: Field
 
 
@@ -58,7 +61,7 @@ def bone_of(body: Phantom, name: str) -> Bone:
     for solid in body.solids:
         keys = [part.key for part in solid.every]
         if key in keys:
-            return Bone(body.spine.places[name], solid.rows(), keys.index(key), body.field)
+            return Bone(body.spine.places[name], solid.rows(), keys.index(key), len(keys), body.field)
     raise InvalidInput(f"the phantom has no vertebra {name}; it has {', '.join(NAMES)}")
 
 
@@ -86,8 +89,9 @@ def _grown(values: Points, centre: float) -> Points:
 def _is(bone: Bone, local: Points) -> NDArray[np.bool_]:
     """Whether each local point (n, 3) of the vertebra's place lies in its body."""
     points = np.ascontiguousarray(local @ bone.place.axes + bone.place.at(0, 0, 0))
-    d, part = _field.distances(points, bone.rows, *bone.field)
-    return np.asarray((d <= 0) & (part == bone.part))
+    solids, boxes = np.array([[0, len(bone.rows)]]), np.array([EVERYWHERE])
+    is_body = (np.arange(bone.n_parts) == bone.part).astype(np.int64)
+    return np.asarray(_field.labels_at(points, bone.rows, solids, boxes, is_body, bone.field) == 1)
 
 
 def _surface(bone: Bone, flat: Points, rim: Points, sense: int) -> Points:
