@@ -115,6 +115,7 @@ def same(one, two, map_point, map_key=lambda k: k, within=1e-2):
             assert {map_key(k) for k in mine} == set(yours)
             for key, quantity in mine.items():
                 assert yours[map_key(key)].value == pytest.approx(quantity.value, rel=0.02, abs=0.02)
+                assert yours[map_key(key)].sd == pytest.approx(quantity.sd, rel=0.05, abs=0.02)
 
 
 @pytest.mark.parametrize("flip", [False, True], ids=["moved", "mirrored and moved"])
@@ -161,6 +162,16 @@ def test_the_open_operation_displaces_several_times_the_muscle_of_any_tube(plann
     assert planned.open.burden_kind["muscle"] == "retracted"
     assert planned.open.burden["muscle"].value > 2 * max(c.burden["muscle"].value for c in planned.candidates)
     assert planned.open.incision.value > max(c.incision.value for c in planned.candidates)
+
+
+def test_every_quantity_of_every_corridor_and_of_the_open_operation_says_its_sd(planned):
+    for c in (*planned.candidates, planned.open):
+        areas = [c.decompression.canal_area_before, c.decompression.canal_area_after]
+        groups = (c.clearance, c.instrument_clearance, c.burden, c.facet_removed)
+        found = [c.incision, c.depth, c.reach, *areas, *(q for group in groups for q in group.values())]
+        assert all(q.sd is not None and q.sd >= 0 for q in found)
+        assert c.burden["muscle"].sd > 0
+        assert c.depth.sd > 0
 
 
 def test_the_canal_is_not_smaller_after_the_decompression(planned):

@@ -27,7 +27,8 @@ class Approach:
     midline, `azimuth` the angle of the tube from straight posterior towards lateral, `tilt` its cranial rise.
     `reach` bounds the way from dock to target, `angulation` what the instrument may lean from the tube's axis.
     `dock_tolerance` is how far from its docking structure the tip may lie; `max_bone` (mL) and `max_facet` (%)
-    bound what the tube itself may remove. `bone_soft` are the only bones that it may cut.
+    bound what the tube itself may remove. The incision is the diameter and `incision_extra`, give or take
+    `incision_sd`. `bone_soft` are the only bones that it may cut.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Approach:
     reach: tuple[float, float] = (0.0, 0.0)
     angulation: float = 0.0
     incision_extra: float = 0.0
+    incision_sd: float = 0.0
     instrument_allowance: float = 0.0
     dock_tolerance: float = 0.0
     max_bone: float = 0.0

@@ -54,13 +54,11 @@ def _filled(
     radius: float,
     shifts: Points,
     half: float,
-    mask: NDArray[np.uint8],
-) -> tuple[Points, NDArray[np.int64]]:
-    """Voxels' worth of each label inside the capsule; with a `mask` (same shape), marks voxels half inside."""
+) -> Points:
+    """Voxels' worth of each label inside the capsule."""
     counts = np.zeros(int(labels.max()) + 1 if labels.size else 1)
     square = along[0] ** 2 + along[1] ** 2 + along[2] ** 2
     p, q = np.empty(3), np.empty(3)
-    marked = np.zeros(1, dtype=np.int64)
     for i in range(labels.shape[0]):
         for j in range(labels.shape[1]):
             for k in range(labels.shape[2]):
@@ -84,10 +82,7 @@ def _filled(
                             inside += 1
                     share = inside / len(shifts)
                 counts[labels[i, j, k]] += share
-                if mask.size and share >= 0.5:
-                    mask[i, j, k] = 1
-                    marked[0] += 1
-    return counts, marked
+    return counts
 
 
 def _inside(labels: LabelMap, tube: Tube) -> tuple[tuple[slice, ...], NDArray[np.int64]]:
@@ -102,21 +97,20 @@ def _inside(labels: LabelMap, tube: Tube) -> tuple[tuple[slice, ...], NDArray[np
     return tuple(slice(int(a), int(max(a, b))) for a, b in zip(first, last, strict=True)), first
 
 
-def _shifts(labels: LabelMap) -> Points:
-    steps = (np.arange(PARTS) + 0.5) / PARTS - 0.5
+def _shifts(labels: LabelMap, parts: int) -> Points:
+    steps = (np.arange(parts) + 0.5) / parts - 0.5
     return labels.patient_from_index.turn(np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3))
 
 
-def volumes(labels: LabelMap, tube: Tube) -> dict[str, float]:
+def volumes(labels: LabelMap, tube: Tube, parts: int = PARTS) -> dict[str, float]:
     """Volume of each structure inside `tube`, mL: whole voxels inside, and parts of those that the wall cuts.
 
-    Voxels that the wall cuts are divided into `PARTS`³ points; label 0 (outside the body) is not counted.
+    Voxels that the wall cuts are divided into `parts`³ points; label 0 (outside the body) is not counted.
     """
     box, first = _inside(labels, tube)
-    counts, _ = _filled(
+    counts = _filled(
         np.ascontiguousarray(labels.array[box], dtype=np.uint16), first, labels.patient_from_index.matrix,
-        tube.start, tube.stop - tube.start, tube.radius, _shifts(labels), labels.grid.half_diagonal,
-        np.zeros((0, 0, 0), dtype=np.uint8),
+        tube.start, tube.stop - tube.start, tube.radius, _shifts(labels, parts), labels.grid.half_diagonal,
     )  # fmt: skip
     scale = labels.grid.voxel_volume / 1000
     return {

@@ -14,10 +14,11 @@ from keyhole.plan.approaches import Approach
 from keyhole.plan.burden import burden, does, volumes
 from keyhole.plan.clearance import Surfaces, clearances
 from keyhole.plan.search import Found
-from keyhole.plan.site import DANGER, EPIDURAL, Site, facet_keys
+from keyhole.plan.site import DANGER, EPIDURAL, Site, facet_shares
+from keyhole.plan.spread import PARTS, along_and_across, median_sd, recounts, shifted, skin_sd, spread
 from keyhole.plan.targets import Targets
 from keyhole.plan.uncertainty import ExecutionError, breach_probability, total
-from keyhole.terms import SIDES, Origin, Tissue, belongs, tissue
+from keyhole.terms import Origin, Tissue, belongs, tissue
 
 CONCERN = 5.0
 """A modelled or derived structure this near to a corridor puts its caveat on it, mm [keyhole-choice]."""
@@ -66,6 +67,13 @@ def tubes(entry: Points, dock: Points, target: Points, radius: float, thin: floa
     return Tube(entry, dock + radius * out / np.linalg.norm(out), radius), Tube(dock, target, thin)
 
 
+def ahead_of(instrument: Tube) -> Tube:
+    """The part of `instrument` that lies ahead of the tube: its rounded start touches the dock."""
+    along = instrument.stop - instrument.start
+    share = min(1.0, instrument.radius / max(float(np.linalg.norm(along)), 1e-9))
+    return Tube(instrument.start + share * along, instrument.stop, instrument.radius)
+
+
 def figures(site: Site, found: Found, at: int, walls: Surfaces, error: ExecutionError, targets: Targets) -> Figures:
     """The exact figures of corridor `at` of `found`; `walls` are the surfaces of what the approach may not touch."""
     approach = found.approach
@@ -76,9 +84,7 @@ def figures(site: Site, found: Found, at: int, walls: Surfaces, error: Execution
     breach = _breach(site.structures, outer, error)
     danger = total(list(breach.values()))
     inside = volumes(site.labels, tube)
-    along = target - dock
-    ahead = dock + min(1.0, instrument.radius / max(float(np.linalg.norm(along)), 1e-9)) * along
-    thin = volumes(site.labels, Tube(ahead, target, instrument.radius))
+    thin = volumes(site.labels, ahead_of(instrument))
     caveats = (*_caveats(site.structures, outer, inner), *_retraction(int(found.tier[at]), targets))
     return Figures(
         approach, entry, dock, target, radius, outer, inner, breach, danger, inside, _facets(site, inside, thin),
@@ -97,14 +103,8 @@ def _breach(structures: Mapping[str, Structure], gaps: Gaps, error: ExecutionErr
 
 def _facets(site: Site, tube: Mapping[str, float], instrument: Mapping[str, float]) -> dict[str, float]:
     """% of each facet joint of the level inside tube and instrument; joints that are not labelled are left out."""
-    shares = {}
-    for side in SIDES:
-        keys = facet_keys(site, side)
-        whole = site.volume(*keys)
-        if whole > 0:
-            taken = sum(v for found in (tube, instrument) for k, v in found.items() if belongs(k, *keys))
-            shares[f"{site.frame.level}/{side}"] = min(100.0, 100.0 * taken / whole)
-    return shares
+    both = {k: tube.get(k, 0.0) + instrument.get(k, 0.0) for k in {**tube, **instrument}}
+    return {key: min(100.0, share) for key, share in facet_shares(site, both).items()}
 
 
 def _caveats(structures: Mapping[str, Structure], *both: Gaps) -> tuple[str, ...]:
@@ -127,12 +127,30 @@ def _retraction(tier: int, targets: Targets) -> tuple[str, ...]:
     )
 
 
+def _spreads(found: Figures, site: Site) -> tuple[dict[str, float], dict[str, float]]:
+    """Sd of burden (mL) and of facet removed (%), by recounts of tube and instrument moved together; see `spread`."""
+    tube, instrument = tubes(found.entry, found.dock, found.target, found.radius, found.approach.instrument_radius)
+    ahead = ahead_of(instrument)
+    sd = median_sd(site, found.volumes)
+
+    ways = along_and_across(site, tube)
+    inside = recounts(ways, sd, lambda way: volumes(site.labels, shifted(tube, way), PARTS))
+    thin = recounts(ways, sd, lambda way: volumes(site.labels, shifted(ahead, way), PARTS))
+    both = [{k: a.get(k, 0.0) + b.get(k, 0.0) for k in {**a, **b}} for a, b in zip(inside, thin, strict=True)]
+    return spread(inside, burden), spread(both, lambda taken: facet_shares(site, taken))
+
+
 def entry_of(found: Figures, site: Site, rank: int, n_targets: int, step: Decompression | None) -> CandidateEntry:
-    """The candidate as plan.json holds it."""
+    """The candidate as plan.json holds it.
+
+    The sd of burden and facet are those of `spread.spread`, the depth's that of the skin's boundary along the tube
+    (the dock is a choice), the incision's that of the catalogue: how far it may be from the tube's diameter.
+    """
     depth = float(np.linalg.norm(found.entry - found.dock))
     share = found.reach
     spread = float(np.sqrt(max(share * (1 - share), 0.0) / max(n_targets, 1)))
     amounts = burden(found.volumes)
+    amount_sd, facet_sd = _spreads(found, site)
     return CandidateEntry(
         rank=rank,
         approach=found.approach.name,
@@ -145,14 +163,14 @@ def entry_of(found: Figures, site: Site, rank: int, n_targets: int, step: Decomp
         clearance=_lengths(found.gaps, site.structures),
         instrument_clearance=_lengths(found.instrument_gaps, site.structures),
         breach_probability={k: round(p, 6) for k, p in sorted(found.breach.items())},
-        burden={k: _ml(v) for k, v in amounts.items()},
+        burden={k: _quantity(v, amount_sd[k], "mL") for k, v in amounts.items()},
         burden_kind={k: does(k) for k in amounts},
-        facet_removed={k: _quantity(v, None, "%") for k, v in found.facet.items()},
+        facet_removed={k: _quantity(v, facet_sd[k], "%") for k, v in found.facet.items()},
         incision=Quantity(
-            value=2 * found.radius + found.approach.incision_extra, unit="mm",
+            value=2 * found.radius + found.approach.incision_extra, sd=found.approach.incision_sd, unit="mm",
             source=(found.approach.sources or {}).get("incision_extra", "keyhole-choice"),
         ),
-        depth=_quantity(depth, None, "mm"),
+        depth=_quantity(depth, skin_sd(site), "mm"),
         reach=_quantity(100 * share, 100 * spread, "%"),
         decompression=step,
         caveats=found.caveats,
@@ -163,12 +181,8 @@ def _triple(point: Points) -> tuple[float, float, float]:
     return float(round(point[0], 4)), float(round(point[1], 4)), float(round(point[2], 4))
 
 
-def _quantity(value: float, sd: float | None, unit: str) -> Quantity:
-    return Quantity(value=round(value, 4), sd=None if sd is None else round(sd, 4), unit=unit, source="keyhole-plan")
-
-
-def _ml(value: float) -> Quantity:
-    return _quantity(value, None, "mL")
+def _quantity(value: float, sd: float, unit: str) -> Quantity:
+    return Quantity(value=round(value, 4), sd=round(sd, 4), unit=unit, source="keyhole-plan")
 
 
 def _lengths(gaps: Gaps, structures: Mapping[str, Structure]) -> dict[str, Quantity]:

@@ -15,8 +15,8 @@ from keyhole.casefile import Decompression, Quantity
 from keyhole.geometry import Plane, Points, Volume
 from keyhole.plan.approaches import Approach
 from keyhole.plan.corridor import gaps
-from keyhole.plan.site import Mask, Site, facet_keys
-from keyhole.terms import SIDES, belongs, in_key, tissue
+from keyhole.plan.site import Mask, Site, facet_shares
+from keyhole.terms import belongs, in_key, tissue
 
 GAIN = 0.5
 """A decompression is substantial if the area grows by half or more [nordsten-area, measured there on the dural sac]."""
@@ -30,13 +30,14 @@ STEP = 0.5
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Widening:
-    """The plane's area before and after, mm², what is taken away (mL by kind) and % of each facet."""
+    """The plane's area before and after, mm², what is taken away (`mask`; mL by kind) and % of each facet."""
 
     before: float
     after: float
     goal: float
     removed: dict[str, float]
     facet: dict[str, float]
+    mask: Mask
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,22 +128,11 @@ def widen(found: Canal, take: Mask) -> Widening:
     after = before + float(removed[rows].sum() * cell)
     scale = site.labels.grid.voxel_volume / 1000
     labels, counts = np.unique(site.labels.array[removed], return_counts=True)
+    volumes = {site.labels.structures[int(n)]: float(c) * scale for n, c in zip(labels, counts, strict=True)}
     by_kind: dict[str, float] = {}
-    for n, count in zip(labels, counts, strict=True):
-        kind = tissue(site.labels.structures[int(n)])
-        by_kind[kind.value] = by_kind.get(kind.value, 0.0) + float(count) * scale
-    return Widening(before, after, goal, by_kind, _facets(site, removed))
-
-
-def _facets(site: Site, removed: Mask) -> dict[str, float]:
-    shares = {}
-    for side in SIDES:
-        keys = facet_keys(site, side)
-        whole = site.volume(*keys)
-        if whole > 0:
-            taken = float((removed & site.mask(*keys)).sum()) * site.labels.grid.voxel_volume / 1000
-            shares[f"{site.frame.level}/{side}"] = 100.0 * taken / whole
-    return shares
+    for key, volume in volumes.items():
+        by_kind[tissue(key).value] = by_kind.get(tissue(key).value, 0.0) + volume
+    return Widening(before, after, goal, by_kind, facet_shares(site, volumes), removed)
 
 
 def decompression(found: Widening | None, sd: float, level: str) -> Decompression:

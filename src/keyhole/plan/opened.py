@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from keyhole.casefile import CandidateEntry, Quantity
@@ -10,16 +12,21 @@ from keyhole.plan.approaches import OPEN, Approach, catalogue
 from keyhole.plan.burden import burden, does
 from keyhole.plan.decompress import Canal, Widening, decompression, removable, widen
 from keyhole.plan.midline import Exposure, exposure
-from keyhole.plan.site import Site
+from keyhole.plan.site import Site, facet_shares
+from keyhole.plan.spread import boundary_sd, mask_recounts, median_sd, skin_sd, spread
 from keyhole.plan.targets import Targets
-from keyhole.terms import Tissue, tissue
+from keyhole.terms import Tissue, split, tissue
+
+BONE = Tissue.BONE.value
 
 
 def open_entry(site: Site, canal: Canal | None, targets: Targets) -> CandidateEntry | None:
     """The midline exposure for the same level and goal; None where no skin is known behind the spine.
 
     Its burden is of the opened volume and of the bone removed, not of a tube; entry, dock and radius say where the
-    opening lies: skin in the midline, back of the canal, half the exposed width.
+    opening lies: skin in the midline, back of the canal, half the exposed width. The sd of burden and facets are those
+    of `spread.spread`, the depth's that of skin and canal, the incision's that of the two spinous processes (0
+    where it is the approach's own exposed length); that of bone does not hold the doubt about the goal's area.
     """
     approach = catalogue()[OPEN]
     if not (site.body == 2).any():
@@ -30,6 +37,7 @@ def open_entry(site: Site, canal: Canal | None, targets: Targets) -> CandidateEn
     soft = approach.soft_bone(site.frame.level, site.frame.side)
     widened = None if canal is None else widen(canal, removable(canal, soft))
     amounts = _volumes(site, opened, widened)
+    amount_sd, facet_sd = _spreads(site, opened, canal, widened)
     depth = float(np.linalg.norm(opened.entry - opened.dock))
     return CandidateEntry(
         approach=OPEN,
@@ -42,12 +50,12 @@ def open_entry(site: Site, canal: Canal | None, targets: Targets) -> CandidateEn
         clearance={},
         instrument_clearance={},
         breach_probability={},
-        burden={k: _quantity(v, "mL") for k, v in amounts.items()},
+        burden={k: _quantity(v, amount_sd.get(k, 0.0), "mL") for k, v in amounts.items()},
         burden_kind={k: _does(k) for k in amounts},
-        facet_removed={} if widened is None else {k: _quantity(v, "%") for k, v in widened.facet.items()},
-        incision=_quantity(opened.incision, "mm"),
-        depth=_quantity(depth, "mm"),
-        reach=_quantity(100.0, "%", "everything behind the disc lies open; nerves are held aside under sight"),
+        facet_removed={k: _quantity(v, facet_sd[k], "%") for k, v in (widened.facet if widened else {}).items()},
+        incision=_quantity(opened.incision, _incision_sd(site, approach, opened), "mm"),
+        depth=_quantity(depth, float(np.hypot(skin_sd(site), boundary_sd(site, "canal"))), "mm"),
+        reach=_quantity(100.0, 0.0, "%", "everything behind the disc lies open; nerves are held aside under sight"),
         decompression=decompression(widened, 1.0 if canal is None else canal.sd, site.frame.level),
         caveats=_caveats(approach, opened),
     )
@@ -58,10 +66,39 @@ def _volumes(site: Site, opened: Exposure, widened: Widening | None) -> dict[str
     scale = site.labels.grid.voxel_volume / 1000
     labels, counts = np.unique(opened.site.labels.array[opened.mask], return_counts=True)
     found = {site.labels.structures[int(n)]: float(c) * scale for n, c in zip(labels, counts, strict=True) if n}
-    amounts = burden({k: v for k, v in found.items() if tissue(k) is not Tissue.BONE})
+    amounts = _without_bone(found)
     if widened is not None:
-        amounts["bone"] = widened.removed.get(Tissue.BONE.value, 0.0)
+        amounts[BONE] = widened.removed.get(Tissue.BONE.value, 0.0)
     return amounts
+
+
+def _without_bone(found: Mapping[str, float]) -> dict[str, float]:
+    return burden({k: v for k, v in found.items() if tissue(k) is not Tissue.BONE})
+
+
+def _spreads(
+    site: Site, opened: Exposure, canal: Canal | None, widened: Widening | None
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Sd of burden (mL) and of facet removed (%), by recounts of what is opened and removed, moved."""
+    inside = [opened.site.labels.structures[int(n)] for n in np.unique(opened.site.labels.array[opened.mask]) if n]
+    amounts = spread(mask_recounts(opened.site, opened.mask, median_sd(site, inside)), _without_bone)
+    if canal is None or widened is None:
+        return amounts, {}
+    bone = widened.mask & canal.site.mask("vertebra", "sacrum")
+    sd = boundary_sd(site, *(f"vertebra/{v}" for v in split(site.frame.level)))
+
+    def shares(found: Mapping[str, float]) -> dict[str, float]:
+        return {BONE: sum(v for k, v in found.items() if tissue(k) is Tissue.BONE), **facet_shares(site, found)}
+
+    removed = spread(mask_recounts(canal.site, bone, sd), shares)
+    return {**amounts, BONE: removed.pop(BONE)}, removed
+
+
+def _incision_sd(site: Site, approach: Approach, opened: Exposure) -> float:
+    if opened.incision <= 2.0 * approach.exposure:
+        return 0.0
+    upper, lower = (boundary_sd(site, f"vertebra/{v}/spinous") for v in split(site.frame.level))
+    return float(np.hypot(upper, lower))
 
 
 def _does(key: str) -> str:
@@ -82,5 +119,5 @@ def _triple(point: Points) -> tuple[float, float, float]:
     return float(round(point[0], 4)), float(round(point[1], 4)), float(round(point[2], 4))
 
 
-def _quantity(value: float, unit: str, *caveats: str) -> Quantity:
-    return Quantity(value=round(value, 4), unit=unit, source="keyhole-plan", caveats=caveats)
+def _quantity(value: float, sd: float, unit: str, *caveats: str) -> Quantity:
+    return Quantity(value=round(value, 4), sd=round(sd, 4), unit=unit, source="keyhole-plan", caveats=caveats)

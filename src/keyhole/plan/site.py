@@ -14,7 +14,7 @@ from keyhole.errors import NotInScan
 from keyhole.geometry import Box, LabelMap, Points, Volume, distance_field
 from keyhole.plan.approaches import Approach
 from keyhole.plan.frame import LevelFrame, level_frame
-from keyhole.terms import Tissue, belongs, split, tissue
+from keyhole.terms import SIDES, Tissue, belongs, split, tissue
 
 Mask = NDArray[np.bool_]
 
@@ -150,3 +150,15 @@ def facet_keys(found: Site, side: str) -> tuple[str, str]:
     """The two parts of the facet joint of the level on `side`: inferior of the upper, superior of the lower one."""
     upper, lower = split(found.frame.level)
     return f"vertebra/{upper}/facet/inferior/{side}", f"vertebra/{lower}/facet/superior/{side}"
+
+
+def facet_shares(found: Site, taken: Mapping[str, float]) -> dict[str, float]:
+    """% of each labelled facet joint of the level that mL by structure `taken` make up."""
+    shares = {}
+    for side in SIDES:
+        keys = facet_keys(found, side)
+        whole = found.volume(*keys)
+        if whole > 0:
+            inside = sum(volume for key, volume in sorted(taken.items()) if belongs(key, *keys))
+            shares[f"{found.frame.level}/{side}"] = 100.0 * inside / whole
+    return shares
