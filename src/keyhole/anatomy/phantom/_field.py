@@ -18,7 +18,7 @@ Rows = Any
 
 FAR = 1e3
 REACH = 8.0  # mm beyond which a primitive is not evaluated
-BLOCK = 4  # voxels along each side of a block
+BLOCK = 4  # most voxels along each side of a block
 BACK = 84.0  # mm aside of the midline up to which the back has no abdominal wall
 
 
@@ -319,19 +319,20 @@ def paint(
     of voxels that lie far outside are left out after one look at their middle.
     """
     m = base_from_index
-    away = 2.2 * _half_diagonal(m) + 0.5 * width
-    for bi in prange((box[1] - box[0] + BLOCK - 1) // BLOCK):
-        i0 = box[0] + bi * BLOCK
-        for j0 in range(box[2], box[3], BLOCK):
-            for k0 in range(box[4], box[5], BLOCK):
-                _paint_block(labels, images, (i0, j0, k0), box, m, rows, materials, field, (width, away))
+    block = _block(m)
+    away = 2.2 * block * _half_diagonal(m) + 0.5 * width
+    for bi in prange((box[1] - box[0] + block - 1) // block):
+        i0 = box[0] + bi * block
+        for j0 in range(box[2], box[3], block):
+            for k0 in range(box[4], box[5], block):
+                _paint_block(labels, images, (i0, j0, k0, block), box, m, rows, materials, field, (width, away))
 
 
 @compiled()
 def _paint_block(
     labels: NDArray[Any],
     images: tuple[Any, Any],
-    at: tuple[int, int, int],
+    at: tuple[int, int, int, int],
     box: Rows,
     m: Rows,
     rows: Rows,
@@ -339,13 +340,14 @@ def _paint_block(
     field: tuple[Any, Any, Any],
     widths: tuple[float, float],
 ) -> None:
-    """Paint the voxels of one block, after a first look (n = -1) at its middle."""
+    """Paint the voxels of one block, `at` its first corner and side, after a first look (n = -1) at its middle."""
     curve, origin, tables = field
     width, away = widths
-    h = (BLOCK - 1) / 2
+    block = at[3]
+    h = (block - 1) / 2
     d, part, is_full = 0.0, 0, False
-    for n in range(-1, BLOCK**3):
-        i, j, k = at[0] + n // BLOCK**2, at[1] + n // BLOCK % BLOCK, at[2] + n % BLOCK
+    for n in range(-1, block**3):
+        i, j, k = at[0] + n // block**2, at[1] + n // block % block, at[2] + n % block
         if n >= 0 and not (i < box[1] and j < box[3] and k < box[5]):
             continue
         if not is_full:
@@ -363,13 +365,19 @@ def _paint_block(
 
 @compiled()
 def _half_diagonal(m: Rows) -> Any:
-    """Half the longest diagonal of a block, mm."""
+    """Half the longest diagonal of a voxel, mm."""
     longest = 0.0
     for a in (-1.0, 1.0):
         for b in (-1.0, 1.0):
             x, y, z = m[:, 0] + a * m[:, 1] + b * m[:, 2]
             longest = max(longest, np.sqrt(x * x + y * y + z * z))
-    return longest * BLOCK / 2
+    return longest / 2
+
+
+@compiled()
+def _block(m: Rows) -> Any:
+    """Side of a block in voxels: a block must lie within `REACH` of its middle, or what is near would be missed."""
+    return min(BLOCK, max(1, int(0.9 * REACH / _half_diagonal(m))))
 
 
 @compiled(parallel=True)
@@ -388,21 +396,22 @@ def paint_trunk(
     """
     m = base_from_index
     shape = labels.shape if labels.size > 0 else (images[0].shape if images[0].size > 0 else images[1].shape)
-    away = 2.2 * _half_diagonal(m) + width
-    for bi in prange((shape[0] + BLOCK - 1) // BLOCK):
-        i0 = bi * BLOCK
-        for j0 in range(0, shape[1], BLOCK):
-            for k0 in range(0, shape[2], BLOCK):
-                h = (BLOCK - 1) / 2
+    block = _block(m)
+    away = 2.2 * block * _half_diagonal(m) + width
+    for bi in prange((shape[0] + block - 1) // block):
+        i0 = bi * block
+        for j0 in range(0, shape[1], block):
+            for k0 in range(0, shape[2], block):
+                h = (block - 1) / 2
                 x, y, z = _voxel(m, i0 + h, j0 + h, k0 + h)
                 outer, inner = _loft(6, x, y, z, sections, 0), _loft(6, x, y, z, sections, 1)
                 if outer > away:
                     continue
                 back = _middle(z, sections, 1)
                 is_even = inner < -layers[2, 3] - away
-                for i in range(i0, min(i0 + BLOCK, shape[0])):
-                    for j in range(j0, min(j0 + BLOCK, shape[1])):
-                        for k in range(k0, min(k0 + BLOCK, shape[2])):
+                for i in range(i0, min(i0 + block, shape[0])):
+                    for j in range(j0, min(j0 + block, shape[1])):
+                        for k in range(k0, min(k0 + block, shape[2])):
                             if not is_even:
                                 x, y, z = _voxel(m, i, j, k)
                                 outer, inner = _loft(6, x, y, z, sections, 0), _loft(6, x, y, z, sections, 1)

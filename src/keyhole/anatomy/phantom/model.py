@@ -33,10 +33,11 @@ LAYERS = (
     ("tissue/fat", "fat", 0.0),
 )
 """From outside to inside: structure key, material, thickness (mm)."""
+KINDS = ("ct", "t2")
 AIR = -1000.0
 POINT_SPREAD = 0.55  # mm, sd; keyhole-choice
 CT_NOISE, T2_NOISE = 14.0, 16.0  # HU and grey values, sd; keyhole-choice
-FINEST = 1.3  # mm: coarser voxels are averaged from finer samples
+FINEST = 1.35  # mm: coarser voxels are averaged from finer samples
 ABOVE, BELOW = 2.0, 75.0  # mm of scan above the middle of T11/T12 and below S1's endplate
 
 Field = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
@@ -134,16 +135,16 @@ class Phantom:
 
     def labels_on(self, grid: Grid) -> LabelMap:
         """The partition, by the structure at each voxel's centre."""
-        labels, _, _ = self._render(grid, labels=True)
+        labels, _ = self._render(grid, kinds=("labels",))
         return LabelMap(labels, grid.patient_from_index, self.named)
 
     def ct_on(self, grid: Grid) -> Volume:
         """A CT in HU: partial volume, point spread and correlated noise, int16."""
-        return self._image(grid, "ct")
+        return self._volumes(grid, ("ct",))[0]
 
     def t2_on(self, grid: Grid) -> Volume:
         """A T2-weighted image: fluid, fat and healthy nuclei bright, bone's shell black, int16."""
-        return self._image(grid, "t2")
+        return self._volumes(grid, ("t2",))[0]
 
     def key_at(self, points: ArrayLike) -> list[str]:
         """The structure key at each of `points` (n, 3), patient LPS mm; "" outside the body is not told from air."""
@@ -178,25 +179,24 @@ class Phantom:
     def render(self, grid: Grid) -> tuple[LabelMap, Volume, Volume]:
         """Labels, CT and T2 on one grid, sharing the work where the grid allows it."""
         if max(_factors(grid)) > 1:
-            return self.labels_on(grid), self.ct_on(grid), self.t2_on(grid)
-        labels, ct, t2 = self._render(grid, labels=True, ct=True, t2=True)
-        return (
-            LabelMap(labels, grid.patient_from_index, self.named),
-            Volume(self._finish(ct, grid, "ct"), grid.patient_from_index),
-            Volume(self._finish(t2, grid, "t2"), grid.patient_from_index),
-        )
+            ct, t2 = self._volumes(grid, ("ct", "t2"))
+            return self.labels_on(grid), ct, t2
+        labels, images = self._render(grid, kinds=("labels", "ct", "t2"))
+        volumes = [Volume(self._finish(images[n], grid, kind), grid.patient_from_index) for n, kind in enumerate(KINDS)]
+        return LabelMap(labels, grid.patient_from_index, self.named), volumes[0], volumes[1]
 
-    def _image(self, grid: Grid, kind: str) -> Volume:
+    def _volumes(self, grid: Grid, kinds: tuple[str, ...]) -> list[Volume]:
+        """Images of `kinds`; voxels that are coarse along an axis are means of finer ones, slab by slab."""
         factors = _factors(grid)
-        image = np.empty(grid.shape, dtype=np.float32)
-        chunk = grid.shape[0] if max(factors) == 1 else max(1, 24 // factors[0])
-        for start in range(0, grid.shape[0], chunk):
-            stop = min(start + chunk, grid.shape[0])
+        images = {kind: np.empty(grid.shape, dtype=np.float32) for kind in kinds}
+        slab = grid.shape[0] if max(factors) == 1 else max(1, 48 // factors[0])
+        for start in range(0, grid.shape[0], slab):
+            stop = min(start + slab, grid.shape[0])
             part = grid.crop((slice(start, stop), slice(0, grid.shape[1]), slice(0, grid.shape[2])))
-            fine = _finer(part, factors)
-            _, ct, t2 = self._render(fine, ct=kind == "ct", t2=kind == "t2")
-            image[start:stop] = _averaged(ct if kind == "ct" else t2, factors)
-        return Volume(self._finish(image, grid, kind), grid.patient_from_index)
+            _, painted = self._render(_finer(part, factors), kinds=kinds)
+            for kind in kinds:
+                images[kind][start:stop] = _averaged(painted[KINDS.index(kind)], factors)
+        return [Volume(self._finish(images[kind], grid, kind), grid.patient_from_index) for kind in kinds]
 
     def _finish(self, image: NDArray[np.float32], grid: Grid, kind: str) -> NDArray[np.int16]:
         """Noise, then the point spread over image and noise alike, then whole numbers."""
@@ -212,13 +212,14 @@ class Phantom:
         return np.clip(np.rint(image, out=image), low, high, out=image).astype(np.int16)
 
     def _render(
-        self, grid: Grid, *, labels: bool = False, ct: bool = False, t2: bool = False
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+        self, grid: Grid, kinds: tuple[str, ...]
+    ) -> tuple[NDArray[np.uint8], tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        """Labels, CT and T2 before noise; those not among `kinds` are empty arrays."""
         nothing = (0, 0, 0)
-        painted = np.zeros(grid.shape if labels else nothing, dtype=np.uint8)
+        painted = np.zeros(grid.shape if "labels" in kinds else nothing, dtype=np.uint8)
         images = (
-            np.full(grid.shape if ct else nothing, AIR, dtype=np.float32),
-            np.zeros(grid.shape if t2 else nothing, dtype=np.float32),
+            np.full(grid.shape if "ct" in kinds else nothing, AIR, dtype=np.float32),
+            np.zeros(grid.shape if "t2" in kinds else nothing, dtype=np.float32),
         )
         of = {key: n for n, key in self.structures.items()}
         base = np.ascontiguousarray((self.phantom_from_patient @ grid.patient_from_index).matrix[:3])
@@ -233,7 +234,7 @@ class Phantom:
                 continue
             table = np.array([(of.get(part.key, 0), *part.material.columns) for part in solid.every])
             _field.paint(painted, images, box, base, solid.rows(), table, self.field, width)
-        return painted, images[0], images[1]
+        return painted, images
 
 
 def _factors(grid: Grid) -> tuple[int, int, int]:
