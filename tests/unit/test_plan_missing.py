@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 from plan_anatomy import back
 
-from keyhole.geometry import LabelMap
-from keyhole.plan import plan
+from keyhole.geometry import LabelMap, Tube
+from keyhole.plan import catalogue, plan
+from keyhole.plan.clearance import clearances, surfaces
+from keyhole.plan.reasons import reason
+from keyhole.plan.search import search
+from keyhole.plan.site import hard_keys, site
+from keyhole.plan.targets import treated
 
 FORAMINAL, WINDOW, TUBE = "transforaminal-endoscopic", "interlaminar-endoscopic", "tubular-paramedian"
 
@@ -94,3 +99,33 @@ def test_no_corridor_walks_round_the_flank_or_docks_far_from_its_place(approach,
         assert low - 0.1 <= c.entry[0] <= high + 0.1
         assert np.linalg.norm(np.subtract(c.dock, c.target)) <= 25.1
         assert c.dock[1] > 5
+
+
+def test_where_no_instrument_fits_the_nearest_miss_is_told_with_its_mm():
+    place = site(back(), "L4/L5", "left")
+    thick = replace(catalogue()[FORAMINAL], instrument_radius=7.0)
+    targets = treated(place.core)
+    found = search(place, thick, targets)
+    walls = surfaces(place.labels, hard_keys(place, thick))
+    said = reason(place, found, walls, targets, modality="CT")
+    near = clearances(walls, Tube(*found.miss, 7.0))
+    key = next(k for k in near if k != "canal/epidural")
+    assert len(found) == 0
+    assert found.verdicts["unreached"] > 0
+    assert -7.0 < near[key][0] < 0
+    assert said.endswith(
+        f"{-near[key][0]:.1f} mm short of room for an instrument of radius 7.00 mm beside "
+        f"{key} ({place.structures[key].origin}, sd {place.structures[key].sd:.1f} mm)"
+    )
+
+
+def test_a_body_without_tissue_classes_on_mr_is_said_to_be_unlabelled_and_not_cut():
+    anatomy = back()
+    labels = anatomy.labels
+    fat = next(n for n, k in labels.structures.items() if k == "tissue/fat")
+    keys = {n: k for n, k in labels.structures.items() if k != "tissue/fat"}
+    array = np.where(labels.array == fat, 0, labels.array)
+    bare = replace(anatomy, labels=LabelMap(array, labels.patient_from_index, keys), modality="MR")
+    said = asked(bare, FORAMINAL).rejected[0].reason
+    assert said.startswith("unseen: most of the body between spine and skin has no label")
+    assert "tissue classes are not known on MR" in said

@@ -73,7 +73,8 @@ class Surfaces:
 
     def only(self, keys: Iterable[str]) -> Surfaces:
         """The surfaces of `keys` alone; those not known are left out."""
-        chosen = [g for g, key in enumerate(self.keys) if key in set(keys)]
+        wanted = set(keys)
+        chosen = [g for g, key in enumerate(self.keys) if key in wanted]
         parts = [self.points[self.starts[g] : self.starts[g + 1]] for g in chosen]
         starts = np.cumsum([0, *(len(p) for p in parts)]).astype(np.int64)
         points = np.concatenate(parts) if parts else np.empty((0, 3))

@@ -125,7 +125,7 @@ def _tried(setting: _Setting, approach: Approach, goal: str) -> _Result:
     ]
     clear = [f for f in examined if f.least >= 0 and f.facet_share <= approach.max_facet]
     if not clear:
-        why = reason(site, approach, found, walls, setting.targets)
+        why = reason(site, found, walls, setting.targets, modality=setting.anatomy.modality, examined=examined)
         return _Result([], Rejected(approach=approach.name, reason=why), counted, found, found.caveats)
     return _Result(select(clear), None, counted, found, found.caveats)
 

@@ -2,39 +2,97 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from keyhole.geometry import Tube
 from keyhole.plan.approaches import Approach
-from keyhole.plan.candidate import tubes
+from keyhole.plan.candidate import Figures, tubes
 from keyhole.plan.clearance import Surfaces, clearances
 from keyhole.plan.corridor import sweep
 from keyhole.plan.search import LONGEST, Found, space
-from keyhole.plan.site import Site
+from keyhole.plan.site import EPIDURAL, Site
 from keyhole.plan.targets import Targets
+from keyhole.terms import belongs
 
 
-def reason(site: Site, approach: Approach, found: Found, walls: Surfaces, targets: Targets) -> str:
-    """What keeps `approach` out: the structure and the mm that are missing, unseen space, or the envelope."""
+def reason(
+    site: Site, found: Found, walls: Surfaces, targets: Targets, *, modality: str, examined: Sequence[Figures] = ()
+) -> str:
+    """What keeps an approach out: the structure and the mm that are missing, unseen space, or the envelope.
+
+    `examined` are the corridors whose exact figures were worked out, all of them refused.
+    """
     if found.searched == 0:
         return f"its docking place at {site.frame.level} {site.frame.side} is not labelled and could not be placed"
     if not (site.body == 2).any():
-        return "no skin is known in this scan, so no entry point can be placed: unseen is never safe"
-    return _unreached(approach, found, targets) or _blocked(site, approach, found, walls) or _unentered(approach, found)
+        why = _unlabelled(site, modality) or "no skin is known in this scan, so no entry point can be placed"
+        return f"{why}: unseen is never safe"
+    return (
+        _refused(examined)
+        or _unreached(site, found, walls, targets)
+        or _blocked(site, found.approach, found, walls)
+        or _unentered(site, found, modality)
+    )
 
 
-def _unreached(approach: Approach, found: Found, targets: Targets) -> str:
+def _named(site: Site, key: str) -> str:
+    """`key` and how it is known."""
+    known = site.structures.get(key)
+    return f"{key} ({known.origin}, sd {known.sd:.1f} mm)" if known is not None else key
+
+
+def _unlabelled(site: Site, modality: str) -> str:
+    """That the tissues between spine and skin have no name; empty if they have."""
+    if site.labels.labels_of("tissue/fat", "tissue/muscle"):
+        return ""
+    why = ": tissue classes are not known on MR" if modality.upper() == "MR" else ""
+    return f"most of the body between spine and skin has no label{why}"
+
+
+def _refused(examined: Sequence[Figures]) -> str:
+    """The search found corridors, but exact recounting found each too near to something; empty if not so."""
+    near = [f for f in examined if f.least < 0]
+    if not near or len(near) < len(examined):
+        return ""
+    best = max(near, key=lambda f: round(f.least, 4))
+    gaps = {**best.gaps, **{k: g for k, g in best.instrument_gaps.items() if g[0] == best.least}}
+    key = min(gaps, key=lambda k: (round(gaps[k][0], 4), k))
+    return f"the best of {len(examined)} corridors recounted voxel by voxel lacks {-best.least:.1f} mm to {key}"
+
+
+def _unreached(site: Site, found: Found, walls: Surfaces, targets: Targets) -> str:
     """Tubes were clear, but cost too much bone or let no instrument through; empty if none was clear."""
+    approach = found.approach
     if len(found) or found.verdicts["too much bone"]:
         return (
             f"every clear corridor would remove more than {approach.max_bone:.1f} mL of bone or "
             f"{approach.max_facet:.0f} % of the facet inside its tube"
         )
-    if found.verdicts["unreached"]:
+    if not found.verdicts["unreached"]:
+        return ""
+    said = f"{found.verdicts['unreached']:,} tubes reach the docking place, but from none can an instrument touch "
+    return f"{said}{targets.what}: {_missed(site, found, walls)}"
+
+
+def _missed(site: Site, found: Found, walls: Surfaces) -> str:
+    """What the least blocked line of the instrument lacks, and beside what."""
+    approach, thin = found.approach, found.approach.instrument_radius
+    if found.miss is None:
         return (
-            f"{found.verdicts['unreached']:,} tubes reach the docking place, but from none can an instrument touch "
-            f"{targets.what} without meeting something hard"
+            f"no part of it lies within {approach.reach[1]:.0f} mm and {approach.angulation:.0f} degrees of the tip of "
+            "any of them"
         )
-    return ""
+    dock, target = found.miss
+    hard = walls.only(k for k in walls.keys if not belongs(k, EPIDURAL))
+    key, (gap, _) = next(iter(clearances(hard, Tube(dock, target, thin)).items()), ("", (0.0, dock)))
+    if gap <= -thin:
+        return f"the least blocked line from a dock to it runs into {_named(site, key)}"
+    return (
+        f"the best line from a dock to it is {max(-gap, 0.05):.1f} mm short of room for an instrument of radius "
+        f"{thin:.2f} mm beside {_named(site, key)}"
+    )
 
 
 def _blocked(site: Site, approach: Approach, found: Found, walls: Surfaces) -> str:
@@ -43,17 +101,21 @@ def _blocked(site: Site, approach: Approach, found: Found, walls: Surfaces) -> s
     if nearest is None:
         return ""
     key, missing = nearest
-    known = site.structures.get(key)
-    origin = f" ({known.origin}, sd {known.sd:.1f} mm)" if known is not None else ""
-    return f"{key}{origin} is in the way: the best of {found.searched:,} corridors lacks {missing:.1f} mm"
+    return (
+        f"{_named(site, key)} is in the way: the best of {found.searched:,} corridors lacks {missing:.1f} mm for a "
+        f"tube of radius {approach.radii[0]:.1f} mm"
+    )
 
 
-def _unentered(approach: Approach, found: Found) -> str:
-    """No corridor has an entry: the scan ends, or the skin lies elsewhere."""
-    low, high = approach.entry_lateral
-    if found.verdicts["unseen"]:
-        return f"unseen: {found.verdicts['unseen']:,} corridors leave the scan before they reach the skin"
-    return f"no corridor meets the skin {low:.0f} to {high:.0f} mm from the midline in this scan"
+def _unentered(site: Site, found: Found, modality: str) -> str:
+    """No corridor has an entry: the scan ends, the tissues are unknown, or the skin lies elsewhere."""
+    low, high = found.approach.entry_lateral
+    if not found.verdicts["unseen"]:
+        return f"no corridor meets the skin {low:.0f} to {high:.0f} mm from the midline in this scan"
+    why = _unlabelled(site, modality)
+    if why:
+        return f"unseen: {why}, and {found.verdicts['unseen']:,} corridors run into it"
+    return f"unseen: {found.verdicts['unseen']:,} corridors leave the scan before they reach the skin"
 
 
 def _nearest(site: Site, approach: Approach, walls: Surfaces) -> tuple[str, float] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ DOCK_STEP, ANGLE_STEP = 2.0, 2.0
 LONGEST = 220.0
 """No tube is longer, mm [keyhole-choice]."""
 
+LIFT = 100.0
+"""Lifts the gaps of blocked instruments above 0, mm, so that the least blocked can be aimed at."""
+
 MARGINS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
 """Margins at which feasible corridors are counted, mm: a curve, not a gate."""
 
@@ -33,6 +36,7 @@ class Found:
     Arrays of equal length: `entry`, `dock`, `target` (n, 3) LPS mm, `radius`, the shaft's and the instrument's `gap`,
     the shaft's gap to nerve, vessel and organ (`danger`), `reach` share, `volume` and `bone` mL in the tube,
     `facet` % of the more affected facet side. `tier` 1 aims at the doorway because the target itself needs retraction.
+    `miss`: where tubes are clear but no instrument reaches anything, dock and target of its least blocked line.
     """
 
     approach: Approach
@@ -53,6 +57,7 @@ class Found:
     verdicts: dict[str, int]
     fields: tuple[Volume, Volume]
     caveats: tuple[str, ...]
+    miss: tuple[Points, Points] | None = None
 
     def __len__(self) -> int:
         return len(self.radius)
@@ -159,7 +164,24 @@ def search(
     )
     shafts = np.argwhere(found >= 0).astype(np.int32)
     aimed = _aimed(approach, targets, room, shafts)
-    return _kept(site, approach, room, shafts[aimed.reached], _only(aimed), (found, lengths, verdicts), caveats)
+    kept = _kept(site, approach, room, shafts[aimed.reached], _only(aimed), (found, lengths, verdicts), caveats)
+    counts = kept.verdicts | {"unreached": int((~aimed.reached).sum())}
+    return replace(kept, verdicts=counts, miss=None if aimed.reached.any() else _miss(approach, targets, room, shafts))
+
+
+def _miss(approach: Approach, targets: Targets, room: Space, shafts: NDArray[np.int32]) -> tuple[Points, Points] | None:
+    """Dock and target of the line that the instrument is least kept from; None if no target is within reach."""
+    points = np.concatenate([targets.points, targets.doorway])
+    if not len(shafts) or not len(points):
+        return None
+    wide = _pairs(room.instrument, room.docks, points, approach.instrument_radius)
+    lifted = np.nan_to_num((wide + LIFT) / LIFT, nan=-1.0).astype(np.float32)
+    _, at = aim(approach, shafts, room.docks, room.out, points, (lifted, np.ones(wide.shape, dtype=np.bool_)))
+    if not (at >= 0).any():
+        return None
+    gap = np.where(at >= 0, wide[shafts[:, 0], np.maximum(at, 0)], -np.inf)
+    best = int(np.argmax(np.round(gap, 3)))
+    return room.docks[shafts[best, 0]], points[at[best]]
 
 
 def _only(aimed: _Aimed) -> _Aimed:
@@ -189,7 +211,6 @@ def _kept(
         "blocked": int((verdicts == BLOCKED).sum()),
         "unseen": int((verdicts == UNSEEN).sum()),
         "outside": int((verdicts == OUTSIDE).sum()),
-        "unreached": int((~aimed.reached).sum()),
         "too much bone": int((~kept).sum()),
     }
     least = [np.maximum(m - approach.instrument_allowance, 0.0) for m in MARGINS]
