@@ -201,7 +201,7 @@ def test_a_level_outside_the_scan_and_unknown_words_are_refused(anatomy):
 
 
 def test_a_larger_registration_error_never_lowers_the_breach_probability(anatomy):
-    ask = {"approaches": ["transforaminal-endoscopic"]}
+    ask = {"approaches": ["interlaminar-endoscopic"]}
     small = plan(anatomy, "L4/L5", "left", "decompress", registration_error=0.5, **ask)
     large = plan(anatomy, "L4/L5", "left", "decompress", registration_error=3.0, **ask)
     assert max(small.candidates[0].breach_probability.values()) < max(large.candidates[0].breach_probability.values())
