@@ -85,11 +85,34 @@ def burden(where: Scene, candidate: dict, fine: int = 4) -> dict[int, float]:
     return {int(n): float(inside[labels == n].sum() / fine**3 * volume) for n in np.unique(labels[inside > 0])}
 
 
-def gap(where: Scene, start: np.ndarray, stop: np.ndarray, radius: float, key: str, reach: float = 60) -> float | None:
-    """Distance from the wall of a capsule to the nearest voxel centre of `key`, mm; None where none is within reach."""
+def gaps(where: Scene, start: np.ndarray, stop: np.ndarray, radius: float, reach: float = 40) -> dict[int, float]:
+    """Distance from the wall of a capsule to the nearest voxel centre of each label within `reach` mm, mm."""
     box, centres = _near(where, start, stop, reach)
-    chosen = np.isin(where.array[box], where.labels(key))
-    return float(_axis_distance(centres[chosen], start, stop).min() - radius) if chosen.any() else None
+    labels = where.array[box].ravel()
+    apart = _axis_distance(centres.reshape(-1, 3), start, stop) - radius
+    nearest = np.full(int(where.array.max()) + 1, np.inf)
+    np.minimum.at(nearest, labels, apart)
+    return {int(n): float(nearest[n]) for n in np.flatnonzero(np.isfinite(nearest)) if nearest[n] <= reach - radius}
+
+
+def segments(candidate: dict) -> dict[str, tuple[np.ndarray, np.ndarray, float]]:
+    """Start, stop and radius of the tube (`clearance`) and of the instrument (`instrument_clearance`)."""
+    dock, target = np.array(candidate["dock"]), np.array(candidate["target"])
+    return {
+        "clearance": (*axis(candidate), candidate["radius"]),
+        "instrument_clearance": (dock, target, candidate["instrument_radius"]),
+    }
+
+
+def touched(case: Path, where: Scene, forbidden: tuple[str, ...]) -> list[str]:
+    """Structures of `where` at or below `forbidden` inside any reported tube or instrument of the plan, in words."""
+    found = []
+    for candidate in json.loads((case / "plan.json").read_text())["candidates"]:
+        for start, stop, radius in segments(candidate).values():
+            near = gaps(where, start, stop, radius, reach=radius + 3)
+            hit = [n for n in where.labels(*forbidden) if near.get(n, np.inf) < 0]
+            found += [f"{candidate['approach']} {candidate['rank']}: {where.keys[n]} {near[n]:.2f} mm" for n in hit]
+    return found
 
 
 def check(case: Path) -> list[str]:
@@ -104,18 +127,14 @@ def check(case: Path) -> list[str]:
             mine = sum(counted.get(n, 0.0) for n in where.labels(*KINDS.get(key, (key,))))
             if not abs(mine - quantity["value"]) <= max(0.02 * total, 0.05):
                 wrong.append(f"{name}: {key} {quantity['value']:.3f} mL, counted {mine:.3f}")
-        start, stop = axis(candidate)
-        dock, target = np.array(candidate["dock"]), np.array(candidate["target"])
-        for field, ends, radius in (
-            ("clearance", (start, stop), candidate["radius"]),
-            ("instrument_clearance", (dock, target), candidate["instrument_radius"]),
-        ):
+        for field, segment in segments(candidate).items():
+            near = gaps(where, *segment)
             for key, quantity in candidate[field].items():
-                found = gap(where, *ends, radius, key)
+                found = min((near[n] for n in where.labels(key) if n in near), default=None)
                 if (
                     quantity["value"] is not None
                     and found is not None
                     and not -2.0 <= quantity["value"] - found <= 1e-3
                 ):
-                    wrong.append(f"{name}: {field} to {key} {quantity['value']:.2f} mm, counted {found:.2f}")
+                    wrong.append(f"{name}: {field} to {key} {value:.2f} mm, counted {found:.2f}")
     return wrong

@@ -1,6 +1,7 @@
 """Each command as a user runs it."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -65,12 +66,18 @@ def test_the_demo_replaces_an_earlier_demo_and_nothing_else(demo, tmp_path):
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 
-def test_stages_print_json_that_equals_their_files(demo):
-    case = demo[0] / "case"
-    printed = json.loads(run("assess", case, "--json"))
-    assert printed == json.loads((case / "findings.json").read_text())
-    printed = json.loads(run("plan", case, "--level", "L4/L5", "--side", "left", "--goal", "decompress", "--json"))
-    assert printed == json.loads((case / "plan.json").read_text())
+@pytest.fixture(scope="module")
+def copy(demo, tmp_path_factory):
+    """The demo's case, to be planned again with other questions."""
+    return Path(shutil.copytree(demo[0] / "case", tmp_path_factory.mktemp("copy") / "case"))
+
+
+ONE = ("--level", "L4/L5", "--side", "left", "--goal", "decompress", "--approach", "tubular-paramedian")
+
+
+def test_stages_print_json_that_equals_their_files(copy):
+    assert json.loads(run("assess", copy, "--json")) == json.loads((copy / "findings.json").read_text())
+    assert json.loads(run("plan", copy, *ONE, "--json")) == json.loads((copy / "plan.json").read_text())
 
 
 def test_the_same_inputs_give_the_same_bytes(demo):
@@ -81,17 +88,13 @@ def test_the_same_inputs_give_the_same_bytes(demo):
     assert [name for name in files if (case / name).read_bytes() != before[name]] == []
 
 
-def test_tables_are_readable_without_json(demo):
-    case = demo[0] / "case"
-    findings = run("assess", case)
+def test_tables_are_readable_without_json(copy):
+    findings = run("assess", copy)
     assert "disc height" in findings
     assert "canal area" in findings
-    plan = run(
-        "plan", case, "--level", "L4/L5", "--side", "left", "--goal", "decompress", "--approach", "tubular-paramedian"
-    )
+    plan = run("plan", copy, *ONE)
     assert "open-midline" in plan
     assert "clearance" in plan
-    run("plan", case, "--level", "L4/L5", "--side", "left", "--goal", "decompress")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +113,7 @@ def test_a_bad_request_is_one_sentence_and_leaves_the_case_as_it_was(demo, words
     before = {p: p.stat().st_mtime_ns for p in case.rglob("*")}
     said = run(*(word.replace("CASE", str(case)) for word in words), code=1)
     assert sentence in said
-    assert said.startswith("Error: ")
+    assert said.splitlines()[-1].startswith("Error: ")
     assert {p: p.stat().st_mtime_ns for p in case.rglob("*")} == before
 
 
