@@ -20,7 +20,7 @@ from keyhole.anatomy.phantom.solids import (
     taper,
     tube,
 )
-from keyhole.anatomy.phantom.vertebra import JOINT_GAP, SIGNS, Anatomist, joint, superior_process
+from keyhole.anatomy.phantom.vertebra import JOINT_GAP, SIGNS, Anatomist, joint, nerves, superior_process
 from keyhole.geometry import Points
 
 SI_GAP = 2.5  # mm between sacrum and ilium; keyhole-choice
@@ -51,7 +51,12 @@ def sacrum(world: Anatomist) -> Solid:
         points, radii = root_path(size, spine, world.change, "S1", side)
         tunnels.extend(tube(points, radii + 2.0, k=1.0, op=CUT))
     first = Part("vertebra/S1/body", [body(place, numbers), *tunnels], world.bone, blend=3.0, claim=1.0)
-    carve = [prism(world.canal, k=1.0), *tunnels, *(_second_foramen(spine.sacrum[1], side) for side in SIGNS)]
+    carve = [
+        prism(world.canal, k=1.0),
+        *tunnels,
+        *nerves(world, "S1"),
+        *(_second_foramen(spine.sacrum[1], side) for side in SIGNS),
+    ]
     every = [row for part in [*parts, first] for row in part.rows]
     return Solid(parts, box_of_rows(every), carve=carve, after=[first])
 

@@ -145,7 +145,7 @@ def vertebra(world: Anatomist, name: str) -> Solid:
     facets and its body.
     """
     one, place = world.size.vertebrae[name], world.spine.places[name]
-    free = [*_nerves(world, name), *_neighbour(world, name)]
+    free = [*nerves(world, name), *_neighbour(world, name)]
     arch = [build(world, name, side) for side in SIGNS for build in (_pedicle, _lamina, _transverse)]
     arch.append(_spinous(world, name))
     rows = [body(place, body_numbers(one)), *_osteophytes(world, name), *free, *_tips_below(world, name)]
@@ -170,7 +170,7 @@ def _facets_beside(world: Anatomist, name: str) -> list[Row]:
     return [grown(row, CUT, JOINT_GAP, 0.5) for row in rows]
 
 
-def _nerves(world: Anatomist, name: str) -> list[Row]:
+def nerves(world: Anatomist, name: str) -> list[Row]:
     """The roots beside the diseased disc, to be kept free: a spur presses a root aside, it does not cut it.
 
     T12's facets stand so far medially that its own root needs the same.
