@@ -131,10 +131,7 @@ def check(case: Path) -> list[str]:
             near = gaps(where, *segment)
             for key, quantity in candidate[field].items():
                 found = min((near[n] for n in where.labels(key) if n in near), default=None)
-                if (
-                    quantity["value"] is not None
-                    and found is not None
-                    and not -2.0 <= quantity["value"] - found <= 1e-3
-                ):
+                value = quantity["value"]
+                if value is not None and found is not None and not -2.0 <= value - found <= 1e-3:
                     wrong.append(f"{name}: {field} to {key} {value:.2f} mm, counted {found:.2f}")
     return wrong
