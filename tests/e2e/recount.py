@@ -104,10 +104,10 @@ def segments(candidate: dict) -> dict[str, tuple[np.ndarray, np.ndarray, float]]
     }
 
 
-def touched(case: Path, where: Scene, forbidden: tuple[str, ...]) -> list[str]:
-    """Structures of `where` at or below `forbidden` inside any reported tube or instrument of the plan, in words."""
+def touched(candidates: list[dict], where: Scene, forbidden: tuple[str, ...]) -> list[str]:
+    """Structures of `where` at or below `forbidden` inside the tube or instrument of any of `candidates`, in words."""
     found = []
-    for candidate in json.loads((case / "plan.json").read_text())["candidates"]:
+    for candidate in candidates:
         for start, stop, radius in segments(candidate).values():
             near = gaps(where, start, stop, radius, reach=radius + 3)
             hit = [n for n in where.labels(*forbidden) if near.get(n, np.inf) < 0]

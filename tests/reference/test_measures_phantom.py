@@ -72,9 +72,3 @@ def test_the_measures_of_a_phantom_are_its_truth(seed):
     wrong, levels = misses(seed)
     assert not wrong
     assert levels >= set(LUMBAR_LEVELS)
-
-
-@pytest.mark.slow
-def test_the_measures_of_fifty_phantoms_are_their_truth():
-    wrong = [miss for seed in range(50) for miss in misses(seed)[0]]
-    assert not wrong
