@@ -95,7 +95,7 @@ def _area(
     name: str, level: str, prefixes: tuple[str, ...], where: tuple[LabelMap, CanalPlane, Doubt], method: str
 ) -> Measurement:
     labels, at, doubt = where
-    found = section(labels, at, prefixes)
+    found = section(labels, at, prefixes, all_parts=True)
     if found is None or not found.is_whole:
         return _unknown(name, level, "mm2", is_cut=found is not None and not found.is_whole, method=method)
     outline = found.area_sd(doubt.boundary_sd, doubt.voxel)
@@ -106,8 +106,8 @@ def _area(
 
 def _change(labels: LabelMap, at: CanalPlane, prefixes: tuple[str, ...]) -> tuple[float, float]:
     """Change of the area per mm along the canal (over 1 mm to both sides) and per `TILT_SD`; 0 where unknown."""
-    along = [section(labels, at, prefixes, shift=shift) for shift in (1.0, -1.0)]
-    leant = [section(labels, tilted(at, way * TILT_SD), prefixes) for way in (1, -1)]
+    along = [section(labels, at, prefixes, shift=shift, all_parts=True) for shift in (1.0, -1.0)]
+    leant = [section(labels, tilted(at, way * TILT_SD), prefixes, all_parts=True) for way in (1, -1)]
     place, tilt = (
         0.0 if pair[0] is None or pair[1] is None else (pair[0].area - pair[1].area) / 2 for pair in (along, leant)
     )

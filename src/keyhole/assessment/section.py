@@ -177,9 +177,12 @@ def midsagittal_chord(labels: LabelMap, at: CanalPlane, prefixes: tuple[str, ...
     return Chord(float(back[0] - front[0]), float(back[1] - front[1]), is_whole)
 
 
-def section(labels: LabelMap, at: CanalPlane, prefixes: tuple[str, ...], *, shift: float = 0.0) -> Section | None:
+def section(
+    labels: LabelMap, at: CanalPlane, prefixes: tuple[str, ...], *, shift: float = 0.0, all_parts: bool = False
+) -> Section | None:
     """The cut of `prefixes` by the canal plane, moved by `shift` mm along its normal; None where nothing is there.
 
+    With `all_parts`, what a fragment or thick flavum has cut off from the part at the canal's line counts too.
     A structure's indicator is interpolated between voxel centres, so that pixels at its border hold a share; the
     sum of shares is the area without the rounding to voxels.
     """
@@ -196,6 +199,8 @@ def section(labels: LabelMap, at: CanalPlane, prefixes: tuple[str, ...], *, shif
     part = _part(share >= 0.5, at.offset)
     if part is None:
         return None
+    if all_parts:
+        part = share >= 0.5
     others = (share >= 0.5) & ~part
     reach = ndimage.binary_dilation(part, iterations=round(1.0 / PIXEL)) & ~others
     seen = labels.grid.contains(flat[reach])
