@@ -70,7 +70,12 @@ def import_command(
         ]
         click.echo(f"anatomy: {', '.join(counts)}")
     caveats(record.caveats)
-    click.echo(f"next:   keyhole confirm {case} --lowest-lumbar L5 --by YOUR-NAME   (after checking the level names)")
+    if made.has(LabelsRecord):
+        click.echo(
+            f"next:   keyhole confirm {case} --lowest-lumbar L5 --by YOUR-NAME   (after checking the level names)"
+        )
+    else:
+        click.echo(f"next:   keyhole import {case} --labels FILE   (a label map of this image)")
 
 
 @click.command("confirm")
