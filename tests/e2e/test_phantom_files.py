@@ -79,17 +79,21 @@ def test_the_other_tools_labels_are_the_same_anatomy_in_its_integers(folder):
 
 
 def test_phantom_json_says_how_it_was_made(folder):
-@pytest.mark.slow
     said = json.loads((folder / "phantom.json").read_text())
     assert said["parameters"]["seed"] == 2
     assert said["parameters"]["pathologies"] == ["herniation", "central-stenosis"]
     assert np.shape(said["patient_from_phantom"]) == (4, 4)
     assert "Research use only" in said["note"]
-def test_the_same_seed_writes_the_same_bytes(tmp_path):
+
+
 @pytest.mark.slow
+def test_the_same_seed_writes_the_same_bytes(tmp_path):
     one, two = (write_phantom(tmp_path / name, seed=3, spacing=10.0) for name in ("one", "two"))
     for file in one.iterdir():
         assert file.read_bytes() == (two / file.name).read_bytes(), file.name
+
+
+@pytest.mark.slow
 def test_dicom_holds_the_same_images(tmp_path):
     made = write_phantom(tmp_path / "dicom", seed=2, spacing=8.0, format="dicom")
     body = phantom(PhantomParameters(seed=2))

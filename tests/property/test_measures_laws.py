@@ -99,11 +99,13 @@ def noisy(labels, sd, rng):
 
 @cache
 def simulated(sd=0.5, n=16):
-@pytest.mark.slow
     rng = np.random.default_rng(7)
     labels = voxelise(moved(spine(1), 5))
     runs = [assess(anatomy(noisy(labels, sd, rng), sd)) for _ in range(n)]
     return [[f for f in run if f.value is not None and f.name != "dural sac area"] for run in runs]
+
+
+@pytest.mark.slow
 def test_sd_is_what_simulated_label_errors_give():
     said, seen = {}, {}
     for found in zip(*simulated(), strict=True):

@@ -90,11 +90,13 @@ def test_tissues_fill_the_body_and_the_cut_is_told():
 
 
 def test_labels_flipped_without_their_affine_are_refused():
-@pytest.mark.slow
     labels, kept, _ = given()
     flipped = LabelMap(labels.array[::-1], labels.patient_from_index, labels.structures)
     with pytest.raises(ImplausibleAnatomy, match="left and right are exchanged"):
         complete(flipped, kept, None, "CT")
+
+
+@pytest.mark.slow
 def test_a_rolled_patient_is_fine():
     labels, kept, _ = given()
     roll = np.diag([-1.0, -1.0, 1.0, 1.0])
