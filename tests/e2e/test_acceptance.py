@@ -199,7 +199,7 @@ def test_a_phantom_is_measured_within_the_limits(planned):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3600)
 def test_fifty_phantoms_are_measured_within_the_limits_and_no_corridor_touches_what_is_forbidden():
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         wrong = [w for found in pool.map(one_phantom, range(50)) for w in found]
