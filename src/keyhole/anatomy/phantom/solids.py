@@ -296,9 +296,10 @@ def box_of(points: ArrayLike, margin: float) -> tuple[float, float, float, float
     return low[0], high[0], low[1], high[1], low[2], high[2]
 
 
-def box_of_rows(rows: Sequence[Row], margin: float = 2.0) -> tuple[float, float, float, float, float, float]:
-    """The box around the rows that add."""
+def box_of_rows(rows: Sequence[Row]) -> tuple[float, float, float, float, float, float]:
+    """The box around the rows that add, with room for what their blending adds."""
     adds = np.array([r for r in rows if r[1] == ADD and r[REACH[0]] < EVERYWHERE])
+    margin = 2.0 + adds[:, 2].max()
     low = (adds[:, MIDDLE] - adds[:, REACH]).min(axis=0) - margin
     high = (adds[:, MIDDLE] + adds[:, REACH]).max(axis=0) + margin
     return low[0], high[0], low[1], high[1], low[2], high[2]
