@@ -75,3 +75,9 @@ def test_no_boundary_is_surer_than_rounding_to_voxels():
     assert boundary_sd(place, "muscle") == 0.5
     assert boundary_sd(place, "root") == 2.0
     assert boundary_sd(place, "nothing") == pytest.approx(0.3 * 1.5)
+
+
+def test_what_only_a_moved_tube_touches_has_an_sd_too():
+    base, moved = {"muscle/x/left": 5.0}, {"muscle/x/left": 5.0, "foramen/L5-S1/left": 0.2}
+    found = spread((base, moved, base), burden)
+    assert found["foramen/L5-S1"] == pytest.approx(0.2 / np.sqrt(2))

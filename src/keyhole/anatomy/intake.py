@@ -11,7 +11,7 @@ import numpy as np
 
 from keyhole.anatomy.model import Structure
 from keyhole.anatomy.placement import check_lumbar, on_keyhole_grid, own_image
-from keyhole.anatomy.schemes import read_labels
+from keyhole.anatomy.schemes import NamedLabels, read_labels
 from keyhole.casefile import (
     Case,
     CaseRecord,
@@ -47,8 +47,7 @@ class _Anatomy:
 
     labels: LabelMap
     structures: Mapping[str, Structure]
-    basis: str
-    scheme: str
+    named: NamedLabels
     caveats: tuple[str, ...]
 
 
@@ -178,7 +177,7 @@ def _anatomy(path: Path, scheme: str | None, images: Sequence[ScanImage], tell: 
     tell("Building the anatomy", 0.3)
     modality = image.modality if image else ""
     full, structures, doubts = _completed(labels, kept, image.volume if image else None, modality, tell)
-    return _Anatomy(full, structures, named.basis, named.scheme, (*named.caveats, *seen, *moved, *doubts))
+    return _Anatomy(full, structures, named, (*named.caveats, *seen, *moved, *doubts))
 
 
 def _completed(
@@ -245,14 +244,23 @@ def _write_labels(folder: Path, anatomy: _Anatomy, source: Path) -> None:
     for label, key in sorted(anatomy.labels.structures.items()):
         one = anatomy.structures[key]
         entries[label] = StructureEntry.model_validate(
-            {"key": key, "origin": one.origin.value, "source": one.source, "sd": one.sd, "caveats": one.caveats}
+            {
+                "key": key,
+                "origin": one.origin.value,
+                "source": one.source,
+                "sd": one.sd,
+                "confidence": one.confidence,
+                "caveats": one.caveats,
+            }
         )
     record = LabelsRecord(
         schema="keyhole.labels/1",
         structures=entries,
+        vertebrae=dict(anatomy.named.vertebrae),
+        evidence=anatomy.named.evidence,
         caveats=_once(anatomy.caveats),
         provenance=provenance(
-            {source.name: sha256(source)}, scheme=anatomy.scheme, labels_sha256=sha256(folder / "labels.nii.gz")
+            {source.name: sha256(source)}, scheme=anatomy.named.scheme, labels_sha256=sha256(folder / "labels.nii.gz")
         ),
     )
     write_bytes(folder / "labels.json", to_json(record))
@@ -281,7 +289,7 @@ def _record(
         complaint=before.complaint if before else None,
         images=entries,
         numbering=(
-            before.numbering if before and kept else (f"{anatomy.basis}; {UNCONFIRMED}" if anatomy else NO_LABELS)
+            before.numbering if before and kept else (f"{anatomy.named.basis}; {UNCONFIRMED}" if anatomy else NO_LABELS)
         ),
         confirmation=before.confirmation if before and kept else None,
         caveats=_once([*seen, *(anatomy.caveats if anatomy else ())]),

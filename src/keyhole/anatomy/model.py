@@ -15,13 +15,17 @@ from keyhole.terms import Origin, are_neighbours, rank, split
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """How one key of the label map came to be known: `sd` is the positional sd of its boundary, mm."""
+    """How one key of the label map came to be known: `sd` is the positional sd of its boundary, mm.
+
+    `confidence`, 0 to 1, is what the method that found it says of it; None where it says nothing.
+    """
 
     key: str
     origin: Origin
     source: str
     sd: float
     caveats: tuple[str, ...] = ()
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

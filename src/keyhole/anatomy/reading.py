@@ -33,7 +33,7 @@ def load(case: Case, *, with_image: bool = True) -> Anatomy:
     known = case.read(LabelsRecord)
     labels = _labels(case, known)
     structures = {
-        one.key: Structure(one.key, Origin(one.origin), one.source, one.sd, one.caveats)
+        one.key: Structure(one.key, Origin(one.origin), one.source, one.sd, one.caveats, one.confidence)
         for one in known.structures.values()
     }
     found = vertebrae(labels, structures=structures)

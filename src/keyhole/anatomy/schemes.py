@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.anatomy.model import Structure
-from keyhole.casefile import LabelsRecord, read_record
+from keyhole.casefile import EvidenceEntry, LabelsRecord, VertebraEntry, read_record
 from keyhole.errors import InvalidInput, UnknownScheme
 from keyhole.geometry import LabelMap
 from keyhole.imaging.nifti import read_nifti, whole_numbers
@@ -42,13 +42,19 @@ class Row:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NamedLabels:
-    """A label file with every integer named; `basis` says in words what the names rest on."""
+    """Labels with every integer named; `basis` says in words what the names rest on.
+
+    A method that knows more says it: `vertebrae` how sure it is of each one, `evidence` what speaks for or against
+    the names.
+    """
 
     labels: LabelMap
     structures: Mapping[str, Structure]
     scheme: str
     basis: str
     caveats: tuple[str, ...] = ()
+    vertebrae: Mapping[str, VertebraEntry] = field(default_factory=dict)
+    evidence: tuple[EvidenceEntry, ...] = ()
 
 
 @cache

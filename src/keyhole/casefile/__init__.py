@@ -4,6 +4,7 @@ from keyhole.casefile.models import (
     CandidateEntry,
     CaseRecord,
     Decompression,
+    EvidenceEntry,
     Feasibility,
     FindingEntry,
     FindingsRecord,
@@ -16,6 +17,7 @@ from keyhole.casefile.models import (
     Quantity,
     Rejected,
     StructureEntry,
+    VertebraEntry,
 )
 from keyhole.casefile.store import (
     RESEARCH_USE,
@@ -34,6 +36,7 @@ __all__ = [
     "Case",
     "CaseRecord",
     "Decompression",
+    "EvidenceEntry",
     "Feasibility",
     "FindingEntry",
     "FindingsRecord",
@@ -46,6 +49,7 @@ __all__ = [
     "Quantity",
     "Rejected",
     "StructureEntry",
+    "VertebraEntry",
     "provenance",
     "read_record",
     "sha256",

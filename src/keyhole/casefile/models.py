@@ -89,7 +89,23 @@ class StructureEntry(Strict):
     origin: Literal["labelled", "derived", "modelled", "classed"]
     source: str  # file and scheme, or the method
     sd: Annotated[float, Field(ge=0)]  # positional sd of its boundary, mm
+    confidence: Annotated[float, Field(ge=0, le=1)] | None = None  # of the method that found it; None: it gives none
     caveats: tuple[str, ...] = ()
+
+
+class VertebraEntry(Strict):
+    """How sure the method that found a vertebra is of its outline, and what speaks against it."""
+
+    confidence: Annotated[float, Field(ge=0, le=1)]
+    warnings: tuple[str, ...] = ()
+
+
+class EvidenceEntry(Strict):
+    """One reason for or against the names of the vertebrae."""
+
+    kind: Literal["file", "sacrum", "ribs", "count", "shape", "user"]
+    finding: str  # one sentence
+    supports: bool | None  # None: it says nothing either way
 
 
 class LabelsRecord(Strict):
@@ -97,6 +113,8 @@ class LabelsRecord(Strict):
 
     schema_: Literal["keyhole.labels/1"] = Field("keyhole.labels/1", alias="schema")
     structures: dict[int, StructureEntry]
+    vertebrae: dict[str, VertebraEntry] = {}
+    evidence: tuple[EvidenceEntry, ...] = ()
     caveats: tuple[str, ...] = ()
     provenance: Provenance
 

@@ -143,8 +143,9 @@ def _spreads(found: Figures, site: Site) -> tuple[dict[str, float], dict[str, fl
 def entry_of(found: Figures, site: Site, rank: int, n_targets: int, step: Decompression | None) -> CandidateEntry:
     """The candidate as plan.json holds it.
 
-    The sd of burden and facet are those of `spread.spread`, the depth's that of the skin's boundary along the tube
-    (the dock is a choice), the incision's that of the catalogue: how far it may be from the tube's diameter.
+    The sd of burden and facet are those of `spread.spread`, or the whole amount where it is too small for the coarser
+    recounts to find; the depth's that of the skin's boundary along the tube (the dock is a choice), the incision's
+    that of the catalogue: how far it may be from the tube's diameter.
     """
     depth = float(np.linalg.norm(found.entry - found.dock))
     share = found.reach
@@ -163,9 +164,9 @@ def entry_of(found: Figures, site: Site, rank: int, n_targets: int, step: Decomp
         clearance=_lengths(found.gaps, site.structures),
         instrument_clearance=_lengths(found.instrument_gaps, site.structures),
         breach_probability={k: round(p, 6) for k, p in sorted(found.breach.items())},
-        burden={k: _quantity(v, amount_sd[k], "mL") for k, v in amounts.items()},
+        burden={k: _quantity(v, amount_sd.get(k, v), "mL") for k, v in amounts.items()},
         burden_kind={k: does(k) for k in amounts},
-        facet_removed={k: _quantity(v, facet_sd[k], "%") for k, v in found.facet.items()},
+        facet_removed={k: _quantity(v, facet_sd.get(k, v), "%") for k, v in found.facet.items()},
         incision=Quantity(
             value=2 * found.radius + found.approach.incision_extra, sd=found.approach.incision_sd, unit="mm",
             source=(found.approach.sources or {}).get("incision_extra", "keyhole-choice"),

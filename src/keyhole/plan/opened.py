@@ -50,7 +50,7 @@ def open_entry(site: Site, canal: Canal | None, targets: Targets) -> CandidateEn
         clearance={},
         instrument_clearance={},
         breach_probability={},
-        burden={k: _quantity(v, amount_sd.get(k, 0.0), "mL") for k, v in amounts.items()},
+        burden={k: _quantity(v, amount_sd.get(k, v), "mL") for k, v in amounts.items()},
         burden_kind={k: _does(k) for k in amounts},
         facet_removed={k: _quantity(v, facet_sd[k], "%") for k, v in (widened.facet if widened else {}).items()},
         incision=_quantity(opened.incision, _incision_sd(site, approach, opened), "mm"),

@@ -51,7 +51,7 @@ def spread(counted: Sequence[Amounts], amounts: Callable[[Amounts], Amounts]) ->
     per axis acts on a wall only along the wall's normal). Both signs are used, so a mirrored patient has the same sd.
     For a sum over structures, the larger of all boundaries off together and each structure off on its own.
     """
-    base = amounts(counted[0])
+    base = dict.fromkeys((key for found in counted for key in amounts(found)), 0.0) | dict(amounts(counted[0]))
     together = _sd(base, [amounts(found) for found in counted[1:]])
     each = _sd({key: counted[0].get(key, 0.0) for found in counted for key in sorted(found)}, counted[1:])
     alone = dict.fromkeys(base, 0.0)

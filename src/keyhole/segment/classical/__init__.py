@@ -1,0 +1,1 @@
+"""The spine of a bare CT without a network: `ct_classical`."""
