@@ -1,8 +1,10 @@
 """The body in an image: skin where it ends, none where the image ends, no table, gas inside."""
 
 import numpy as np
+import pytest
+from scipy import ndimage
 
-from keyhole.anatomy.tissue import CLASSES, SKIN, body_in, class_free, on_grid
+from keyhole.anatomy.tissue import CLASSES, SKIN, body_in, class_free, near_outside, on_grid
 from keyhole.geometry import Grid, Volume, affine
 
 GRID = Grid((100, 90, 60), affine(np.eye(4)))
@@ -68,3 +70,16 @@ def test_an_image_is_unseen_outside_itself():
     assert values[5, 5, 5] == 40
     assert values[35, 5, 5] == np.iinfo(np.int16).min
     assert values[28, 28, 28] == 40
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.7, 0.9, 1.1)])
+def test_skin_is_what_lies_within_its_depth_of_the_outside_as_an_exact_distance_field_says(spacing):
+    import edt
+
+    rng = np.random.default_rng(3)
+    unseen, mask = (ndimage.gaussian_filter(rng.normal(size=(40, 45, 50)), 4) > cut for cut in (0.04, 0.0))
+    mask &= ~unseen
+    depth = edt.edt(np.ascontiguousarray(mask | unseen), anisotropy=spacing)
+    found = near_outside(mask, unseen, np.array(spacing), 2.0)
+    np.testing.assert_array_equal(found, mask & (depth <= 2.0))
+    assert found.any()

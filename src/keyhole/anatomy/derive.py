@@ -155,7 +155,7 @@ def _mark(part: Partition, caveats: Mapping[str, tuple[str, ...]]) -> None:
 
 def _merge(part: Partition, crop: Partition) -> None:
     """The crop shares voxels and names with the whole: only names that lost all their voxels remain to be dropped."""
-    present = np.bincount(part.array.ravel(), minlength=65536) > 0
+    present = part.present()
     for key in [key for key, n in part.numbers.items() if not present[n]]:
         del part.numbers[key]
         part.structures.pop(key, None)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from keyhole.geometry import Grid, Volume
+from keyhole.geometry import Grid, Points, Volume
 from keyhole.geometry._kernels import compiled, prange
 from keyhole.geometry.resample import resample
 
@@ -117,11 +117,7 @@ def _fine(dense: NDArray[np.bool_], core: NDArray[np.bool_], step: NDArray[np.in
 
 def _with_skin(mask: NDArray[np.bool_], unseen: NDArray[np.bool_], grid: Grid, axis: int) -> Body:
     """The body with its skin, which the edge of the image is not."""
-    import edt  # noqa: PLC0415  (heavy import)
-
-    spacing = tuple(float(s) for s in grid.spacing)
-    depth: NDArray[Any] = edt.edt(np.ascontiguousarray(mask | unseen), anisotropy=spacing, parallel=2)
-    return Body(mask, mask & (depth <= SKIN), _cut(mask, unseen, grid, axis))
+    return Body(mask, near_outside(mask, unseen, grid.spacing, SKIN), _cut(mask, unseen, grid, axis))
 
 
 def _cut(mask: NDArray[np.bool_], unseen: NDArray[np.bool_], grid: Grid, axis: int) -> tuple[str, ...]:
@@ -140,6 +136,57 @@ def _side(grid: Grid, axis: int, end: int) -> int:
     column = grid.patient_from_index.matrix[:2, axis] * (1 if end else -1)
     most = int(np.argmax(np.abs(column)))
     return 2 * most + int(column[most] > 0)
+
+
+def near_outside(
+    mask: NDArray[np.bool_], unseen: NDArray[np.bool_], spacing: Points, depth: float
+) -> NDArray[np.bool_]:
+    """The voxels of `mask` whose middle lies within `depth` mm of that of a voxel neither in it nor `unseen`."""
+    reach = np.floor(depth / spacing[:2]).astype(int)
+    steps, runs = [], []
+    for i in range(-reach[0], reach[0] + 1):
+        for j in range(-reach[1], reach[1] + 1):
+            left = depth**2 - (i * spacing[0]) ** 2 - (j * spacing[1]) ** 2
+            if left >= 0:
+                steps.append((i, j))
+                runs.append(int(np.floor(np.sqrt(left) / spacing[2])))
+    away = _runs(mask, unseen, max(runs) + 1)
+    return np.asarray(_reached(mask, away, np.array(steps), np.array(runs)))
+
+
+@compiled(parallel=True)
+def _runs(mask: Any, unseen: Any, most: int) -> Any:
+    """Steps along the last axis to the nearest voxel outside, `most` where it is further."""
+    away = np.empty(mask.shape, dtype=np.uint8)
+    ni, nj, nk = mask.shape
+    for i in prange(ni):
+        for j in range(nj):
+            count = most
+            for k in range(nk):
+                count = 0 if not (mask[i, j, k] or unseen[i, j, k]) else min(count + 1, most)
+                away[i, j, k] = count
+            count = most
+            for k in range(nk - 1, -1, -1):
+                count = 0 if away[i, j, k] == 0 else min(count + 1, most)
+                away[i, j, k] = min(away[i, j, k], count)
+    return away
+
+
+@compiled(parallel=True)
+def _reached(mask: Any, away: Any, steps: Any, runs: Any) -> Any:
+    """Where `mask` holds and some row at `steps` has its nearest outside voxel within its run."""
+    found = np.zeros(mask.shape, dtype=np.bool_)
+    ni, nj, nk = mask.shape
+    for i in prange(ni):
+        for n in range(len(steps)):
+            a = i + steps[n, 0]
+            if a < 0 or a >= ni:
+                continue
+            for j in range(max(0, -steps[n, 1]), min(nj, nj - steps[n, 1])):
+                b, run = j + steps[n, 1], runs[n]
+                for k in range(nk):
+                    found[i, j, k] |= mask[i, j, k] & (away[a, b, k] <= run)
+    return found
 
 
 @compiled(parallel=True)
