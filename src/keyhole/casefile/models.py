@@ -66,6 +66,27 @@ class LevelConfirmation(Strict):
 
     lowest_lumbar: str
     by: str
+    at: str | None = None  # UTC, "2026-01-31T12:00:00Z": a record of an act, so it has a date
+    note: str | None = None
+    labels: str | None = None  # digest of the names and voxels it was made on; None: not known, so it counts for none
+
+
+class LevelAct(Strict):
+    """Something that happened to the names of the levels."""
+
+    act: Literal["confirmed", "renamed", "dropped"]
+    by: str | None = None
+    at: str | None = None
+    finding: str  # one sentence
+    labels: str | None = None  # digest of the labels after it
+
+
+class LevelState(Strict):
+    """What was known of the levels' names when a result was made."""
+
+    numbering: str
+    confirmation: LevelConfirmation | None = None
+    against: tuple[str, ...] = ()  # what spoke against the names
 
 
 class CaseRecord(Strict):
@@ -78,8 +99,19 @@ class CaseRecord(Strict):
     images: tuple[ImageEntry, ...] = ()
     numbering: str  # the basis on which levels were named, in words
     confirmation: LevelConfirmation | None = None
+    level_history: tuple[LevelAct, ...] = ()
     caveats: tuple[str, ...] = ()
     provenance: Provenance
+
+
+class QualityItem(Strict):
+    """One property of an image, how good it is for planning, and what follows from it."""
+
+    name: str
+    value: float | str | None  # None: it could not be known
+    unit: str = ""  # UCUM; empty for words
+    verdict: Literal["good", "limited", "unusable", "unknown"]
+    consequence: str  # one sentence, for the later stages
 
 
 class StructureEntry(Strict):
@@ -103,9 +135,10 @@ class VertebraEntry(Strict):
 class EvidenceEntry(Strict):
     """One reason for or against the names of the vertebrae."""
 
-    kind: Literal["file", "sacrum", "ribs", "count", "shape", "user"]
+    kind: Literal["file", "sacrum", "ribs", "count", "shape", "pelvis", "user"]
     finding: str  # one sentence
     supports: bool | None  # None: it says nothing either way
+    means: str = ""  # what would follow for the names, if it is so
 
 
 class LabelsRecord(Strict):
@@ -115,6 +148,7 @@ class LabelsRecord(Strict):
     structures: dict[int, StructureEntry]
     vertebrae: dict[str, VertebraEntry] = {}
     evidence: tuple[EvidenceEntry, ...] = ()
+    quality: tuple[QualityItem, ...] = ()  # what the labels tell of the image: whole levels, sides
     caveats: tuple[str, ...] = ()
     provenance: Provenance
 
@@ -140,6 +174,7 @@ class FindingsRecord(Strict):
 
     schema_: Literal["keyhole.findings/1"] = Field("keyhole.findings/1", alias="schema")
     findings: tuple[FindingEntry, ...]
+    levels: LevelState | None = None
     caveats: tuple[str, ...] = ()
     provenance: Provenance
 
@@ -205,5 +240,6 @@ class PlanRecord(Strict):
     searched: int
     pareto: tuple[int, ...]
     feasibility: tuple[Feasibility, ...] = ()
+    levels: LevelState | None = None
     caveats: tuple[str, ...] = ()
     provenance: Provenance

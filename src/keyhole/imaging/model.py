@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from keyhole.casefile.models import Strict
+from keyhole.casefile.models import QualityItem, Strict
 from keyhole.errors import UnreadableFile
 from keyhole.geometry import Volume
 
@@ -44,6 +44,7 @@ class ImageRecord(Strict):
     shape: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
     identifiers: dict[str, str] = Field(default_factory=dict)
+    quality: tuple[QualityItem, ...] = ()
     caveats: tuple[str, ...] = ()
 
 
