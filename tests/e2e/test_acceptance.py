@@ -141,6 +141,10 @@ def test_turning_and_shifting_the_patient_moves_the_plan_with_it(planned, tmp_pa
             np.testing.assert_allclose(motion[:3, :3] @ a[point] + motion[:3, 3], b[point], atol=1.0)
 
 
+PHANTOMS = int(os.environ.get("KEYHOLE_PHANTOMS", "20"))
+"""Seeds tried; KEYHOLE_PHANTOMS=50 tries the whole set, about 22 s of processor time each."""
+
+
 def turned(seed: int) -> Phantom:
     """A phantom of any pathology, level, side and severity, turned by up to 20 degrees and shifted."""
     rng = np.random.default_rng([seed, 2])
@@ -200,9 +204,9 @@ def test_a_phantom_is_measured_within_the_limits(planned):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_fifty_phantoms_are_measured_within_the_limits_and_no_corridor_touches_what_is_forbidden():
+def test_phantoms_are_measured_within_the_limits_and_no_corridor_touches_what_is_forbidden():
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        wrong = [w for found in pool.map(one_phantom, range(50)) for w in found]
+        wrong = [w for found in pool.map(one_phantom, range(PHANTOMS)) for w in found]
     assert wrong == []
 
 
