@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from keyhole.anatomy.spine import Bone
-from keyhole.geometry import Box, Points
+from keyhole.geometry import Box, Points, bounding_box
 from keyhole.terms import SIDES
 
 JOINT = 2.5
@@ -93,19 +94,34 @@ def joints(upper: Bone, lower: Bone) -> tuple[Box, NDArray[np.uint8]]:
     """Box in the working crop, and 1 where the upper, 2 where the lower arch belongs to a facet joint of theirs."""
     box = _meeting(upper.box, lower.box)
     spacing = upper.grid.spacing
-    arches = [_into(box, bone.box, bone.arch) for bone in (upper, lower)]
-    found = np.zeros(arches[0].shape, dtype=np.uint8)
-    if not (arches[0].any() and arches[1].any()):
+    wholes = [_into(box, bone.box, bone.arch) for bone in (upper, lower)]
+    found = np.zeros(wholes[0].shape, dtype=np.uint8)
+    part = _shared(wholes, np.ceil((2 * JOINT + DILATED) / spacing).astype(int))
+    if part is None:
         return box, found
+    arches = [whole[part] for whole in wholes]
     near = _away(arches[0], spacing) <= JOINT
     near &= _away(arches[1], spacing) <= JOINT
-    near &= _off_midline(upper, lower, box)
+    near &= _off_midline(
+        upper, lower, [slice(b.start + p.start, b.start + p.stop) for b, p in zip(box, part, strict=True)]
+    )
     if not near.any():
         return box, found
     reach = _away(near, spacing) <= DILATED
     for n, arch in enumerate(arches):
-        found[arch & reach] = n + 1
+        found[part][arch & reach] = n + 1
     return box, found
+
+
+def _shared(masks: Sequence[NDArray[np.bool_]], margin: NDArray[np.int_]) -> Box | None:
+    """Where the boxes around both `masks`, each `margin` voxels wider, overlap: joints are nowhere else."""
+    one, two = (bounding_box(mask) for mask in masks)
+    if one is None or two is None:
+        return None
+    low = [max(a.start, b.start) - m for a, b, m in zip(one, two, margin, strict=True)]
+    high = [min(a.stop, b.stop) + m for a, b, m in zip(one, two, margin, strict=True)]
+    spans = [slice(max(0, a), min(n, b)) for a, b, n in zip(low, high, masks[0].shape, strict=True)]
+    return (spans[0], spans[1], spans[2]) if all(s.stop > s.start for s in spans) else None
 
 
 def _meeting(a: Box, b: Box) -> Box:
@@ -129,7 +145,7 @@ def _away(mask: NDArray[np.bool_], spacing: Points) -> NDArray[Any]:
     return far
 
 
-def _off_midline(upper: Bone, lower: Bone, box: Box) -> NDArray[np.bool_]:
+def _off_midline(upper: Bone, lower: Bone, box: Sequence[slice]) -> NDArray[np.bool_]:
     """Where in `box` the midsagittal planes of both bones are farther than `MIDLINE` away."""
     shift = [b.start - o.start for b, o in zip(box, upper.box, strict=True)]
     where = np.moveaxis(np.indices([s.stop - s.start for s in box]), 0, -1) + shift
