@@ -19,7 +19,7 @@ import numpy as np
 
 from keyhole.anatomy.phantom import PhantomParameters, phantom
 from keyhole.geometry import Grid, Transform, Volume
-from keyhole.geometry.resample import resample, reoriented
+from keyhole.geometry.resample import reoriented, resample
 from keyhole.imaging import read_nifti, write_dicom_series
 
 NOISE = 12.0  # HU, in blocks of two voxels as a kernel would leave it
