@@ -281,7 +281,7 @@ def test_nothing_is_confirmed_where_no_level_is_in_view(made):
     record = made.read(LabelsRecord)
     kept = {n: e for n, e in record.structures.items() if not e.key.startswith("vertebra")}
     made.write(record.model_copy(update={"structures": kept}))
-    with pytest.raises(NotInScan, match="shows no lumbar vertebra"):
+    with pytest.raises(NotInScan, match="show no lumbar vertebra"):
         confirm(made, "L5", "Dr A")
 
 

@@ -1,4 +1,4 @@
-"""Make a case from images and labels, and confirm its levels."""
+"""Make a case from images and labels."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from keyhole.anatomy import gate
+from keyhole.anatomy.gate import UNCONFIRMED, confirm
 from keyhole.anatomy.model import Structure
 from keyhole.anatomy.placement import check_lumbar, on_keyhole_grid, own_image
 from keyhole.anatomy.schemes import NamedLabels, read_labels
@@ -17,7 +19,6 @@ from keyhole.casefile import (
     CaseRecord,
     ImageEntry,
     LabelsRecord,
-    LevelConfirmation,
     Patient,
     StructureEntry,
     provenance,
@@ -26,18 +27,15 @@ from keyhole.casefile import (
     to_json,
     write_bytes,
 )
-from keyhole.casefile.folder import carry, remove_stale, replaced_folder
-from keyhole.errors import InvalidInput, NotInScan, WrongCase
+from keyhole.casefile.folder import RESULTS, carry, put_aside, remove_stale, replaced_folder
+from keyhole.errors import InvalidInput, WrongCase
 from keyhole.geometry import LabelMap, Volume
 from keyhole.imaging import ImageRecord, ScanImage, read_image, read_nifti, write_nifti
-from keyhole.terms import rank
+
+__all__ = ["RESULTS", "confirm", "import_case"]
 
 Progress = Callable[[str, float], None]
 
-RESULTS = ("findings.json", "plan.json", "forecast.json", "rehab.json", "report", "meshes")
-"""What later stages made from the labels; it moves to earlier/ when the labels change."""
-
-UNCONFIRMED = "not confirmed by a person"
 NO_LABELS = "no labels yet; the levels have no names"
 
 
@@ -100,34 +98,6 @@ def import_case(
         write_bytes(folder / "case.json", to_json(record))
     tell("Case written", 1.0)
     return Case(path)
-
-
-def confirm(case: Case, lowest_lumbar: str, by: str) -> CaseRecord:
-    """Record that the person `by` has checked the levels' names: `lowest_lumbar` is the lowest lumbar vertebra.
-
-    Refused where the labels name another vertebra as the lowest: then the names are wrong, not the word of the
-    person, and the labels have to be corrected.
-    """
-    rank(lowest_lumbar)
-    if not by.strip():
-        raise InvalidInput("a confirmation needs the name of the person who checked the levels, got an empty one")
-    record = case.read(CaseRecord)
-    keys = [entry.key for entry in case.read(LabelsRecord).structures.values()]
-    present = {key.split("/")[1] for key in keys if key.startswith("vertebra/L")}
-    if not present:
-        raise NotInScan(f"{case.path} shows no lumbar vertebra; there is nothing to confirm")
-    lowest = max(present, key=rank)
-    if lowest != lowest_lumbar:
-        raise InvalidInput(
-            f"{case.path}: the labels name {lowest} as the lowest lumbar vertebra in view, not {lowest_lumbar}; "
-            "correct the names in the label file and import it again"
-        )
-    basis = record.numbering.split("; ")[0]
-    said = LevelConfirmation(lowest_lumbar=lowest_lumbar, by=by.strip())
-    numbering = f"{basis}; {lowest_lumbar} confirmed as the lowest lumbar vertebra by {by.strip()}"
-    record = record.model_copy(update={"confirmation": said, "numbering": numbering})
-    case.write(record)
-    return record
 
 
 def _existing(path: Path) -> CaseRecord | None:
@@ -257,7 +227,7 @@ def _write_labels(folder: Path, anatomy: _Anatomy, source: Path) -> None:
         schema="keyhole.labels/1",
         structures=entries,
         vertebrae=dict(anatomy.named.vertebrae),
-        evidence=anatomy.named.evidence,
+        evidence=gate.with_evidence(anatomy.named.basis, anatomy.named.evidence, anatomy.labels, anatomy.structures),
         caveats=_once(anatomy.caveats),
         provenance=provenance(
             {source.name: sha256(source)}, scheme=anatomy.named.scheme, labels_sha256=sha256(folder / "labels.nii.gz")
@@ -277,24 +247,35 @@ def _record(
     old = () if before is None else tuple(entry.name for entry in before.images)
     images = [read_record(folder / "images" / f"{entry.name}.json", ImageRecord) for entry in entries]
     seen = [caveat for image in images for caveat in image.caveats]
-    kept = before is not None and (anatomy is None or not _labels_changed(path, folder))
     if anatomy is None and before is not None and (path / "labels.nii.gz").is_file():
         later = [entry.name for entry in entries if entry.name not in old]
         late = [f"the image {name} was added after the anatomy was built" for name in later]
         return before.model_copy(update={"images": entries, "caveats": _once([*before.caveats, *seen, *late])})
-    return CaseRecord(
+    levels, lost = _levels(path, folder, before, anatomy)
+    made = CaseRecord(
         schema="keyhole.case/1",
         id=before.id if before else path.name,
         patient=before.patient if before else Patient(),
         complaint=before.complaint if before else None,
         images=entries,
-        numbering=(
-            before.numbering if before and kept else (f"{anatomy.named.basis}; {UNCONFIRMED}" if anatomy else NO_LABELS)
-        ),
-        confirmation=before.confirmation if before and kept else None,
-        caveats=_once([*seen, *(anatomy.caveats if anatomy else ())]),
+        numbering=NO_LABELS,
+        caveats=_once([*seen, *(anatomy.caveats if anatomy else ()), *lost]),
         provenance=provenance({}),
     )
+    return made.model_copy(update=levels)
+
+
+def _levels(
+    path: Path, folder: Path, before: CaseRecord | None, anatomy: _Anatomy | None
+) -> tuple[dict[str, object], tuple[str, ...]]:
+    """What case.json says of the levels' names, as an update, and what was lost of it."""
+    if anatomy is None:
+        return ({} if before is None else {"numbering": before.numbering}), ()
+    basis = anatomy.named.basis
+    if before is None:
+        return {"numbering": f"{basis}; {UNCONFIRMED}"}, ()
+    old = read_record(path / "labels.json", LabelsRecord) if (path / "labels.json").is_file() else None
+    return gate.after_import(before, old, read_record(folder / "labels.json", LabelsRecord), basis)
 
 
 def _told(record: CaseRecord, patient: Patient | None, complaint: str | None) -> dict[str, object]:
@@ -317,14 +298,4 @@ def _put_aside(path: Path | None, folder: Path) -> None:
     """Move results that were made from other labels to earlier/, under the first digits of those labels' SHA-256."""
     if path is None or not _labels_changed(path, folder):
         return
-    stale = [folder / name for name in RESULTS if (folder / name).exists()]
-    if not stale:
-        return
-    shelf = folder / "earlier" / (_digest(path / "labels.nii.gz")[:8] or "without-labels")
-    place, n = shelf, 1
-    while place.exists():
-        n += 1
-        place = shelf.with_name(f"{shelf.name}-{n}")
-    place.mkdir(parents=True)
-    for file in stale:
-        file.rename(place / file.name)
+    put_aside(folder, _digest(path / "labels.nii.gz")[:8] or "without-labels")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from keyhole.casefile import LevelState
 from keyhole.errors import InvalidInput, NotInScan
 from keyhole.geometry import LabelMap, Plane, Points, Volume
 from keyhole.terms import Origin, are_neighbours, rank, split
@@ -95,7 +96,8 @@ class Anatomy:
     """One patient: the partition, how each structure is known, the vertebrae in view, and what to be wary of.
 
     `canal_line` (n, 3) runs along the middle of the canal from cranial to caudal, LPS mm, about 1 mm apart.
-    `image` is the image the labels belong to, on its own grid, or None.
+    `image` is the image the labels belong to, on its own grid, or None. `level_state` is what results say of the
+    levels' names: how they were numbered, who confirmed them, what speaks against them.
     """
 
     labels: LabelMap
@@ -107,6 +109,7 @@ class Anatomy:
     numbering: str
     levels_confirmed: bool
     caveats: tuple[str, ...] = field(default=())
+    level_state: LevelState | None = None
 
     @property
     def levels(self) -> tuple[str, ...]:

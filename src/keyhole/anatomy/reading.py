@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from keyhole.anatomy import gate
 from keyhole.anatomy.landmarks import canal_line, vertebrae
 from keyhole.anatomy.model import Anatomy, Structure
 from keyhole.casefile import Case, CaseRecord, ImageEntry, LabelsRecord, sha256
@@ -46,9 +47,21 @@ def load(case: Case, *, with_image: bool = True) -> Anatomy:
         image=_image(case, entry) if entry is not None and with_image else None,
         modality=entry.modality if entry is not None else "",
         numbering=record.numbering,
-        levels_confirmed=record.confirmation is not None,
-        caveats=tuple(dict.fromkeys((*record.caveats, *known.caveats, *_left_out(labels, list(found))))),
+        levels_confirmed=gate.is_confirmed(record, known),
+        caveats=tuple(
+            dict.fromkeys((*_levels(record, known), *record.caveats, *known.caveats, *_left_out(labels, list(found))))
+        ),
+        level_state=gate.state(record, known),
     )
+
+
+def _levels(record: CaseRecord, known: LabelsRecord) -> tuple[str, ...]:
+    """Caveats of the levels' names; where nobody confirmed them each stage says so itself."""
+    now = gate.state(record, known)
+    told = [text for text in gate.caveats(now) if not text.startswith(gate.NOT_CONFIRMED)]
+    if record.confirmation is not None and now.confirmation is None:
+        told.insert(0, f"the confirmation by {record.confirmation.by} was made on other labels: it does not count")
+    return tuple(told)
 
 
 def _labels(case: Case, known: LabelsRecord) -> LabelMap:

@@ -75,6 +75,24 @@ def carry(old: Path, new: Path, leave: Collection[str] = ()) -> None:
                 shutil.copy2(file, inside / name)
 
 
+RESULTS = ("findings.json", "plan.json", "forecast.json", "rehab.json", "report", "meshes", "levels.png")
+"""What later stages made from the labels; it moves to earlier/ when the labels change."""
+
+
+def put_aside(folder: Path, shelf: str) -> None:
+    """Move the results in `folder` to earlier/`shelf`, or to a numbered one beside it where that is taken."""
+    stale = [folder / name for name in RESULTS if (folder / name).exists()]
+    if not stale:
+        return
+    place, n = folder / "earlier" / shelf, 1
+    while place.exists():
+        n += 1
+        place = folder / "earlier" / f"{shelf}-{n}"
+    place.mkdir(parents=True)
+    for file in stale:
+        file.rename(place / file.name)
+
+
 def _prefix(path: Path) -> str:
     return f".keyhole-{path.name}-"
 

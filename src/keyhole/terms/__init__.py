@@ -13,6 +13,7 @@ from keyhole.terms.levels import (
     sides_swapped,
     split,
 )
+from keyhole.terms.renaming import counted_anew, lineage, lineage_of, renamed_key, renamed_text
 from keyhole.terms.structures import Origin, Tissue, belongs, heads, tissue
 
 __all__ = [
@@ -24,11 +25,16 @@ __all__ = [
     "are_neighbours",
     "belongs",
     "check_side",
+    "counted_anew",
     "heads",
     "in_key",
     "level",
+    "lineage",
+    "lineage_of",
     "other",
     "rank",
+    "renamed_key",
+    "renamed_text",
     "sides_swapped",
     "split",
     "tissue",
