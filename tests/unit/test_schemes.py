@@ -58,14 +58,14 @@ def test_names_inside_the_file_decide_and_the_cord_is_no_sac(tmp_path):
 
 def test_without_names_the_scheme_must_be_told_and_the_order_is_a_caveat(tmp_path):
     _, labels = scan(tmp_path, names="none")
-    with pytest.raises(UnknownScheme, match="--scheme totalsegmentator_total or --scheme keyhole"):
+    with pytest.raises(UnknownScheme, match="as totalsegmentator_total: vertebrae L3-L5 and 4 other"):
         read_labels(labels)
     found = read_labels(labels, "totalsegmentator_total")
     assert found.labels.structures[28] == "vertebra/L4"
     assert "order of TotalSegmentator version 2" in found.caveats[-1]
     assert found.basis.startswith("--scheme")
-    with pytest.raises(UnknownScheme, match=r"unknown label scheme 'verse'; .* totalsegmentator_total and keyhole"):
-        read_labels(labels, "verse")
+    with pytest.raises(UnknownScheme, match=r"unknown label scheme 'verses'; .* totalsegmentator_total, keyhole"):
+        read_labels(labels, "verses")
     with pytest.raises(UnknownScheme, match=r"seg\.json beside it; neither was found"):
         read_labels(labels, "keyhole")
 
@@ -92,10 +92,10 @@ def test_other_orders_by_name_are_read_by_name(tmp_path):
 
 def test_what_cannot_be_named_is_refused(tmp_path):
     part = _write(tmp_path / "part.nii.gz", blocks(), TOTAL)
-    with pytest.raises(UnknownScheme, match="label 1 has no name of TotalSegmentator"):
+    with pytest.raises(UnknownScheme, match="label 1 has no name, though other labels"):
         read_labels(part)
-    strange = _write(tmp_path / "strange.nii.gz", blocks(), KEYS | {1: "vertebrae_body"})
-    with pytest.raises(UnknownScheme, match="the first unknown one is 'vertebrae_body'"):
+    strange = _write(tmp_path / "strange.nii.gz", blocks(), KEYS | {1: "vertebrae_bodies"})
+    with pytest.raises(UnknownScheme, match="the first unknown one is 'vertebrae_bodies'"):
         read_labels(strange)
     twice = _write(tmp_path / "twice.nii.gz", blocks(), KEYS | {1: "vertebra/L4"})
     with pytest.raises(UnknownScheme, match="labels 1 and 2 are both vertebra/L4"):
@@ -126,7 +126,8 @@ def test_keyholes_own_record_beside_the_file_keeps_origin_and_sd(tmp_path):
 def test_the_sd_grows_with_the_coarsest_side():
     assert boundary_sd(np.array([3.0, 3.0, 3.0])) == 0.53
     assert boundary_sd(np.array([1.0, 1.0, 2.0])) == boundary_sd(np.array([2.0, 1.0, 1.0])) == 0.353
-    assert SCHEMES == ("totalsegmentator_total", "keyhole")
+    assert SCHEMES[:2] == ("totalsegmentator_total", "keyhole")
+    assert len(set(SCHEMES)) == 33
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="real data are not beside the repository")
@@ -134,7 +135,8 @@ def test_real_files_are_named_or_refused():
     folder = REAL / "ct_abdomen_3mm"
     found = read_labels(folder / "labels_totalsegmentator_total.nii.gz")
     assert {"vertebra/L1", "vertebra/S1", "sacrum", "vessel/aorta", "pelvis/left"} <= set(found.labels.keys)
-    with pytest.raises(UnknownScheme, match="vertebrae_body"):
+    with pytest.raises(UnknownScheme, match="label 1 of TotalSegmentator vertebrae body is one for all levels"):
         read_labels(folder / "labels_totalsegmentator_vertebrae_body.nii.gz")
-    with pytest.raises(UnknownScheme, match="does not say what its integers mean"):
-        read_labels(REAL / "labelmaps_verse" / "sub-verse010_seg-vert_msk.nii.gz")
+    verse = read_labels(REAL / "labelmaps_verse" / "sub-verse010_seg-vert_msk.nii.gz")
+    assert verse.basis == "the label file's name (VerSe)"
+    assert verse.labels.keys == tuple(f"vertebra/L{n}" for n in range(1, 6))
