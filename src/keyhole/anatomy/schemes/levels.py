@@ -1,0 +1,133 @@
+"""Labels that are one for all levels (`vertebrae_body`, `intervertebral_discs`), told apart by named vertebrae."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from keyhole.anatomy.model import Structure
+from keyhole.anatomy.schemes.model import Layer
+from keyhole.anatomy.schemes.tables import LEVEL, title, vertebra_of
+from keyhole.errors import UnknownScheme
+from keyhole.geometry import Box, Grid, Points, bounding_box
+from keyhole.terms import are_neighbours, rank
+
+if TYPE_CHECKING:
+    from keyhole.anatomy.schemes.merge import Merged
+
+REACH = 4.0
+"""A voxel of a label for all levels belongs to a named vertebra at most this far away, mm [keyhole-choice]."""
+
+BEYOND = 45.0
+"""How far beyond the last named vertebra's middle a disc on the sacrum is looked for, mm [keyhole-choice]."""
+
+
+def tell_levels(merged: Merged, layers: Sequence[Layer]) -> list[str]:
+    """Paint the labels of `layers` that are one for all levels into `merged`; caveats on what found no level."""
+    wanted = [(layer, n, s) for layer in layers for n, s in layer.structures.items() if LEVEL in s.key]
+    if not wanted:
+        return []
+    names = sorted({name for key in merged.numbers if (name := vertebra_of(key))}, key=rank)
+    if not names:
+        layer, n, _ = wanted[0]
+        raise UnknownScheme(
+            f"{layer.file}: label {n} of {title(layer.scheme)} is one for all levels; give a second label file that "
+            "names the vertebrae, with --labels once more"
+        )
+    lost = [_tell(merged, names, layer, label, one) for layer, label, one in wanted]
+    return [text for text in lost if text]
+
+
+def _tell(merged: Merged, names: Sequence[str], layer: Layer, label: int, one: Structure) -> str:
+    mask = layer.array == label
+    box = bounding_box(mask, int(np.ceil(REACH / merged.grid.spacing.min())) + 1)
+    if box is None:
+        return ""
+    part = mask[box]
+    at = _disc_levels(merged, names, box, part) if one.key.startswith("disc") else _owners(merged, names, box, part)
+    new = np.zeros(merged.array.shape, dtype=np.uint16)
+    view = new[box]
+    caveat = "its level is that of the named vertebra it lies at"
+    for number, level in enumerate(_levels(names) if one.key.startswith("disc") else names, 1):
+        chosen = at == number
+        if chosen.any():
+            made = replace(one, key=one.key.replace(LEVEL, level), caveats=(*one.caveats, caveat))
+            view[chosen] = merged.number(made)
+    merged.paint(new)
+    lost = int((part & (at == 0)).sum())
+    return f"{layer.file}: {lost} voxels of label {label} lie at no named level and were left out" if lost else ""
+
+
+def _levels(names: Sequence[str]) -> list[str]:
+    """The pairs of neighbours in `names`, with the sacrum below a last lumbar vertebra, as they stand in keys."""
+    row = [*names, "S1"] if names[-1] in ("L5", "L6") else list(names)
+    return [f"{a}-{b}" for a, b in itertools.pairwise(row)]
+
+
+def _owners(merged: Merged, names: Sequence[str], box: Box, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """For each voxel of `mask` the vertebra it lies in or next to: its place in `names` from 1, else 0."""
+    lookup = np.zeros(len(merged.numbers) + 1, dtype=np.uint8)
+    for key, n in merged.numbers.items():
+        if vertebra_of(key) in names:
+            lookup[n] = names.index(vertebra_of(key)) + 1
+    inside = lookup[merged.array[box]]
+    bare = mask & (inside == 0) & (merged.array[box] == 0)
+    if bare.any() and inside.any():
+        apart, near = ndimage.distance_transform_edt(
+            inside == 0, sampling=tuple(merged.grid.spacing), return_indices=True
+        )
+        close = bare & (apart <= REACH)
+        inside = inside.copy()
+        inside[close] = inside[tuple(axis[close] for axis in near)]
+    return np.where(mask, inside, 0).astype(np.uint8)
+
+
+def _disc_levels(merged: Merged, names: Sequence[str], box: Box, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """For each voxel of `mask` its level: between which vertebrae's middles it lies along the spine, from 1."""
+    middles = _row(merged, names)
+    found = np.zeros(mask.shape, dtype=np.uint8)
+    index = np.argwhere(mask)
+    points = merged.grid.crop(box).centres(index)
+    for number, (level, start, stop) in enumerate(zip(_levels(names), middles, middles[1:], strict=False), 1):
+        a, b = level.split("-")
+        if not are_neighbours(a, b):
+            continue
+        along = (points - start) @ (stop - start) / ((stop - start) @ (stop - start))
+        aside = np.linalg.norm(points - start - along[:, None] * (stop - start), axis=1)
+        chosen = index[(along > 0.1) & (along < 1.0) & (aside < 45)]
+        found[tuple(chosen.T)] = number
+    return found
+
+
+def _row(merged: Merged, names: Sequence[str]) -> Points:
+    """Middle of each named vertebra's body, and below a last lumbar vertebra a point in the sacrum's top."""
+    from keyhole.anatomy.parts import core_of  # noqa: PLC0415  (a heavy library)
+
+    middles = []
+    for name in names:
+        mask = merged.mask(f"vertebra/{name}/body")
+        whole = mask if mask.any() else merged.mask(f"vertebra/{name}")
+        box = bounding_box(whole, 2)
+        crop = whole[box] if box is not None else whole
+        middles.append(core_of(crop, merged.grid.crop(box) if box is not None else merged.grid)[0])
+    if names[-1] in ("L5", "L6"):
+        middles.append(_sacral(merged, middles))
+    return np.array(middles)
+
+
+def _sacral(merged: Merged, middles: Sequence[Points]) -> Points:
+    """A point in the sacrum as far below the last middle as a vertebra: towards the sacrum, else straight on."""
+    last = middles[-1]
+    box = bounding_box(merged.mask("sacrum"))
+    if box is None:
+        return last + (last - middles[-2] if len(middles) > 1 else np.zeros(3))
+    grid: Grid = merged.grid.crop(box)
+    points = grid.centres(np.argwhere(merged.mask("sacrum")[box])[::3])
+    near = points[np.linalg.norm(points - last, axis=1) < BEYOND + 10]
+    return np.asarray(near.mean(axis=0) if len(near) else points.mean(axis=0))
