@@ -31,7 +31,7 @@ from keyhole.casefile import (
 from keyhole.casefile.folder import carry, put_aside, remove_stale, replaced_folder
 from keyhole.errors import InvalidInput, NotInScan, WrongCase
 from keyhole.geometry import LabelMap
-from keyhole.imaging.nifti import read_labelmap, write_nifti
+from keyhole.imaging.nifti import read_nifti, write_nifti
 from keyhole.terms import Origin, counted_anew, rank, renamed_key, renamed_text
 
 LABELS = "labels.nii.gz"
@@ -183,15 +183,17 @@ def rename(
     names = counted_anew(_vertebrae(known), lowest, last_thoracic)
     if all(names[name] == name for name in _vertebrae(known)):
         raise InvalidInput(f"{case.path}: {lowest} is already the lowest lumbar vertebra by these names")
-    labels = read_labelmap(case.path / LABELS, {n: entry.key for n, entry in known.structures.items()})
+    stored = read_nifti(case.path / LABELS).volume  # as it is stored: renaming back gives the same bytes
+    labels = LabelMap(stored.array, stored.patient_from_index, {n: e.key for n, e in known.structures.items()})
     keys = _new_keys(labels, _structures(known), names)
     when = _time(at)
-    sentence = _with_note(f"{_RENAMED}{person}: the lowest lumbar vertebra {now} is now {lowest}", note)
+    also = f", the vertebra above L1 is {last_thoracic}" if last_thoracic != "T12" else ""
+    sentence = _with_note(f"{_RENAMED}{person}: the lowest lumbar vertebra {now} is now {lowest}{also}", note)
     with replaced_folder(case.path) as folder:
         carry(case.path, folder)
         put_aside(folder, sha256(case.path / LABELS)[:8])
         renamed = LabelMap(labels.array, labels.patient_from_index, {n: keys[k] for n, k in labels.structures.items()})
-        fresh = _rewritten(folder, labels, renamed, known, (keys, names), sentence)
+        fresh = _rewritten(folder, renamed, known, (keys, names), sentence)
         act = LevelAct(act="renamed", by=person, at=when, finding=sentence, labels=labels_digest(fresh))
         told = [renamed_text(c, _present(known, names)) for c in record.caveats if not c.startswith(_RENAMED)]
         update = {
@@ -207,7 +209,6 @@ def rename(
 
 def _rewritten(
     folder: Path,
-    old: LabelMap,
     new: LabelMap,
     known: LabelsRecord,
     names: tuple[Mapping[str, str], Mapping[str, str]],
@@ -220,7 +221,7 @@ def _rewritten(
     write_nifti(new, path)
     entries = {n: _renamed_entry(entry, keys, vertebrae) for n, entry in known.structures.items()}
     structures = {keys[key]: one for key, one in _structures(known).items()}
-    own = [e for e in known.evidence if e not in evidence(old, _structures(known))]
+    own = [entry for entry in known.evidence if entry.method == "given"]
     user = EvidenceEntry(kind="user", finding=sentence, supports=True)
     parameters = {**known.provenance.parameters, DIGEST: sha256(path), "renamed": sentence}
     record = known.model_copy(
@@ -253,7 +254,7 @@ def _rewritten(
 
 def _earlier(entry: EvidenceEntry) -> EvidenceEntry:
     """An entry of the method that named the levels, once a person has named them otherwise."""
-    if entry.finding.startswith(_BEFORE) or entry.kind == "user":
+    if entry.kind in ("user", "file") or entry.finding.startswith(_BEFORE):
         return entry.model_copy(update={"supports": None})
     return entry.model_copy(update={"finding": _BEFORE + entry.finding, "supports": False if entry.supports else None})
 

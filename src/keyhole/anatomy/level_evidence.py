@@ -89,7 +89,8 @@ def evidence(labels: LabelMap, structures: Mapping[str, Structure]) -> tuple[Evi
     if row is None:
         return ()
     bearing, seen = _bearing(row)
-    return (*_sacrum(row), *_ribs(row, bearing, seen), *_count(row, bearing), *_pelvis(row), *_shapes(row))
+    found = (*_sacrum(row), *_ribs(row, bearing, seen), *_count(row, bearing), *_pelvis(row), *_shapes(row))
+    return tuple(entry.model_copy(update={"method": "labels"}) for entry in found)
 
 
 def merged(own: Sequence[EvidenceEntry], computed: Sequence[EvidenceEntry]) -> tuple[EvidenceEntry, ...]:
@@ -274,7 +275,10 @@ def _count(row: _Row, bearing: str | None) -> list[EvidenceEntry]:
         return [EvidenceEntry(kind="count", finding=text, supports=False, means="the count rests on the names alone")]
     text = f"{len(between)} vertebrae without ribs lie between {bearing} and the sacrum"
     if len(between) == 5:
-        return [EvidenceEntry(kind="count", finding=text, supports=bearing == row.last_thoracic)]
+        if bearing == row.last_thoracic:
+            return [EvidenceEntry(kind="count", finding=text, supports=True)]
+        means = f"if {bearing} is T12, {_shifted(row, bearing)}"
+        return [EvidenceEntry(kind="count", finding=text, supports=False, means=means)]
     why = {
         4: "T13 or lumbar ribs above, or a fifth lumbar vertebra taken up by the sacrum (sacralised L5)",
         6: "L6, a lumbarised S1, or a T12 without ribs",

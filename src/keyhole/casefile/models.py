@@ -139,6 +139,7 @@ class EvidenceEntry(Strict):
     finding: str  # one sentence
     supports: bool | None  # None: it says nothing either way
     means: str = ""  # what would follow for the names, if it is so
+    method: Literal["given", "labels"] = "given"  # by what named the levels; or computed here from the labels alone
 
 
 class LabelsRecord(Strict):
