@@ -180,21 +180,21 @@ def _move(data, n, by):
 
 
 BAD_STACKS = {
-    "tilt": (lambda d, n: _move(d, n, (0, 2.5 * n * np.tan(np.radians(15)), 0)), None, r"leans 15\.0 degrees"),
+    "sideways": (lambda d, n: _move(d, n, (3.0, 0, 0)), {2, 3}, r"lie up to 2\.\d+ mm beside one straight stack"),
     "uneven": (lambda d, n: _move(d, n, (0, 0, 0.4)), {3}, r"evenly spaced, found steps from 2\.100 to 2\.900 mm"),
     "double": (lambda d, n: _move(d, n, (0, 0, -2.5)), {3}, r"2 of 6 slices share a position, for one IM00003"),
     "no position": (lambda d, n: d.pop("ImagePositionPatient"), {2}, "IM00003.dcm: the tag ImagePositionPatient must"),
     "no orientation": (lambda d, n: d.pop("ImageOrientationPatient"), {2}, "tag ImageOrientationPatient must hold 6"),
     "no spacing": (lambda d, n: d.pop("PixelSpacing"), None, "tag PixelSpacing must hold 2 numbers, found None"),
     "zero spacing": (lambda d, n: setattr(d, "PixelSpacing", [0, 1]), None, "PixelSpacing must be > 0 mm"),
-    "two spacings": (lambda d, n: setattr(d, "PixelSpacing", [1, 1]), {4}, "different size in one series"),
+    "two spacings": (lambda d, n: setattr(d, "PixelSpacing", [1, 1]), {4}, r"holds 2 series.*number 1\.2"),
     "two orientations": (
-        lambda d, n: setattr(d, "ImageOrientationPatient", [0, 1, 0, 1, 0, 0]), {4}, "different orientation"),
+        lambda d, n: setattr(d, "ImageOrientationPatient", [0, 1, 0, 1, 0, 0]), {4}, "holds 2 series.*'axial' 'axial' CT, 5 slices"),
     "skew": (lambda d, n: setattr(d, "ImageOrientationPatient", [1, 0, 0, 0.5, 0.8, 0]), None, "perpendicular"),
     "no HU": (lambda d, n: d.pop("RescaleIntercept"), {1}, "IM00002.dcm: a CT slice needs RescaleSlope"),
     "slope 0": (lambda d, n: setattr(d, "RescaleSlope", 0), {1}, "slope must be finite and not 0"),
     "inverted": (lambda d, n: setattr(d, "PhotometricInterpretation", "MONOCHROME1"), None, "found MONOCHROME1"),
-    "frames": (lambda d, n: setattr(d, "NumberOfFrames", 4), {0}, "many slices in one file"),
+    "frames": (lambda d, n: setattr(d, "NumberOfFrames", 4), {0}, "IM00001.dcm contradicts itself: CT Image Storage holds one"),
     "constant": (lambda d, n: setattr(d, "PixelData", b"\0" * 240), None, "needs contrast, every voxel holds -1024"),
     "codec": (
         lambda d, n: (setattr(d.file_meta, "TransferSyntaxUID", JPEGLSLossless),

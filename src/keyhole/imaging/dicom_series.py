@@ -1,125 +1,153 @@
-"""The CT and MR series among the files of a folder or zip."""
+"""The CT and MR series among the files of a folder or zip, split where one UID holds several images."""
 
 from __future__ import annotations
 
-import io
-import struct
-import zipfile
+import hashlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
-from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.uid import UID
 
-from keyhole.errors import InvalidInput, UnreadableFile
+from keyhole.errors import InvalidInput, KeyholeError, UnreadableFile
+from keyhole.imaging.deidentify import pseudonym, scrubbed
+from keyhole.imaging.dicom_files import DAMAGED, DicomFile, Listing, listing, reason
+from keyhole.imaging.dicom_planes import CT_CLASSES, TELLING, Plane, aside, checked_kind, kind, planes
+from keyhole.imaging.dicom_stack import SAME_PLACE, TURNED, Stack, corner_shift, normal_of, stacked
 
-CT_CLASSES = ("1.2.840.10008.5.1.4.1.1.2",)
-MR_CLASSES = ("1.2.840.10008.5.1.4.1.1.4",)
-MULTIFRAME = (
-    "1.2.840.10008.5.1.4.1.1.2.1",
-    "1.2.840.10008.5.1.4.1.1.2.2",
-    "1.2.840.10008.5.1.4.1.1.4.1",
-    "1.2.840.10008.5.1.4.1.1.4.3",
-    "1.2.840.10008.5.1.4.1.1.4.4",
-)
-"""Enhanced and legacy converted enhanced CT and MR: many slices in one file."""
+MOST_PARTS = 32
+"""A series is split into at most so many images by one tag [keyhole-choice]."""
 
-MOST_BYTES = 1 << 31
-"""Larger entries of a zip are not slices."""
-
-DAMAGED = (
-    ValueError,
-    TypeError,
-    AttributeError,
-    LookupError,
-    ArithmeticError,
-    EOFError,
-    OSError,
-    NotImplementedError,
-    BytesLengthException,
-    struct.error,
-    InvalidDicomError,
-)
-"""What pydicom raises on a damaged file, when it reads it or when a value is first asked for."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SliceFile:
-    """One DICOM image file: its name, how to read it whole, and its header without pixels."""
-
-    name: str
-    read: Callable[[], bytes]
-    header: Any
+_NAMES = {
+    "EffectiveEchoTime": "echo time",
+    "InversionTime": "inversion time",
+    "DiffusionBValue": "b-value",
+    "FlipAngle": "flip angle",
+    "TemporalPosition": "phase",
+    "ImageType": "type",
+    "ConvolutionKernel": "kernel",
+    "ContrastBolusAgent": "contrast",
+    "KVP": "kV",
+    "StackID": "stack",
+    "AcquisitionNumber": "acquisition",
+    "TriggerTime": "trigger time",
+    "AcquisitionTime": "time",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """The slices of one CT or MR series, in the order of their file names."""
+    """The slices of one CT or MR image. `part` counts the images that one SeriesInstanceUID holds; 0: only one.
+
+    `stack` is None where the slices form no volume; `problem` then says why.
+    """
 
     uid: str
     modality: str
     number: int | None
     description: str
-    slices: tuple[SliceFile, ...] = field(default=())
+    planes: tuple[Plane, ...]
+    part: int = 0
+    told: str = ""
+    stack: Stack | None = None
+    problem: str = ""
+    caveats: tuple[str, ...] = field(default=())
+
+    @property
+    def label(self) -> str:
+        """Number, or number.part; empty where the series has no number."""
+        if self.number is None:
+            return ""
+        return f"{self.number}.{self.part}" if self.part else str(self.number)
 
     def __str__(self) -> str:
-        head = self.slices[0].header
-        spacing = [float(s) for s in head.get("PixelSpacing") or ()]
-        size = f"{head.Columns} x {head.Rows}" + (f", {spacing[1]:.2f} x {spacing[0]:.2f} mm" if spacing else "")
-        number = "no number" if self.number is None else f"number {self.number}"
-        title = f" {self.description!r}" if self.description else ""
-        return f"{number}{title} {self.modality}, {len(self.slices)} slices of {size}, UID {self.uid or 'not stated'}"
+        first = self.planes[0]
+        across, down = first.spacing
+        size = f"{first.shape[1]} x {first.shape[0]}" + (f", {across:.2f} x {down:.2f} mm" if across > 0 else "")
+        number = f"number {self.label}" if self.label else "no number"
+        title = " ".join(f"{text!r}" for text in (self.description, self.told) if text)
+        uid = pseudonym(self.uid) if self.uid else "not stated"
+        named = f"{number} {title}" if title else number
+        return f"{named} {self.modality}, {len(self.planes)} slices of {size}, UID {uid}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contents:
+    """What a folder or zip holds: series, objects set aside by reason, damaged files, and other files."""
+
+    series: tuple[Series, ...]
+    aside: dict[str, int]
+    damaged: dict[str, str]
+    others: int
+    absent: tuple[str, ...]
+    mixed: str = ""
+
+
+def contents(path: Path) -> Contents:
+    """Everything at `path`, each SeriesInstanceUID split into images that are one stack each."""
+    found: Listing = listing(path)
+    images: list[Plane] = []
+    others: dict[str, int] = {}
+    damaged = dict(found.damaged)
+    for file in found.files:
+        try:
+            what = checked_kind(file)
+            why = aside(file, what)
+            if why:
+                others[why] = others.get(why, 0) + 1
+                continue
+            images.extend(planes(file, what))
+        except KeyholeError as error:
+            damaged[file.name] = str(error)
+        except DAMAGED as error:
+            damaged[file.name] = f"{file.name} holds a DICOM value that cannot be read: {reason(error)}"
+    made = [part for whole in _grouped(images) for part in _split(whole)]
+    mixed = _mixed(images)
+    return Contents(tuple(made), dict(sorted(others.items())), damaged, found.others, found.absent, mixed)
 
 
 def series_in(path: Path) -> tuple[Series, ...]:
     """Every CT and MR series below the folder or inside the zip at `path`, localizers and non-images left out.
 
-    Refused in one sentence: nothing that is DICOM, no CT or MR image, multi-frame files, slices of two patients.
+    Refused in one sentence: damaged files, nothing that is DICOM, no CT or MR image, slices of two patients.
     """
-    others: list[str] = []
-    images: list[SliceFile] = []
-    for name, read, open_header in _files(path):
-        header = open_header()
-        if header is None:
-            continue
-        kind = _kind(header)
-        if kind in MULTIFRAME or int(header.get("NumberOfFrames") or 1) > 1:
-            raise InvalidInput(
-                f"{path}: {name} holds many slices in one file (multi-frame DICOM), which is not read yet; export the "
-                "series as one file per slice"
-            )
-        if kind not in CT_CLASSES + MR_CLASSES:
-            others.append(UID(kind).name)
-        elif "LOCALIZER" in (header.get("ImageType") or ()):
-            others.append("a localizer")
-        else:
-            images.append(SliceFile(name, read, header))
-    if not images:
-        found = f"only {', '.join(sorted(set(others)))}" if others else "no DICOM file at all"
-        raise UnreadableFile(f"{path} holds no CT or MR series: found {found}")
-    _one_patient(path, images)
-    return _grouped(images)
+    return usable(contents(path), path)
 
 
-def chosen(found: Sequence[Series], series: str | None, path: Path) -> Series:
+def usable(found: Contents, path: Path) -> tuple[Series, ...]:
+    """The series of `found`, if nothing in it is damaged or mixed."""
+    if found.damaged:
+        more = f" (and {len(found.damaged) - 1} more damaged files)" if len(found.damaged) > 1 else ""
+        raise UnreadableFile(f"{path}: {next(iter(found.damaged.values()))}{more}")
+    if not found.series:
+        what = f"only {', '.join(sorted(found.aside))}" if found.aside else "no DICOM file at all"
+        raise UnreadableFile(f"{path} holds no CT or MR series: found {what}")
+    if found.mixed:
+        raise InvalidInput(f"{path} {found.mixed}")
+    return found.series
+
+
+def chosen(found: Sequence[Series], series: str | None, path: Path, hint: str = "") -> Series:
     """The one of `found` that `series` names: by series number, by place in the list, or by the start of its UID."""
     if series is None:
         if len(found) == 1:
             return found[0]
-        raise InvalidInput(f"{path} holds {len(found)} series; choose one with --series: {_listed(found)}")
+        raise InvalidInput(f"{path} holds {len(found)} series; choose one with --series: {_listed(found)}{hint}")
     wanted = series.strip()
-    by_number = [s for s in found if s.number is not None and str(s.number) == wanted]
-    by_place = [found[int(wanted) - 1]] if wanted.isdigit() and 1 <= int(wanted) <= len(found) else []
-    by_uid = [s for s in found if wanted and ("." in wanted or len(wanted) > 4) and s.uid.startswith(wanted)]
+    by_number = [s for s in found if s.label and s.label == wanted]
+    by_place = [found[int(wanted) - 1]] if wanted.isdecimal() and 1 <= int(wanted) <= len(found) else []
+    by_uid = [s for s in found if ("." in wanted or len(wanted) > 4) and wanted and _begins(s, wanted)]
     matches = by_number or by_place or by_uid
     if len(matches) != 1:
         how = "no series" if not matches else f"{len(matches)} series"
-        raise InvalidInput(f"{path}: {how} of --series {wanted}; choose one of: {_listed(found)}")
+        raise InvalidInput(f"{path}: {how} of --series {wanted}; choose one of: {_listed(found)}{hint}")
     return matches[0]
+
+
+def _begins(one: Series, wanted: str) -> bool:
+    return bool(one.uid) and (one.uid.startswith(wanted) or pseudonym(one.uid).startswith(wanted))
 
 
 def patient_of(header: Any) -> str:
@@ -127,115 +155,225 @@ def patient_of(header: Any) -> str:
     return str(header.get("PatientID") or "").strip() or str(header.get("PatientName") or "").strip()
 
 
-def reason(error: BaseException) -> str:
-    """What a library says of a failure, on one short line."""
-    words = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-    return words if len(words) <= 160 else words[:157] + "..."
-
-
 def _listed(found: Sequence[Series]) -> str:
     return "; ".join(f"[{place}] {series}" for place, series in enumerate(found, start=1))
 
 
-def _kind(header: Any) -> str:
-    """SOP class of a file; anonymisers empty it in the data set but leave it in the file's own header."""
-    return str(header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID") or "")
+def _mixed(images: Sequence[Plane]) -> str:
+    """That slices are of two patients, or contradict themselves on who it is; files are named, not people."""
+    heads = [plane.file.header for plane in images]
+    for what in (
+        patient_of,
+        lambda h: str(h.get("PatientBirthDate") or "").strip(),
+        lambda h: str(h.get("PatientSex") or "").strip(),
+    ):
+        known: dict[str, str] = {}
+        for plane, head in zip(images, heads, strict=True):
+            if what(head):
+                known.setdefault(what(head), plane.file.name)
+        if len(known) > 1:
+            first, second = sorted(known.values())[:2]
+            return f"holds images of {len(known)} different patients, for one {first} and {second}; separate them first"
+    return ""
 
 
-def _files(path: Path) -> Iterator[tuple[str, Callable[[], bytes], Callable[[], Any]]]:
-    """Name, reader of the whole file and reader of its header, for every file in `path`, by name."""
-    if path.is_dir():
-        for file in sorted(p for p in path.rglob("*") if p.is_file()):
-            yield str(file.relative_to(path)), file.read_bytes, _file_header(file)
-        return
-    try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise UnreadableFile(f"{path} is not a readable zip file: {reason(error)}") from error
-    with archive:
-        for entry in sorted(archive.infolist(), key=lambda e: e.filename):
-            if entry.is_dir() or entry.file_size > MOST_BYTES:
-                continue
-            read = _entry_reader(path, entry)
-            yield entry.filename, read, _entry_header(entry.filename, read)
-
-
-def _entry_reader(path: Path, entry: zipfile.ZipInfo) -> Callable[[], bytes]:
-    def read() -> bytes:
-        try:
-            with zipfile.ZipFile(path) as archive:
-                return archive.read(entry)
-        except (zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, *DAMAGED) as error:
-            raise UnreadableFile(f"{path}: {entry.filename} cannot be unpacked: {reason(error)}") from error
-
-    return read
-
-
-def _file_header(file: Path) -> Callable[[], Any]:
-    def read() -> Any:
-        with file.open("rb") as stream:
-            return _header(file.name, stream)
-
-    return read
-
-
-def _entry_header(name: str, read: Callable[[], bytes]) -> Callable[[], Any]:
-    return lambda: _header(name, io.BytesIO(read()))
-
-
-def _header(name: str, stream: Any) -> Any:
-    """The data set before the pixels; None for a file that is not DICOM; a damaged one is refused by name."""
-    preamble = stream.read(132)
-    if preamble[128:] != b"DICM":
-        if name.lower().endswith((".dcm", ".ima")):
-            raise UnreadableFile(f"{name} is truncated or damaged: it does not begin as a DICOM file does")
-        return None
-    stream.seek(0)
-    try:
-        found = pydicom.dcmread(stream, stop_before_pixels=True)
-        kind = _kind(found)
-        stored = str(found.file_meta.get("MediaStorageSOPClassUID") or kind)
-        complete = all(tag in found for tag in ("Rows", "Columns"))
-    except DAMAGED as error:
-        raise UnreadableFile(f"{name} is truncated or damaged: {reason(error)}") from error
-    if not kind or stored != kind:
-        raise UnreadableFile(f"{name} is truncated or damaged: it does not say clearly what kind of object it holds")
-    if kind in CT_CLASSES + MR_CLASSES and not complete:
-        raise UnreadableFile(f"{name} is truncated or damaged: it ends before the size of its image")
-    return found
-
-
-def _one_patient(path: Path, images: Sequence[SliceFile]) -> None:
-    """Refuse slices of two patients; the message names files, not people."""
-    known = {patient_of(s.header): s.name for s in reversed(images) if patient_of(s.header)}
-    if len(known) > 1:
-        first, second = sorted(known.values())[:2]
-        raise InvalidInput(
-            f"{path} holds images of {len(known)} different patients, for one {first} and {second}; separate them first"
-        )
-
-
-def _grouped(images: Sequence[SliceFile]) -> tuple[Series, ...]:
+def _grouped(images: Sequence[Plane]) -> tuple[Series, ...]:
     """Series by SeriesInstanceUID; where that is empty, by frame of reference, orientation and size."""
-    groups: dict[tuple[str, ...], list[SliceFile]] = {}
+    groups: dict[tuple[str, ...], list[Plane]] = {}
     for image in images:
-        head = image.header
-        uid = str(head.get("SeriesInstanceUID") or "")
-        rest = [head.get(tag) for tag in ("FrameOfReferenceUID", "SeriesNumber", "Rows", "Columns", "PixelSpacing")]
-        key = (uid,) if uid else ("", _kind(head), str(_rounded(head)), *map(str, rest))
-        groups.setdefault(key, []).append(image)
+        head = image.file.header
+        uid = str(head.get("SeriesInstanceUID") or "").strip()
+        turned = str(np.round(image.axes.ravel(), 3).tolist())
+        stated = [str(head.get(tag)) for tag in ("FrameOfReferenceUID", "SeriesNumber")]
+        rest = (turned, *stated, str(image.shape), str(np.round(image.spacing, 4).tolist()))
+        groups.setdefault((uid, kind(head), *(() if uid else rest)), []).append(image)
     made = []
     for key, slices in groups.items():
-        head = slices[0].header
-        number = head.get("SeriesNumber")
-        modality = "CT" if _kind(head) in CT_CLASSES else "MR"
-        title = " ".join(str(head.get("SeriesDescription") or "").split())
+        head = slices[0].file.header
+        number, title = head.get("SeriesNumber"), scrubbed(head.get("SeriesDescription"), head)
+        modality = "CT" if key[1] in CT_CLASSES else "MR"
         made.append(Series(key[0], modality, None if number is None else int(number), title, tuple(slices)))
-    return tuple(sorted(made, key=lambda s: (s.number is None, s.number or 0, s.uid, s.slices[0].name)))
+    return tuple(sorted(made, key=lambda s: (s.number is None, s.number or 0, s.uid, s.planes[0].name)))
 
 
-def _rounded(header: Any) -> list[float]:
+def _split(whole: Series) -> tuple[Series, ...]:
+    """One series as the images that it holds, each a stack of its own where it can be."""
+    slices, caveats = _without_copies(whole.planes)
+    parts = [
+        (" ".join(filter(None, (turned, told))), group)
+        for turned, flat in _by_orientation(slices)
+        for told, group in _by_tag(flat, whole)
+    ]
+    twins = len(slices) - sum(len(group) for _, group in parts)
+    if twins:
+        caveats = (*caveats, f"{twins} slices lie where another with the same pixels lies; one of each was used")
+    made = []
+    for n, (told, group) in enumerate(parts, start=1):
+        part = replace(whole, planes=tuple(group), part=n if len(parts) > 1 else 0, told=told, caveats=caveats)
+        try:
+            made.append(replace(part, stack=stacked(group, f"series {part.label or part.uid or 'without a number'}")))
+        except KeyholeError as error:
+            made.append(replace(part, problem=str(error)))
+    return tuple(made)
+
+
+def _without_copies(slices: Sequence[Plane]) -> tuple[list[Plane], tuple[str, ...]]:
+    """`slices` without those whose object UID, place and pixels were there before."""
+    seen: dict[tuple[str, int], list[Plane]] = {}
+    kept = []
+    for one in slices:
+        uid = str(one.file.header.get("SOPInstanceUID") or "")
+        before = seen.setdefault((uid, one.frame), []) if uid else []
+        if not any(_is_copy(one, other) for other in before):
+            kept.append(one)
+            before.append(one)
+    n = len(slices) - len(kept)
+    return kept, ((f"{n} slices were there twice, alike in every voxel; one of each was used",) if n else ())
+
+
+def _is_copy(one: Plane, other: Plane) -> bool:
+    """Whether two slices are the same image: place, scaling and stored pixels."""
+    if one.shape != other.shape or (one.slope, one.intercept) != (other.slope, other.intercept):
+        return False
+    near = np.linalg.norm(one.position - other.position) < SAME_PLACE and corner_shift(one, other) <= TURNED
+    return bool(near) and one.frame == other.frame and _pixels_digest(one.file) == _pixels_digest(other.file)
+
+
+def _pixels_digest(file: DicomFile) -> str:
+    return hashlib.sha256(file.read()[file.pixels or 0 :]).hexdigest()
+
+
+def _by_orientation(slices: Sequence[Plane]) -> list[tuple[str, list[Plane]]]:
+    """Slices of one direction and size together, in the order in which they come."""
+    groups: list[list[Plane]] = []
+    for one in slices:
+        fitting = (g for g in groups if _alike(g[0], one))
+        group = next(fitting, None)
+        if group is None:
+            groups.append([one])
+        else:
+            group.append(one)
+    if len(groups) > MOST_PARTS:
+        return [("", list(slices))]
+    return [(direction(g[0]) if len(groups) > 1 else "", g) for g in groups]
+
+
+def _alike(one: Plane, other: Plane) -> bool:
+    if one.problem or other.problem:
+        return True  # a slice without a place spoils the whole: it may belong anywhere
+    frames = [str(plane.file.header.get("FrameOfReferenceUID") or "") for plane in (one, other)]
+    near = bool(np.abs(one.spacing / other.spacing - 1).max() < 1e-3)
+    return one.shape == other.shape and frames[0] == frames[1] and near and corner_shift(one, other) <= TURNED
+
+
+def direction(plane: Plane) -> str:
+    """Axial, coronal or sagittal, with the angle from it where that is more than 5 degrees."""
+    if plane.problem:
+        return "unknown"
+    along = np.abs(normal_of(plane.axes))
+    name = ("sagittal", "coronal", "axial")[int(along.argmax())]
+    angle = float(np.degrees(np.arccos(min(1.0, float(along.max())))))
+    return name if angle <= 5 else f"{name} {angle:.0f}°"
+
+
+Parts = list[tuple[str, list[Plane]]]
+
+
+def _by_tag(slices: list[Plane], whole: Series) -> Parts:
+    """Slices of one direction as stacks: whole, or by what tells images of one place apart, or by slabs."""
+    problem = _fault(slices)
+    if not problem or len(slices) < 4 or slices[0].problem:
+        return [("", slices)]
+    doubled = "share a position" in problem
+    for parts in itertools.chain(_by_values(slices, 1), _by_values(slices, 2), _slabs(slices)):
+        if all(not _fault(group) for _, group in parts) and (doubled or _is_natural(parts, slices, whole)):
+            return parts
+    if doubled:
+        kept = _without_twins(slices)
+        if len(kept) < len(slices) and "share a position" not in _fault(kept):
+            return [("", kept)]
+    return [("", slices)]
+
+
+def _fault(slices: Sequence[Plane]) -> str:
     try:
-        return [float(v) for v in np.round([float(v) for v in header.get("ImageOrientationPatient") or ()], 3)]
-    except (TypeError, ValueError):
-        return []
+        stacked(slices, "")
+    except KeyholeError as error:
+        return str(error)
+    return ""
+
+
+def _by_values(slices: Sequence[Plane], n: int) -> Iterator[Parts]:
+    """Partitions by one tag, or by `n` tags together."""
+    varying = [tag for tag in TELLING if len({s.telling.get(tag) for s in slices}) > 1]
+    for tags in itertools.combinations(varying, n):
+        groups: dict[tuple[str, ...], list[Plane]] = {}
+        for one in slices:
+            groups.setdefault(tuple(one.telling.get(tag, "") for tag in tags), []).append(one)
+        if 1 < len(groups) <= MOST_PARTS and min(map(len, groups.values())) >= 2:
+            yield [(_value_name(tags, key), groups[key]) for key in sorted(groups, key=_as_number)]
+
+
+def _value_name(tags: Sequence[str], values: Sequence[str]) -> str:
+    return ", ".join(f"{_NAMES[tag]} {value or 'not stated'}" for tag, value in zip(tags, values, strict=True))
+
+
+def _as_number(key: tuple[str, ...]) -> tuple[tuple[float, str], ...]:
+    def one(text: str) -> tuple[float, str]:
+        try:
+            return float(text), text
+        except ValueError:
+            return float("inf"), text
+
+    return tuple(one(text) for text in key)
+
+
+def _slabs(slices: Sequence[Plane]) -> Iterator[Parts]:
+    """Runs of constant step in the order of acquisition, and in the order of place: one slab for each disc."""
+    normal = normal_of(slices[0].axes)
+    orders: tuple[Callable[[Plane], tuple[float, str]], ...] = (
+        lambda p: (float(p.number), p.name),
+        lambda p: (float(p.position @ normal), p.name),
+    )
+    for order in orders:
+        runs: list[list[Plane]] = []
+        for one in sorted(slices, key=order):
+            if runs and _continues(runs[-1], one):
+                runs[-1].append(one)
+            else:
+                runs.append([one])
+        if 1 < len(runs) <= MOST_PARTS and min(map(len, runs)) >= 2:
+            yield [(f"slab {n}", run) for n, run in enumerate(runs, start=1)]
+
+
+def _continues(run: Sequence[Plane], one: Plane) -> bool:
+    if len(run) < 2:
+        return True
+    before, now = run[-1].position - run[-2].position, one.position - run[-1].position
+    return bool(np.linalg.norm(now - before) <= 0.1 * np.linalg.norm(before))
+
+
+def _is_natural(parts: Parts, slices: Sequence[Plane], whole: Series) -> bool:
+    """Whether a gappy stack is rather several stacks than one with slices missing.
+
+    Slices are missing where the gaps are whole steps on one straight line; a CT is then refused, never split.
+    """
+    if min(len(group) for _, group in parts) < 3:
+        return False
+    if whole.modality == "MR":
+        return True
+    problem = _fault(slices)
+    return "are missing" not in problem or len({s.telling.get("AcquisitionNumber") for s in slices}) == len(parts)
+
+
+def _without_twins(slices: Sequence[Plane]) -> list[Plane]:
+    """`slices` without those that lie where another lies and hold the same pixels."""
+    kept: list[Plane] = []
+    places: dict[tuple[float, ...], list[Plane]] = {}
+    for one in slices:
+        spot = tuple(np.round(one.position, 2).tolist())
+        before = places.setdefault(spot, [])
+        if not any(_is_copy(one, other) for other in before):
+            kept.append(one)
+            before.append(one)
+    return kept

@@ -16,13 +16,22 @@ from keyhole.geometry import Volume
 MODALITIES = ("CT", "MR")
 
 
+class Acquired(Strict):
+    """The grid on which a tilted scan was acquired, before its slices were moved: LPS mm from (column, row, slice)."""
+
+    shape: tuple[int, int, int]
+    patient_from_index: tuple[tuple[float, float, float, float], ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ScanImage:
     """One image as Keyhole read it.
 
-    `identifiers` are UIDs and technical tags only, never a name or a number of the patient. `patient` is what
+    `identifiers` are technical tags and UIDs under other names, never a name or a number of the patient; `dropped`
+    holds the keywords of the tags left behind, and `identity` those that a user asked to keep. `patient` is what
     tells two patients apart while files are read; it stays in memory and is never written. `sha256` is that of the
-    file, or of the slices in their order.
+    file, or of the slices' own in their order. `age` in years and `sex` are as the header states them. `acquired` is
+    the sheared grid of a tilted scan.
     """
 
     volume: Volume
@@ -33,6 +42,11 @@ class ScanImage:
     caveats: tuple[str, ...] = ()
     patient: str = ""
     sha256: str = ""
+    dropped: tuple[str, ...] = ()
+    identity: Mapping[str, str] = field(default_factory=dict)
+    age: float | None = None
+    sex: Literal["F", "M"] | None = None
+    acquired: Acquired | None = None
 
 
 class ImageRecord(Strict):

@@ -25,18 +25,16 @@ BODY_HU = (-200, 250)
 LEAST_SHARE = 0.6
 
 
-def read_image(path: Path, series: str | None = None) -> ScanImage:
-    """The image at `path`: a NIfTI file, or one DICOM series in a folder or zip, in LPS mm.
+def read_image(path: Path, series: str | None = None, *, keep_identity: bool = False) -> ScanImage:
+    """The image at `path`: a NIfTI file, or one DICOM series in a folder, zip or multi-frame file, in LPS mm.
 
     A NIfTI file does not say what kind of image it is: the modality is taken from a JSON file beside it (as
     dcm2niix and Keyhole write), else inferred from the values with a caveat.
     """
     if not path.exists():
         raise UnreadableFile(f"{path} could not be read: there is no such file or folder")
-    if path.is_dir() or zipfile.is_zipfile(path):
-        found = read_dicom(path, series)
-    elif _is_dicom(path):
-        raise UnreadableFile(f"{path} is one DICOM slice; give the folder or zip that holds the whole series")
+    if path.is_dir() or zipfile.is_zipfile(path) or is_dicom(path):
+        found = read_dicom(path, series, keep_identity=keep_identity)
     else:
         found = _read_nifti(path)
     more = check_values(found.volume, str(path))
@@ -55,7 +53,8 @@ def _compact(volume: Volume) -> Volume:
     return Volume(array.astype(np.int16), volume.patient_from_index)
 
 
-def _is_dicom(path: Path) -> bool:
+def is_dicom(path: Path) -> bool:
+    """Whether the file at `path` begins as a DICOM file does."""
     with path.open("rb") as stream:
         return stream.read(132)[128:] == b"DICM"
 

@@ -1,0 +1,191 @@
+"""Where the slices of a series lie: one affine for all of them, by their positions along their normal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyhole.errors import InvalidInput
+from keyhole.geometry import unit
+from keyhole.imaging.dicom_planes import Plane
+
+TILT = 0.1
+"""Largest angle, degrees, between the stack's direction and the slices' normal that counts as upright."""
+
+UNEVEN = 0.02
+"""Largest departure of a slice from even spacing, as a share of the spacing [keyhole-choice]."""
+
+POSITION_ROUNDING = 0.02
+"""Scanners write positions to this many mm; smaller departures mean nothing."""
+
+EXACT = 0.01
+"""Departures of slices from the one affine, mm, from which on a caveat says so."""
+
+SAME_PLACE = 1e-3
+"""Slices closer than this, mm, are images of one place."""
+
+TURNED = 0.05
+"""Slices whose farthest corners, seen from the first, part by more than this, mm, are of different orientation."""
+
+MOST_MISSING = 0.05
+MOST_MISSING_RUN = 2
+"""Missing slices are left unseen (nan) up to this share of all and this many in a row; more is refused
+[keyhole-choice]."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stack:
+    """Slices in the order of their normal. `places` are their numbers among `depth`; the other slices are missing.
+
+    `matrix` maps (column, row, slice number) to LPS mm; it is sheared by `tilt` degrees where that is not 0.
+    """
+
+    planes: tuple[Plane, ...]
+    places: tuple[int, ...]
+    depth: int
+    matrix: NDArray[np.float64]
+    tilt: float = 0.0
+    caveats: tuple[str, ...] = ()
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Distances between voxels along a row, down a column and from slice to slice along the normal, mm."""
+        across, down = np.linalg.norm(self.matrix[:3, :2], axis=0)
+        return float(across), float(down), abs(float(self.matrix[:3, 2] @ normal_of(self.matrix[:3, :2].T)))
+
+
+def normal_of(axes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Unit normal of a slice whose rows and columns run along the two rows of `axes`."""
+    return np.asarray(unit(np.cross(axes[0], axes[1])), dtype=np.float64)
+
+
+def corner_shift(one: Plane, other: Plane) -> float:
+    """How far the farthest voxels of two slices part, mm, when their first voxels are laid on each other."""
+    rows, columns = one.shape
+    reach = np.array([[columns * one.spacing[0]], [rows * one.spacing[1]]])
+    return float(np.linalg.norm((one.axes - other.axes) * reach, axis=1).max())
+
+
+def stacked(planes: Sequence[Plane], where: str) -> Stack:
+    """The one stack of `planes`; unknown places, doubled, uneven and too gappy stacks are refused with the number."""
+    _placed(planes, where)
+    first = planes[0]
+    _flat(first)
+    for other in planes[1:]:
+        _same(first, other)
+    normal = normal_of(first.axes)
+    corners = np.array([p.position for p in planes])
+    heights = corners @ normal
+    order = np.argsort(heights, kind="stable")
+    planes, corners, heights = [planes[n] for n in order], corners[order], heights[order]
+    places = _places(planes, heights, where)
+    start, step, off = _line(corners, places)
+    _even(where, heights, off, float(abs(step @ normal)))
+    matrix = np.eye(4)
+    matrix[:3, 0], matrix[:3, 1] = first.axes[0] * first.spacing[0], first.axes[1] * first.spacing[1]
+    matrix[:3, 2], matrix[:3, 3] = step, start
+    drift = float(np.linalg.norm(np.cross(step, normal)))
+    lean = float(np.degrees(np.arctan2(drift, abs(step @ normal))))
+    tilt = lean if lean > TILT and drift * (len(planes) - 1) > POSITION_ROUNDING else 0.0
+    depth = int(places[-1]) + 1
+    caveats = _told(planes, places, depth, off)
+    return Stack(tuple(planes), tuple(int(n) for n in places), depth, matrix, tilt, caveats)
+
+
+def _placed(planes: Sequence[Plane], where: str) -> None:
+    problem = next((p.problem for p in planes if p.problem), "")
+    if problem:
+        raise InvalidInput(problem)
+    if len(planes) < 2:
+        raise InvalidInput(f"{where}: a volume needs two slices or more, found {len(planes)}")
+
+
+def _flat(first: Plane) -> None:
+    """Refuse directions that are not those of a flat image."""
+    if not abs(float(first.axes[0] @ first.axes[1])) < 1e-3:
+        raise InvalidInput(f"{first.name}: rows and columns must be perpendicular, found {first.axes.ravel().tolist()}")
+    if not (np.abs(np.linalg.norm(first.axes, axis=1) - 1) < 1e-3).all():
+        raise InvalidInput(
+            f"{first.name}: the directions of rows and columns must have length 1, found {first.axes.ravel().tolist()}"
+        )
+
+
+def _same(first: Plane, other: Plane) -> None:
+    """Refuse a slice of another orientation, spacing or size than the first."""
+    if first.shape != other.shape or not np.abs(other.spacing / first.spacing - 1).max() < 1e-3:
+        raise InvalidInput(
+            f"{first.name} and {other.name} are slices of different size in one series: {first.shape[::-1]} and "
+            f"{other.shape[::-1]} voxels, {first.spacing.tolist()} and {other.spacing.tolist()} mm"
+        )
+    if not corner_shift(first, other) <= TURNED:
+        raise InvalidInput(f"{first.name} and {other.name} are slices of different orientation in one series")
+
+
+def _places(planes: Sequence[Plane], heights: NDArray[np.float64], where: str) -> NDArray[np.int64]:
+    """The number of each slice, counting missing ones."""
+    steps = np.diff(heights)
+    double = np.flatnonzero(steps < SAME_PLACE)
+    if double.size:
+        a, b = planes[double[0]].name, planes[double[0] + 1].name
+        raise InvalidInput(
+            f"{where}: {double.size + 1} of {len(planes)} slices share a position, for one {a} and {b} at "
+            f"{heights[double[0]]:.2f} mm; the series holds several images of one place (echoes, phases or copies) "
+            "that no tag tells apart"
+        )
+    usual = float(np.median(steps))
+    strides = np.rint(steps / usual).astype(np.int64)
+    if strides.min() < 1:
+        raise InvalidInput(_uneven(where, steps))
+    missing, widest = int((strides - 1).sum()), int(strides.max()) - 1
+    if missing > MOST_MISSING * (len(planes) + missing) or widest > MOST_MISSING_RUN:
+        at = int(np.flatnonzero(strides > 1)[0])
+        raise InvalidInput(
+            f"{where}: about {missing} slices are missing, the first after {planes[at].name}: a step of "
+            f"{steps[at]:.2f} mm among steps of {usual:.2f} mm"
+        )
+    return np.concatenate([[0], np.cumsum(strides)])
+
+
+def _uneven(where: str, steps: NDArray[np.float64]) -> str:
+    return f"{where}: slices must be evenly spaced, found steps from {steps.min():.3f} to {steps.max():.3f} mm"
+
+
+def _line(
+    corners: NDArray[np.float64], places: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Start and step of the line through the first voxels, by least squares, and the largest departure from it, mm."""
+    middle = places.mean()
+    centre = corners.mean(axis=0)
+    step = (places - middle) @ (corners - centre) / float(((places - middle) ** 2).sum())
+    step = np.round(step, 9)
+    start = np.round(centre - middle * step, 9)
+    off = float(np.linalg.norm(corners - start - places[:, None] * step, axis=1).max())
+    return start, step, off
+
+
+def _even(where: str, heights: NDArray[np.float64], off: float, usual: float) -> None:
+    """Refuse a stack that no one affine describes."""
+    if off <= max(UNEVEN * usual, POSITION_ROUNDING):
+        return
+    steps = np.diff(heights)
+    if float(np.ptp(steps)) > UNEVEN * usual and float(np.abs(steps / steps.min() % 1).max()) > UNEVEN:
+        raise InvalidInput(_uneven(where, steps))
+    raise InvalidInput(f"{where}: the slices lie up to {off:.2f} mm beside one straight stack")
+
+
+def _told(planes: Sequence[Plane], places: NDArray[np.int64], depth: int, off: float) -> tuple[str, ...]:
+    """What to be wary of."""
+    caveats = []
+    if depth > len(planes):
+        gaps = np.flatnonzero(np.diff(places) > 1)
+        first = planes[int(gaps[0])].position
+        caveats.append(
+            f"{depth - len(planes)} of {depth} slices are missing, the first after "
+            f"({', '.join(f'{v:.1f}' for v in first)}) mm; they count as unseen"
+        )
+    if off > EXACT:
+        caveats.append(f"slices lie up to {off:.3f} mm off even spacing")
+    return tuple(caveats)
