@@ -142,7 +142,7 @@ def bad(tmp_path_factory):
         "two images, two patients": ((folder / "two/1", folder / "two/2"), labels, {}, "images of different patients"),
         "truncated slice": (folder / "cutdicom", labels, {}, "IM00007.dcm is truncated"),
         "no such series": (folder / "two/1", labels, {"series": "9"}, "no series of --series 9"),
-        "unknown scheme": (image, labels, {"scheme": "verse"}, "unknown label scheme 'verse'"),
+        "unknown scheme": (image, labels, {"scheme": "verses"}, "unknown label scheme 'verses'"),
         "no names": (image, unnamed, {}, "does not say what its integers mean"),
         "no lumbar": (image, thorax, {}, "hold no lumbar vertebra"),
         "no labels in it": (image, nothing, {}, "needs labelled voxels"),

@@ -32,7 +32,7 @@ from keyhole.errors import InvalidInput, WrongCase
 from keyhole.geometry import LabelMap, Volume
 from keyhole.imaging import ImageRecord, ScanImage, read_image, read_nifti, write_nifti
 
-__all__ = ["RESULTS", "confirm", "import_case"]
+__all__ = ["RESULTS", "adopt", "confirm", "import_case"]
 
 Progress = Callable[[str, float], None]
 
@@ -47,57 +47,105 @@ class _Anatomy:
     structures: Mapping[str, Structure]
     named: NamedLabels
     caveats: tuple[str, ...]
+    made_from: Mapping[str, str]
 
 
 def import_case(
     path: Path,
     images: Sequence[Path],
     *,
-    labels: Path | None = None,
-    scheme: str | None = None,
+    labels: Path | Sequence[Path] | None = None,
+    scheme: str | Sequence[str] | None = None,
     series: str | None = None,
     patient: Patient | None = None,
     complaint: str | None = None,
     progress: Progress | None = None,
 ) -> Case:
-    """Make the case folder `path` from images and, where given, a label file; an existing case is added to.
+    """Make the case folder `path` from images and, where given, label files; an existing case is added to.
 
     Everything is read, checked and completed before anything is written, and the folder appears in one step: bad
-    input, a full disk or a kill leaves `path` as it was. In an existing case new images join the old ones, a new
-    label file replaces the old one, and results made from other labels move to earlier/; nothing is deleted.
+    input, a full disk or a kill leaves `path` as it was. In an existing case new images join the old ones, new
+    labels replace the old ones, and results made from other labels move to earlier/; nothing is deleted.
 
     Parameters
     ----------
     images : NIfTI files, DICOM folders or zips.
-    scheme : how the label file's integers are named, where the file does not say so itself.
+    labels : label maps, folders of masks, DICOM SEG or RTSTRUCT; where several disagree the first one wins.
+    scheme : how each label file's integers are named, in the same order, where the files do not say so themselves.
     series : which DICOM series of a folder or zip: its number, its place in the list, or the start of its UID.
     """
     tell = progress or (lambda _sentence, _share: None)
     path = path.resolve()
     remove_stale(path)
     before = _existing(path)
-    if not images and labels is None:
+    files = [] if labels is None else [labels] if isinstance(labels, Path) else list(labels)
+    if not images and not files:
         raise InvalidInput(f"{path}: an import needs an image or a label file, got neither")
     tell("Reading images", 0.0)
     read = _one_patient([read_image(p, series) for p in images])
-    stored = _stored_images(path, before, read) if before and labels else []
-    anatomy = _anatomy(labels, scheme, [*read, *stored], tell) if labels else None
+    anatomy, inputs = None, {image.source_file: image.sha256 for image in read}
+    if files:
+        at_hand = [*read, *(_stored_images(path, before, read) if before else [])]
+        tell("Reading labels", 0.1)
+        named = read_labels(files, scheme, at_hand)
+        anatomy = _anatomy(named, files[0], at_hand, digests(files), tell)
+        inputs |= anatomy.made_from
+    parameters = {"scheme": scheme if scheme is None or isinstance(scheme, str) else list(scheme), "series": series}
     tell("Writing the case", 0.85)
     with replaced_folder(path) as folder:
-        if before:
-            carry(path, folder)
-        entries = _write_images(folder, read, before)
-        if anatomy and labels:
-            _write_labels(folder, anatomy, labels)
-        record = _record(path, folder, entries, before, anatomy)
+        record = _fill(folder, path, before, read, anatomy)
         record = record.model_copy(update=_told(record, patient, complaint))
-        inputs = {image.source_file: image.sha256 for image in read} | ({labels.name: sha256(labels)} if labels else {})
         made_from = {**(before.provenance.inputs if before else {}), **inputs}
-        record = record.model_copy(update={"provenance": provenance(made_from, scheme=scheme, series=series)})
-        _put_aside(path if before else None, folder)
+        record = record.model_copy(update={"provenance": provenance(made_from, **parameters)})
         write_bytes(folder / "case.json", to_json(record))
     tell("Case written", 1.0)
     return Case(path)
+
+
+def adopt(case: Case, named: NamedLabels, made_from: Mapping[str, str], progress: Progress | None = None) -> Case:
+    """Give an existing case the labels `named`, exactly as importing them from a file would.
+
+    Parameters
+    ----------
+    made_from : name -> SHA-256 of what the labels were made from.
+    """
+    tell = progress or (lambda _sentence, _share: None)
+    path = case.path.resolve()
+    remove_stale(path)
+    before = case.read(CaseRecord)
+    anatomy = _anatomy(named, path, _stored_images(path, before, []), made_from, tell)
+    tell("Writing the case", 0.85)
+    with replaced_folder(path) as folder:
+        record = _fill(folder, path, before, [], anatomy)
+        inputs = {**before.provenance.inputs, **made_from}
+        told = {**before.provenance.parameters, "scheme": named.scheme}
+        record = record.model_copy(update={"provenance": provenance(inputs, **told)})
+        write_bytes(folder / "case.json", to_json(record))
+    tell("Case written", 1.0)
+    return Case(path)
+
+
+def digests(files: Sequence[Path]) -> dict[str, str]:
+    """SHA-256 of each of `files` by its name; of a folder, those of the files in it."""
+    found: dict[str, str] = {}
+    for file in files:
+        inside = sorted(p for p in file.iterdir() if p.is_file()) if file.is_dir() else [file]
+        found |= {(f"{file.name}/{p.name}" if file.is_dir() else p.name): sha256(p) for p in inside}
+    return found
+
+
+def _fill(
+    folder: Path, path: Path, before: CaseRecord | None, read: Sequence[ScanImage], anatomy: _Anatomy | None
+) -> CaseRecord:
+    """Fill the new `folder` that is to stand at `path`, but for case.json, which is returned."""
+    if before:
+        carry(path, folder)
+    entries = _write_images(folder, read, before)
+    if anatomy:
+        _write_labels(folder, anatomy)
+    record = _record(path, folder, entries, before, anatomy)
+    _put_aside(path if before else None, folder)
+    return record
 
 
 def _existing(path: Path) -> CaseRecord | None:
@@ -136,18 +184,18 @@ def _is_same(one: Volume, other: Volume) -> bool:
     return bool(np.array_equal(one.array, other.array, equal_nan=np.issubdtype(one.array.dtype, np.floating)))
 
 
-def _anatomy(path: Path, scheme: str | None, images: Sequence[ScanImage], tell: Progress) -> _Anatomy:
-    tell("Reading labels", 0.1)
-    named = read_labels(path, scheme)
-    check_lumbar(named.labels, path)
-    image, seen = own_image(named.labels, images, path)
+def _anatomy(
+    named: NamedLabels, where: Path, images: Sequence[ScanImage], made_from: Mapping[str, str], tell: Progress
+) -> _Anatomy:
+    check_lumbar(named.labels, where)
+    image, seen = own_image(named.labels, images, where)
     tell("Bringing the labels to Keyhole's grid", 0.15)
-    labels, moved = on_keyhole_grid(named.labels, path)
+    labels, moved = on_keyhole_grid(named.labels, where)
     kept = {key: named.structures[key] for key in labels.keys}
     tell("Building the anatomy", 0.3)
     modality = image.modality if image else ""
     full, structures, doubts = _completed(labels, kept, image.volume if image else None, modality, tell)
-    return _Anatomy(full, structures, named, (*named.caveats, *seen, *moved, *doubts))
+    return _Anatomy(full, structures, named, (*named.caveats, *seen, *moved, *doubts), made_from)
 
 
 def _completed(
@@ -206,7 +254,7 @@ def _free_name(name: str, taken: Sequence[str]) -> str:
     return next(c for c in (plain, *(f"{plain}-{n}" for n in range(2, len(taken) + 3))) if c.lower() not in used)
 
 
-def _write_labels(folder: Path, anatomy: _Anatomy, source: Path) -> None:
+def _write_labels(folder: Path, anatomy: _Anatomy) -> None:
     for name in ("labels.nii.gz", "labels.json"):
         (folder / name).unlink(missing_ok=True)
     write_nifti(anatomy.labels, folder / "labels.nii.gz")
@@ -230,7 +278,7 @@ def _write_labels(folder: Path, anatomy: _Anatomy, source: Path) -> None:
         evidence=gate.with_evidence(anatomy.named.basis, anatomy.named.evidence, anatomy.labels, anatomy.structures),
         caveats=_once(anatomy.caveats),
         provenance=provenance(
-            {source.name: sha256(source)}, scheme=anatomy.named.scheme, labels_sha256=sha256(folder / "labels.nii.gz")
+            dict(anatomy.made_from), scheme=anatomy.named.scheme, labels_sha256=sha256(folder / "labels.nii.gz")
         ),
     )
     write_bytes(folder / "labels.json", to_json(record))

@@ -19,8 +19,17 @@ from keyhole.cli.render import caveats, progress
     type=click.Path(path_type=Path),
     help="NIfTI file, DICOM folder or zip; repeatable.",
 )
-@click.option("--labels", type=click.Path(path_type=Path), help="Label map (NIfTI).")
-@click.option("--scheme", help="How the label map's integers are named, e.g. totalsegmentator_total or keyhole.")
+@click.option(
+    "--labels",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Label map, folder of masks, DICOM SEG or RTSTRUCT; repeatable, where they disagree the first one wins.",
+)
+@click.option(
+    "--scheme",
+    multiple=True,
+    help="How each label map's integers are named, e.g. verse or totalsegmentator_total; auto: the file says.",
+)
 @click.option("--series", help="Which DICOM series: its number or the beginning of its UID.")
 @click.option("--age", type=click.FloatRange(0, 120), help="Years.")
 @click.option("--sex", type=click.Choice(["F", "M"]))
@@ -32,8 +41,8 @@ from keyhole.cli.render import caveats, progress
 def import_command(
     case: Path,
     images: tuple[Path, ...],
-    labels: Path | None,
-    scheme: str | None,
+    labels: tuple[Path, ...],
+    scheme: tuple[str, ...],
     series: str | None,
     complaint: str | None,
     as_json: bool,
@@ -48,8 +57,8 @@ def import_command(
         made = import_case(
             case,
             list(images),
-            labels=labels,
-            scheme=scheme,
+            labels=labels or None,
+            scheme=(scheme if len(scheme) > 1 else scheme[0]) if scheme else None,
             series=series,
             patient=known,
             complaint=complaint,

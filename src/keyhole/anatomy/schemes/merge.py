@@ -183,7 +183,8 @@ def _renumbered(layer: Layer, merged: Merged) -> NDArray[np.uint16]:
     for n, one in layer.structures.items():
         if LEVEL not in one.key and n < len(lookup):
             lookup[n] = merged.number(one)
-    return lookup[layer.array]
+    new: NDArray[np.uint16] = lookup[layer.array]
+    return new
 
 
 def _labels(merged: Merged) -> LabelMap:

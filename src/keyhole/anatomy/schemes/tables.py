@@ -76,10 +76,14 @@ def table(scheme: str) -> Table:
     known = _index()[scheme]
     text = files(__package__).joinpath("tables", f"{scheme}.csv").read_text(encoding="utf-8")
     rows = [Row(int(row["label"]), row["name"], row["key"], row["caveat"]) for row in csv.DictReader(text.splitlines())]
-    lists = {name: known[name] for name in ("origin", "notes")}
     words = {name: str(known[name]) for name in ("title", "kind", "modality", "licence")}
-    told = {name: tuple(str(item) for item in value) for name, value in lists.items() if isinstance(value, list)}
-    return Table(scheme, **words, **told, rows={row.label: row for row in rows if row.label is not None})
+    origin, notes = (_texts(known[name]) for name in ("origin", "notes"))
+    held = {row.label: row for row in rows if row.label is not None}
+    return Table(scheme, words["title"], words["kind"], words["modality"], words["licence"], origin, notes, held)
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(str(item) for item in value) if isinstance(value, list) else ()
 
 
 @cache
