@@ -83,11 +83,12 @@ def score(
     onto = resample(Volume(labels.array.astype(np.float32), labels.patient_from_index), truth.grid, order=0, fill=0.0)
     here = LabelMap(np.asarray(onto.array).astype(np.int32), truth.patient_from_index, labels.structures)
     names = sorted({k.split("/")[1] for k in truth.keys if k.startswith("vertebra/")}, key=rank)
-    scores = tuple(s for n in names if (s := _vertebra(n, n in whole, truth, here, found)) is not None)
-    discs = {k.split("/")[1]: _dice(truth, here, k) for k in truth.keys if k.startswith("disc/") and k.count("/") == 1}
+    counts = _Counts.of(truth, here)
+    scores = tuple(s for n in names if (s := _vertebra(n, n in whole, counts, found)) is not None)
+    discs = {k.split("/")[1]: counts.dice(k) for k in truth.keys if k.startswith("disc/") and k.count("/") == 1}
     return CaseScore(
         name, "", scores, {k: d for k, d in discs.items() if np.isfinite(d)}, _canal(truth, labels, names),
-        {k: _dice(truth, here, k) for k in MUSCLES}, {k: _inside(truth, here, k) for k in VESSELS},
+        {k: counts.dice(k) for k in MUSCLES}, {k: _inside(counts, k) for k in VESSELS},
         seconds, _memory(), is_clean,
     )  # fmt: skip
 
@@ -96,52 +97,65 @@ def _memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _dice(truth: LabelMap, found: LabelMap, *keys: str) -> float:
-    """Overlap; nan where the truth holds nothing."""
-    a, b = truth.mask(*keys), found.mask(*keys)
-    total = int(a.sum())
-    return float(2 * np.count_nonzero(a & b) / (total + int(b.sum()))) if total else float("nan")
+@dataclass(frozen=True, eq=False)
+class _Counts:
+    """How many voxels carry each pair of a true and a found label."""
+
+    table: NDArray[np.int64]
+    truth: LabelMap
+    found: LabelMap
+
+    @classmethod
+    def of(cls, truth: LabelMap, found: LabelMap) -> _Counts:
+        n, m = (int(max([*lm.structures, int(lm.array.max())])) + 1 for lm in (truth, found))
+        pairs = truth.array.astype(np.int64) * m
+        pairs += found.array
+        return cls(np.bincount(pairs.ravel(), minlength=n * m).reshape(n, m), truth, found)
+
+    def __call__(self, true: Sequence[str] | None, found: Sequence[str] | None, *, but: str = "") -> int:
+        """Voxels at or below `true` and `found` keys, without those at or below `but`; None stands for any."""
+        rows, columns = (
+            np.arange(side)
+            if keys is None
+            else np.array([n for n in labels.labels_of(*keys) if n not in labels.labels_of(but)], dtype=int)
+            for side, keys, labels in zip(self.table.shape, (true, found), (self.truth, self.found), strict=True)
+        )
+        return int(self.table[np.ix_(rows, columns)].sum())
+
+    def dice(self, key: str, *, but: str = "") -> float:
+        """Overlap; nan where the truth holds nothing."""
+        total = self([key], None, but=but)
+        both = self([key], [key], but=but)
+        return 2 * both / (total + self(None, [key], but=but)) if total else float("nan")
 
 
-def _inside(truth: LabelMap, found: LabelMap, key: str) -> float:
+def _inside(counts: _Counts, key: str) -> float:
     """Share of the found `key` that lies inside the true one; nan where it was not found ('unknown')."""
-    b = found.mask(key)
-    return float(np.count_nonzero(truth.mask(key) & b) / b.sum()) if b.any() else float("nan")
+    found = counts(None, [key])
+    return counts([key], [key]) / found if found else float("nan")
 
 
-def _vertebra(name: str, is_whole: bool, truth: LabelMap, found: LabelMap, given: NamedLabels) -> VertebraScore | None:
-    own = truth.mask(f"vertebra/{name}")
-    if not own.any():
+def _vertebra(name: str, is_whole: bool, counts: _Counts, given: NamedLabels) -> VertebraScore | None:
+    key, body = f"vertebra/{name}", f"vertebra/{name}/body"
+    own = counts([key], None)
+    if not own:
         return None
-    numbers = np.bincount(found.array[own], minlength=max([*found.structures, 0]) + 1)
-    shares: dict[str, int] = {}
-    for n, key in found.structures.items():
-        if key.startswith("vertebra/") and n < len(numbers):
-            vertebra = key.split("/")[1]
-            shares[vertebra] = shares.get(vertebra, 0) + int(numbers[n])
+    names = sorted({k.split("/")[1] for k in counts.found.keys if k.startswith("vertebra/")}, key=rank)
+    shares = {n: counts([key], [f"vertebra/{n}"]) for n in names}
     best = max(shares, key=lambda k: shares[k], default="")
-    found_as = best if best and shares[best] >= LEAST * own.sum() else ""
+    found_as = best if best and shares[best] >= LEAST * own else ""
     entry = given.vertebrae.get(name)
+    split = bool(counts.truth.labels_of(body))
     return VertebraScore(
         name,
         is_whole,
         found_as,
-        _dice(truth, found, f"vertebra/{name}"),
-        _dice(truth, found, f"vertebra/{name}/body"),
-        _posterior(truth, found, name),
+        counts.dice(key),
+        counts.dice(body),
+        counts.dice(key, but=body) if split else float("nan"),
         entry.confidence if entry else float("nan"),
         entry.warnings if entry else (),
     )
-
-
-def _posterior(truth: LabelMap, found: LabelMap, name: str) -> float:
-    body = f"vertebra/{name}/body"
-    if not truth.labels_of(body):
-        return float("nan")
-    a = truth.mask(f"vertebra/{name}") & ~truth.mask(body)
-    b = found.mask(f"vertebra/{name}") & ~found.mask(body)
-    total = int(a.sum()) + int(b.sum())
-    return float(2 * np.count_nonzero(a & b) / total) if a.any() else float("nan")
 
 
 # --- canal ---
@@ -161,6 +175,11 @@ def _canal(truth: LabelMap, found: LabelMap, names: Sequence[str]) -> dict[str, 
     """Found minus true AP diameter of the canal at L1 to L5 and at the discs between, mm."""
     if not truth.labels_of("canal"):
         return {}
+    box = tuple(
+        slice(int(a), int(b) + 1)
+        for a, b in zip(*(f(np.argwhere(truth.mask("vertebra")), axis=0) for f in (np.min, np.max)), strict=True)
+    )
+    truth = truth.crop(box)  # type: ignore[arg-type]
     centres = _centres(truth, [n for n in names if n[0] == "L" or n in ("T12", "S1")])
     cells = np.argwhere(truth.mask("canal"))
     points = truth.grid.centres(cells[:: max(1, len(cells) // 200000)])
