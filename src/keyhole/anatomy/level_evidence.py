@@ -373,7 +373,7 @@ def _contact(row: _Row, outward: Points) -> float:
         return 0.0
     reach = max(TOUCHES, TOUCHES * float(labels.grid.spacing.max()))
     near = np.isfinite(cKDTree(beyond).query(own, distance_upper_bound=reach)[0])
-    return float(near.sum()) * float(labels.grid.voxel_volume) ** (2 / 3)
+    return float(near.sum() * labels.grid.voxel_volume ** (2 / 3))
 
 
 def _lowest_disc(row: _Row) -> list[EvidenceEntry]:

@@ -18,8 +18,8 @@ OFF = 40.0
 """A peak farther than this from its tissue's middle, HU, makes every threshold doubtful [keyhole-choice]."""
 
 _BIN = 5.0
-_ENOUGH = 0.15  # score of a scale under which fat and soft tissue are both there
-_CLEAR = 0.3
+_CLEAR = 0.4  # least score of another scale, and least advantage over the values as they are [keyhole-choice]
+_FAR = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +53,30 @@ def score(means: Points, offset: float = 0.0, slope: float = 1.0) -> float:
     if not len(hu):
         return 0.0
     held = [float(((hu >= low) & (hu <= high)).mean()) for low, high in (AIR, FAT, SOFT)]
-    if min(held[1], held[2]) < 0.01:
-        return 0.0
     return min(held[0], 0.2) + min(held[1], 0.2) + min(held[2], 0.3)
 
 
 def fitting(means: Points) -> Scale:
-    """The scale that fits best: the values as they are, where fat and soft tissue are found; else the best other."""
+    """The scale that fits best: the values as they are, unless another one fits far better."""
     own = Scale(0.0, 1.0, score(means))
-    if own.score >= _ENOUGH or not len(means):
+    if not len(means):
         return own
     low, high = np.percentile(means, (0.5, 99.5))
     best = own
     for slope in (1.0, 0.25, 0.5, 2.0, 4.0):
         for offset in np.arange(low - 100 * slope, high + 1100 * slope, 20.0 * slope):
-            found = score(means, float(offset), slope)
-            if found > best.score + 0.02:
-                best = Scale(float(offset), slope, found)
-    return best if best.score >= _CLEAR else own
+            found = Scale(float(offset), slope, score(means, float(offset), slope))
+            best = found if found.score > best.score + 0.02 else best
+    if not (best.score >= _CLEAR and best.score >= own.score + _FAR):
+        return own
+    return _centred(means, best)
+
+
+def _centred(means: Points, found: Scale) -> Scale:
+    """`found` moved so that air lies at -1000 HU, or soft tissue in the middle of its range where no air is seen."""
+    at = peaks((means - found.offset) / found.slope)
+    off = at.air + 1000 if at.air is not None else (0.0 if at.soft is None else at.soft - sum(SOFT) / 2)
+    return Scale(round(found.offset + found.slope * off, 1), found.slope, found.score)
 
 
 def peaks(means: Points) -> Peaks:

@@ -25,8 +25,9 @@ PADDING = -1500
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Blocks:
-    """Mean and variance (unbiased) of small blocks spread over an image, `count` voxels each; blocks with unmeasured
-    voxels, and those of one value throughout, are left out.
+    """Mean and unbiased variance of small blocks spread over an image, `count` voxels each.
+
+    Blocks with unmeasured voxels, and those of one value throughout, are left out.
     """
 
     mean: Points
@@ -37,14 +38,13 @@ class Blocks:
 def blocks_of(volume: Volume) -> Blocks:
     """Blocks of about `BLOCK` mm at up to `PLACES` places along each axis."""
     array = volume.array
-    sides = [int(np.clip(round(BLOCK / s), 2, 4)) for s in volume.grid.spacing]
+    wanted = [int(np.clip(round(BLOCK / s), 2, 4)) for s in volume.grid.spacing]
+    sides = [min(side, n) for side, n in zip(wanted, array.shape, strict=True)]
     index = []
     for side, n in zip(sides, array.shape, strict=True):
-        side = min(side, n)
         starts = np.unique(np.linspace(0, n - side, min(PLACES, max(1, n // side))).astype(np.int64))
         index.append((starts[:, None] + np.arange(side)).ravel())
     picked = _picked(array, index).astype(np.float32)
-    sides = [min(side, n) for side, n in zip(sides, array.shape, strict=True)]
     shape = [m for axis, side in enumerate(sides) for m in (len(index[axis]) // side, side)]
     held = picked.reshape(shape)
     mean = held.mean(axis=(1, 3, 5), dtype=np.float64)
