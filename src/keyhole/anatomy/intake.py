@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from keyhole.anatomy import gate
+from keyhole.anatomy import coverage, gate
 from keyhole.anatomy.gate import UNCONFIRMED, confirm
 from keyhole.anatomy.model import Structure
 from keyhole.anatomy.placement import check_lumbar, on_keyhole_grid, own_image
@@ -20,6 +20,7 @@ from keyhole.casefile import (
     ImageEntry,
     LabelsRecord,
     Patient,
+    QualityItem,
     StructureEntry,
     provenance,
     read_record,
@@ -30,7 +31,7 @@ from keyhole.casefile import (
 from keyhole.casefile.folder import RESULTS, carry, put_aside, remove_stale, replaced_folder
 from keyhole.errors import InvalidInput, WrongCase
 from keyhole.geometry import LabelMap, Volume
-from keyhole.imaging import ImageRecord, ScanImage, read_image, read_nifti, write_nifti
+from keyhole.imaging import ImageRecord, ScanImage, quality, read_image, read_nifti, write_nifti
 
 __all__ = ["RESULTS", "adopt", "confirm", "import_case"]
 
@@ -48,6 +49,7 @@ class _Anatomy:
     named: NamedLabels
     caveats: tuple[str, ...]
     made_from: Mapping[str, str]
+    quality: tuple[QualityItem, ...]
 
 
 def import_case(
@@ -59,6 +61,7 @@ def import_case(
     series: str | None = None,
     patient: Patient | None = None,
     complaint: str | None = None,
+    keep_identity: bool = False,
     progress: Progress | None = None,
 ) -> Case:
     """Make the case folder `path` from images and, where given, label files; an existing case is added to.
@@ -73,6 +76,8 @@ def import_case(
     labels : label maps, folders of masks, DICOM SEG or RTSTRUCT; where several disagree the first one wins.
     scheme : how each label file's integers are named, in the same order, where the files do not say so themselves.
     series : which DICOM series of a folder or zip: its number, its place in the list, or the start of its UID.
+    patient : what the user says; age and sex that he does not say come from a DICOM header, where it has them.
+    keep_identity : keep UIDs, name, numbers and dates of a DICOM header in images/NAME.json.
     """
     tell = progress or (lambda _sentence, _share: None)
     path = path.resolve()
@@ -82,7 +87,8 @@ def import_case(
     if not images and not files:
         raise InvalidInput(f"{path}: an import needs an image or a label file, got neither")
     tell("Reading images", 0.0)
-    read = _one_patient([read_image(p, series) for p in images])
+    found = _one_patient([read_image(p, series, keep_identity=keep_identity) for p in images])
+    read = [_judged(image) for image in found]
     anatomy, inputs = None, {image.source_file: image.sha256 for image in read}
     if files:
         at_hand = [*read, *(_stored_images(path, before, read) if before else [])]
@@ -90,11 +96,12 @@ def import_case(
         named = read_labels(files, scheme, at_hand)
         anatomy = _anatomy(named, files[0], at_hand, digests(files), tell)
         inputs |= anatomy.made_from
-    parameters = {"scheme": scheme if scheme is None or isinstance(scheme, str) else list(scheme), "series": series}
+    parameters = {"scheme": scheme if scheme is None or isinstance(scheme, str) else list(scheme)}
+    parameters["series"] = series if series is None or len(series) <= 8 else "chosen by UID"  # UIDs stay outside
     tell("Writing the case", 0.85)
     with replaced_folder(path) as folder:
         record = _fill(folder, path, before, read, anatomy)
-        record = record.model_copy(update=_told(record, patient, complaint))
+        record = record.model_copy(update=_told(record, _with_stated(patient, record.patient, read), complaint))
         made_from = {**(before.provenance.inputs if before else {}), **inputs}
         record = record.model_copy(update={"provenance": provenance(made_from, **parameters)})
         write_bytes(folder / "case.json", to_json(record))
@@ -167,6 +174,12 @@ def _one_patient(images: list[ScanImage]) -> list[ScanImage]:
     return images
 
 
+def _judged(image: ScanImage) -> ScanImage:
+    """`image` with its quality, and what follows from it as caveats."""
+    items = quality.quality(image.volume, image.modality)
+    return replace(image, quality=items, caveats=_once([*image.caveats, *quality.caveats(items)]))
+
+
 def _stored_images(path: Path, before: CaseRecord, read: Sequence[ScanImage]) -> list[ScanImage]:
     """The images that the case already has and that were not read again."""
     made = []
@@ -174,7 +187,8 @@ def _stored_images(path: Path, before: CaseRecord, read: Sequence[ScanImage]) ->
         volume = read_nifti(path / entry.file).volume
         known = read_record(path / "images" / f"{entry.name}.json", ImageRecord)
         if not any(_is_same(volume, image.volume) for image in read):
-            made.append(ScanImage(volume, entry.modality, entry.name, entry.source_file, known.identifiers))
+            image = ScanImage(volume, entry.modality, entry.name, entry.source_file, known.identifiers)
+            made.append(replace(image, quality=known.quality))
     return made
 
 
@@ -193,9 +207,13 @@ def _anatomy(
     labels, moved = on_keyhole_grid(named.labels, where)
     kept = {key: named.structures[key] for key in labels.keys}
     tell("Building the anatomy", 0.3)
-    modality = image.modality if image else ""
-    full, structures, doubts = _completed(labels, kept, image.volume if image else None, modality, tell)
-    return _Anatomy(full, structures, named, (*named.caveats, *seen, *moved, *doubts), made_from)
+    volume = image.volume if image else None
+    modality = image.modality if image and quality.are_hounsfield(image.quality) else ""
+    full, structures, doubts = _completed(labels, kept, volume, modality, tell)
+    tell("Looking at what the labels tell", 0.82)
+    items = coverage.label_quality(full, structures, volume, is_hu=modality == "CT")
+    told = (*named.caveats, *seen, *moved, *doubts, *coverage.caveats(items))
+    return _Anatomy(full, structures, named, told, made_from, items)
 
 
 def _completed(
@@ -229,6 +247,10 @@ def _write_images(folder: Path, images: Sequence[ScanImage], before: CaseRecord 
                 "shape": grid.shape,
                 "spacing_mm": spacing,
                 "identifiers": dict(image.identifiers),
+                "dropped": image.dropped,
+                "identity": dict(image.identity),
+                "acquired": image.acquired,
+                "quality": image.quality,
                 "caveats": image.caveats,
             }
         )
@@ -276,6 +298,7 @@ def _write_labels(folder: Path, anatomy: _Anatomy) -> None:
         structures=entries,
         vertebrae=dict(anatomy.named.vertebrae),
         evidence=gate.with_evidence(anatomy.named.basis, anatomy.named.evidence, anatomy.labels, anatomy.structures),
+        quality=anatomy.quality,
         caveats=_once(anatomy.caveats),
         provenance=provenance(
             dict(anatomy.made_from), scheme=anatomy.named.scheme, labels_sha256=sha256(folder / "labels.nii.gz")
@@ -331,6 +354,19 @@ def _told(record: CaseRecord, patient: Patient | None, complaint: str | None) ->
     said = patient.model_dump(exclude_none=True) if patient else {}
     known = record.patient.model_dump() | said
     return {"patient": Patient.model_validate(known), "complaint": complaint or record.complaint}
+
+
+def _with_stated(said: Patient | None, before: Patient, images: Sequence[ScanImage]) -> Patient:
+    """What the user says, with the age and sex of the images' headers where neither he nor the case has them."""
+    known = said or Patient()
+    stated = {
+        name: next((value for image in images if (value := getattr(image, name)) is not None), None)
+        for name in ("age", "sex")
+    }
+    new = {
+        n: v for n, v in stated.items() if v is not None and getattr(known, n) is None and getattr(before, n) is None
+    }
+    return Patient.model_validate(known.model_dump() | new)
 
 
 def _labels_changed(path: Path, folder: Path) -> bool:

@@ -17,7 +17,7 @@ from keyhole.cli.render import caveats, progress
     "images",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="NIfTI file, DICOM folder or zip; repeatable.",
+    help="NIfTI file, DICOM folder, zip or multi-frame file; repeatable.",
 )
 @click.option(
     "--labels",
@@ -30,13 +30,16 @@ from keyhole.cli.render import caveats, progress
     multiple=True,
     help="How each label map's integers are named, e.g. verse or totalsegmentator_total; auto: the file says.",
 )
-@click.option("--series", help="Which DICOM series: its number or the beginning of its UID.")
+@click.option("--series", help="Which DICOM series: its number as `keyhole inspect` lists it (3 or 3.1), or its UID.")
 @click.option("--age", type=click.FloatRange(0, 120), help="Years.")
 @click.option("--sex", type=click.Choice(["F", "M"]))
 @click.option("--height-cm", type=click.FloatRange(30, 260, min_open=True, max_open=True), help="Centimetres.")
 @click.option("--weight-kg", type=click.FloatRange(2, 400, min_open=True, max_open=True), help="Kilograms.")
 @click.option("--asa", type=click.IntRange(1, 5), help="ASA physical status.")
 @click.option("--complaint", help="In a few words.")
+@click.option(
+    "--keep-identity", is_flag=True, help="Keep name, numbers, dates and UIDs of DICOM headers in images/NAME.json."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def import_command(
     case: Path,
@@ -45,6 +48,7 @@ def import_command(
     scheme: tuple[str, ...],
     series: str | None,
     complaint: str | None,
+    keep_identity: bool,
     as_json: bool,
     **patient: float | str | None,
 ) -> None:
@@ -62,6 +66,7 @@ def import_command(
             series=series,
             patient=known,
             complaint=complaint,
+            keep_identity=keep_identity,
             progress=show,
         )
     record = made.read(CaseRecord)

@@ -13,6 +13,7 @@ from keyhole.errors import KeyholeError
 _COMMANDS = {
     "demo": ("keyhole.cli.make", "Make a phantom patient, run every stage on it, print where the report is."),
     "phantom": ("keyhole.cli.make", "Write a parametric spine with CT, T2, labels and its true measures."),
+    "inspect": ("keyhole.cli.inspect", "Say what images a folder, disc or zip holds and what each is good for."),
     "import": ("keyhole.cli.intake", "Bring images and labels into a case folder and build the anatomy."),
     "confirm": ("keyhole.cli.intake", "Record that a person has checked the names of the levels."),
     "assess": ("keyhole.cli.stages", "Measure discs, canal, slip and lordosis: findings.json."),

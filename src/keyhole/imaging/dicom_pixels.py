@@ -83,6 +83,12 @@ def voxels(stack: Stack, where: str, modality: str) -> tuple[NDArray[Any], tuple
         return _filled(stack, shared, where, modality, np.float32)
 
 
+def check_pixels(stack: Stack, where: str, modality: str) -> None:
+    """Refuse a stack whose middle slice cannot be decoded or has no meaningful values."""
+    middle = stack.planes[len(stack.planes) // 2]
+    _slice(middle, _loaded(middle.file, where), where, modality, np.float32)
+
+
 def _shared(planes: Sequence[Plane], where: str) -> dict[int, _Content]:
     """The contents of multi-frame files, read once."""
     many = {id(p.file): p.file for p in planes if p.frame > 0}

@@ -15,7 +15,7 @@ from keyhole.errors import InvalidInput, KeyholeError, UnreadableFile
 from keyhole.imaging.deidentify import pseudonym, scrubbed
 from keyhole.imaging.dicom_files import DAMAGED, DicomFile, Listing, listing, reason
 from keyhole.imaging.dicom_planes import CT_CLASSES, TELLING, Plane, aside, checked_kind, kind, planes
-from keyhole.imaging.dicom_stack import SAME_PLACE, TURNED, Stack, corner_shift, normal_of, stacked
+from keyhole.imaging.dicom_stack import SAME_PLACE, TURNED, Stack, corner_shift, direction_of, normal_of, stacked
 
 MOST_PARTS = 32
 """A series is split into at most so many images by one tag [keyhole-choice]."""
@@ -267,13 +267,8 @@ def _alike(one: Plane, other: Plane) -> bool:
 
 
 def direction(plane: Plane) -> str:
-    """Axial, coronal or sagittal, with the angle from it where that is more than 5 degrees."""
-    if plane.problem:
-        return "unknown"
-    along = np.abs(normal_of(plane.axes))
-    name = ("sagittal", "coronal", "axial")[int(along.argmax())]
-    angle = float(np.degrees(np.arccos(min(1.0, float(along.max())))))
-    return name if angle <= 5 else f"{name} {angle:.0f}°"
+    """How a slice lies in the patient; unknown where its place is not stated."""
+    return "unknown" if plane.problem else direction_of(normal_of(plane.axes))
 
 
 Parts = list[tuple[str, list[Plane]]]

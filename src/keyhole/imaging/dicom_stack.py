@@ -62,6 +62,14 @@ def normal_of(axes: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(unit(np.cross(axes[0], axes[1])), dtype=np.float64)
 
 
+def direction_of(normal: NDArray[np.float64]) -> str:
+    """Axial, coronal or sagittal for slices with this unit normal, with the angle from it beyond 5 degrees."""
+    along = np.abs(normal)
+    name = ("sagittal", "coronal", "axial")[int(along.argmax())]
+    angle = float(np.degrees(np.arccos(min(1.0, float(along.max())))))
+    return name if angle <= 5 else f"{name} {angle:.0f}°"
+
+
 def corner_shift(one: Plane, other: Plane) -> float:
     """How far the farthest voxels of two slices part, mm, when their first voxels are laid on each other."""
     rows, columns = one.shape

@@ -42,6 +42,7 @@ class ScanImage:
     caveats: tuple[str, ...] = ()
     patient: str = ""
     sha256: str = ""
+    quality: tuple[QualityItem, ...] = ()
     dropped: tuple[str, ...] = ()
     identity: Mapping[str, str] = field(default_factory=dict)
     age: float | None = None
@@ -58,6 +59,9 @@ class ImageRecord(Strict):
     shape: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
     identifiers: dict[str, str] = Field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
+    identity: dict[str, str] = Field(default_factory=dict)
+    acquired: Acquired | None = None
     quality: tuple[QualityItem, ...] = ()
     caveats: tuple[str, ...] = ()
 

@@ -6,6 +6,7 @@ import gzip
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, BinaryIO, cast
 
 import nibabel as nib
 import numpy as np
+from isal import igzip, isal_zlib
 from nibabel import imageglobals
 from nibabel.filebasedimages import ImageFileError
 from nibabel.nifti1 import Nifti1Extension
@@ -35,10 +37,22 @@ HUMAN_EXTENT = (30.0, 2500.0)
 
 COMPRESSION = 3
 SLAB = 32
+TILE = 32
+"""Slices that are packed at a time, and columns of them that are turned at a time, so that they stay in the cache."""
+
 _MOST_PER_BYTE = 1100
 """gzip holds at most about 1030 bytes in one: a header that claims more is damaged."""
 
-_DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile, OSError, ValueError, OverflowError, MemoryError)
+_DAMAGED: tuple[Any, ...] = (
+    EOFError,
+    zlib.error,
+    isal_zlib.error,
+    gzip.BadGzipFile,
+    OSError,
+    ValueError,
+    OverflowError,
+    MemoryError,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +115,7 @@ def write_nifti(what: Volume | LabelMap, path: Path, names: Mapping[int, str] | 
     def fill(temporary: Path) -> None:
         with temporary.open("wb") as raw:
             if path.name.endswith(".gz"):
-                with gzip.GzipFile("", "wb", COMPRESSION, cast(BinaryIO, raw), mtime=0) as packed:
+                with igzip.IGzipFile("", "wb", COMPRESSION, raw, mtime=0) as packed:
                     _write_all(cast(BinaryIO, packed), header, array)
             else:
                 _write_all(raw, header, array)
@@ -110,9 +124,24 @@ def write_nifti(what: Volume | LabelMap, path: Path, names: Mapping[int, str] | 
 
 
 def _write_all(stream: BinaryIO, header: Any, array: NDArray[Any]) -> None:
+    """Header and voxels, first axis fastest; the next slab is turned while one is packed."""
     header.write_to(stream)
-    for k in range(0, array.shape[2], SLAB):
-        stream.write(array[:, :, k : k + SLAB].tobytes(order="F"))
+    starts = range(0, array.shape[2], SLAB)
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        ahead = worker.submit(_turned, array[:, :, :SLAB])
+        for k in starts:
+            block = ahead.result()
+            if k + SLAB < array.shape[2]:
+                ahead = worker.submit(_turned, array[:, :, k + SLAB : k + 2 * SLAB])
+            stream.write(block)
+
+
+def _turned(slab: NDArray[Any]) -> memoryview:
+    """The bytes of `slab`, first axis fastest."""
+    out = np.empty(slab.shape[::-1], dtype=slab.dtype)
+    for i in range(0, slab.shape[0], TILE):
+        out[:, :, i : i + TILE] = slab[i : i + TILE].transpose(2, 1, 0)
+    return out.reshape(-1).view(np.uint8).data
 
 
 def _storable(array: NDArray[Any]) -> NDArray[Any]:
@@ -290,7 +319,7 @@ def _values(path: Path, image: Any, shape: tuple[int, int, int]) -> NDArray[Any]
             f"{path} is truncated: its header claims {claimed} bytes of voxels, the file has {path.stat().st_size}"
         )
     try:
-        with gzip.open(path) if packed else path.open("rb") as stream:
+        with igzip.open(path) if packed else path.open("rb") as stream:
             stream.seek(int(image.dataobj.offset))
             array = _slabs(path, cast(BinaryIO, stream), shape, dtype, (slope, inter))
             while packed and stream.read(1 << 20):
@@ -305,22 +334,34 @@ def _values(path: Path, image: Any, shape: tuple[int, int, int]) -> NDArray[Any]
 def _slabs(
     path: Path, stream: BinaryIO, shape: tuple[int, int, int], dtype: np.dtype[Any], scaling: tuple[float, float]
 ) -> NDArray[Any]:
-    kept = _kept(dtype, scaling)
-    array = np.empty(shape, dtype=kept)
-    for k in range(0, shape[2], SLAB):
-        depth = min(SLAB, shape[2] - k)
-        wanted = shape[0] * shape[1] * depth * dtype.itemsize
-        block = stream.read(wanted)
-        if len(block) < wanted:
-            raise UnreadableFile(f"{path} is truncated: voxel data ends in slice {k} to {k + depth} of {shape[2]}")
-        values = np.frombuffer(block, dtype=dtype).reshape((shape[0], shape[1], depth), order="F")
-        if kept.kind == "f":
-            with np.errstate(over="ignore", invalid="ignore"):
-                scaled = (values * scaling[0] + scaling[1]).astype(kept) if scaling != (1.0, 0.0) else values
-                array[:, :, k : k + depth] = np.where(np.isfinite(scaled), scaled, np.nan)
-        else:
-            array[:, :, k : k + depth] = values
+    array = np.empty(shape, dtype=_kept(dtype, scaling))
+    pending: list[Future[None]] = []
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        for k in range(0, shape[2], SLAB):
+            depth = min(SLAB, shape[2] - k)
+            wanted = shape[0] * shape[1] * depth * dtype.itemsize
+            block = stream.read(wanted)
+            if len(block) < wanted:
+                raise UnreadableFile(f"{path} is truncated: voxel data ends in slice {k} to {k + depth} of {shape[2]}")
+            values = np.frombuffer(block, dtype=dtype).reshape((shape[0], shape[1], depth), order="F")
+            while len(pending) > 1:
+                pending.pop(0).result()
+            pending.append(worker.submit(_fill_slab, array[:, :, k : k + depth], values, scaling))
+        for one in pending:
+            one.result()
     return array
+
+
+def _fill_slab(out: NDArray[Any], values: NDArray[Any], scaling: tuple[float, float]) -> None:
+    """Put scaled `values` into `out`; infinite ones become nan."""
+    for i in range(0, out.shape[0], TILE):
+        part = values[i : i + TILE]
+        if out.dtype.kind != "f":
+            out[i : i + TILE] = part
+            continue
+        with np.errstate(over="ignore", invalid="ignore"):
+            scaled = (part * scaling[0] + scaling[1]).astype(out.dtype) if scaling != (1.0, 0.0) else part
+            out[i : i + TILE] = np.where(np.isfinite(scaled), scaled, np.nan)
 
 
 def _kept(dtype: np.dtype[Any], scaling: tuple[float, float]) -> np.dtype[Any]:

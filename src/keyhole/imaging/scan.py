@@ -62,16 +62,17 @@ def is_dicom(path: Path) -> bool:
 def _read_nifti(path: Path) -> ScanImage:
     found = read_nifti(path)
     stem = path.name.split(".nii")[0]
-    modality, caveats = _stated_modality(path.with_name(stem + ".json")), found.caveats
+    modality, caveats = stated_modality(path), found.caveats
     if modality is None:
         modality, caveat = inferred_modality(found.volume)
         caveats = (*caveats, caveat)
     return ScanImage(found.volume, modality, stem, path.name, {}, caveats, sha256=sha256(path))
 
 
-def _stated_modality(file: Path) -> str | None:
+def stated_modality(path: Path) -> str | None:
+    """CT or MR as the JSON file beside the NIfTI file at `path` says; None where there is none or it does not say."""
     try:
-        stated = json.loads(file.read_bytes())
+        stated = json.loads(path.with_name(path.name.split(".nii")[0] + ".json").read_bytes())
     except (OSError, ValueError):
         return None
     value = str(stated.get("Modality", stated.get("modality", ""))).upper() if isinstance(stated, dict) else ""

@@ -85,7 +85,7 @@ def _of_mr(spacing: Sequence[float], weighting: str) -> Verdict:
         )
     if weighting == "T2":
         return Verdict(False, True, "T2-weighted: CSF shows the canal; MR has no Hounsfield units for bone")
-    return Verdict(False, True, "canal measures if CSF is bright in it; its header does not say how it is weighted")
+    return Verdict(False, True, "if CSF is bright in it; it does not say how it is weighted")
 
 
 def weighting_of(one: Series) -> str:
