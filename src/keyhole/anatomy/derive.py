@@ -23,6 +23,7 @@ from keyhole.anatomy.checks import FRAGMENT, check_direction, check_labels, chec
 from keyhole.anatomy.discs import disc_between
 from keyhole.anatomy.model import Structure
 from keyhole.anatomy.partition import Partition
+from keyhole.anatomy.plausible import check_names
 from keyhole.anatomy.spine import Bone, bones, canal_line
 from keyhole.geometry import Box, Grid, LabelMap, Volume, bounding_box
 from keyhole.terms import SIDES, Origin, are_neighbours, belongs, in_key, level
@@ -85,14 +86,8 @@ def complete(
     """
     tell = progress or _silent
     tell("Checking the labels", 0.0)
-    checked = check_labels(labels)
-    part = Partition.of(checked.array, labels, structures)
-    box = _spine_box(part)
-    scene = _scene(labels, part, box, checked.fragments, checked.caveats)
-    caveats = [*check_row(scene.bones), *check_sides(labels, scene.bones)]
-    check_direction(labels, scene.bones)
-    caveats += [f"{name}: {text}" for name, texts in checked.caveats.items() for text in texts]
-    _mark(part, checked.caveats)
+    part, scene, caveats = _examined(labels, structures)
+    _mark(part, scene.caveats)
     tell("Cutting vertebrae into their parts", 0.2)
     pedicles = _split_vertebrae(scene)
     tell("Deriving discs and canal", 0.35)
@@ -108,6 +103,24 @@ def complete(
     caveats += _add_tissue(part, scene, image, modality)
     tell("Anatomy complete", 1.0)
     return part.labels(), part.structures, tuple(dict.fromkeys(caveats))
+
+
+def examine(labels: LabelMap, structures: Mapping[str, Structure]) -> tuple[str, ...]:
+    """What speaks against `labels` as a patient's spine under these names; refused where they contradict themselves."""
+    return tuple(dict.fromkeys(_examined(labels, structures)[2]))
+
+
+def _examined(labels: LabelMap, structures: Mapping[str, Structure]) -> tuple[Partition, Scene, list[str]]:
+    """The partition and its spine after every check, and the caveats."""
+    checked = check_labels(labels)
+    part = Partition.of(checked.array, labels, structures)
+    box = _spine_box(part)
+    scene = _scene(labels, part, box, checked.fragments, checked.caveats)
+    caveats = [*check_row(scene.bones), *check_sides(labels, scene.bones)]
+    check_direction(labels, scene.bones)
+    caveats += check_names(labels, scene.bones, checked.cut)
+    caveats += [f"{name}: {text}" for name, texts in checked.caveats.items() for text in texts]
+    return part, scene, caveats
 
 
 def _silent(sentence: str, share: float) -> None:
@@ -388,7 +401,8 @@ def _add_tissue(part: Partition, scene: Scene, image: Volume | None, modality: s
     tissue.class_free(part.array, values, body.mask, body.skin, numbers)
     _merge(part, part)
     if not is_ct:
-        caveats.append("tissue classes unknown on MR: what no label covers is unseen")
+        why = "on MR" if modality.upper() == "MR" else "because the image's values are not Hounsfield units"
+        caveats.append(f"tissue classes unknown {why}: what no label covers is unseen")
     return caveats
 
 

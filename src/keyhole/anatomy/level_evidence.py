@@ -111,6 +111,12 @@ def rib_bearers(labels: LabelMap, structures: Mapping[str, Structure]) -> dict[s
     return _joined(row) if row is not None else {}
 
 
+def vertebrae_in_view(labels: LabelMap, structures: Mapping[str, Structure]) -> tuple[tuple[str, bool], ...]:
+    """The thoracic and lumbar vertebrae, cranial to caudal, each with whether the label map's edge cuts it."""
+    row = _row(labels, structures)
+    return tuple((one.name, one.cut) for one in row.bones) if row is not None else ()
+
+
 # --- the row
 
 

@@ -13,13 +13,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.stats import chi2
 
 from keyhole.casefile.models import QualityItem
 from keyhole.geometry import Volume
 from keyhole.imaging import hounsfield
 from keyhole.imaging.body import Body, body_in
 from keyhole.imaging.sampling import Blocks, blocks_of, long_axis, side_of, steps_of, thinned
+from keyhole.imaging.sides import SIDES, liver_side
 
 Verdict = Literal["good", "limited", "unusable", "unknown"]
 
@@ -45,8 +45,7 @@ LEAST_METAL = 0.05
 JUMP = 2.5
 """Change from one slice to the next over the usual one nearby, beyond which something moved or is missing."""
 
-_QUANTILE = 0.3
-_ACTING = (HOUNSFIELD, METAL, TRUNCATION, JUMPS, SPACING, NOISE)
+_ACTING = (HOUNSFIELD, METAL, TRUNCATION, JUMPS, SPACING, NOISE, SIDES)
 
 
 def quality(volume: Volume, modality: str) -> tuple[QualityItem, ...]:
@@ -68,7 +67,8 @@ def quality(volume: Volume, modality: str) -> tuple[QualityItem, ...]:
     found.append(_noise(sd, is_ct))
     if trusted:
         found += [*_contrast(volume, blocks, sd), _metal(volume)]
-    found += [_truncation(body_in(volume, is_hu=trusted)), _jumps(volume)]
+    body = body_in(volume, is_hu=trusted)
+    found += [_truncation(body), _jumps(volume), *([liver_side(volume, body)] if trusted else [])]
     return tuple(found)
 
 
@@ -170,9 +170,8 @@ def noise(blocks: Blocks, means: NDArray[np.float64], *, hounsfield_units: bool)
         return None
     if chosen.sum() < 30:
         return None
-    free = blocks.count - 1
-    found = float(np.quantile(blocks.variance[chosen], _QUANTILE)) / float(chi2.ppf(_QUANTILE, free) / free)
-    return float(np.sqrt(found))
+    share = 2 / (9 * (blocks.count - 1))  # Wilson and Hilferty's cube of a normal, for chi square over its freedom
+    return float(np.sqrt(np.quantile(blocks.variance[chosen], 0.3) / (1 - share - 0.5244 * np.sqrt(share)) ** 3))
 
 
 def _noise(sd: float | None, is_ct: bool) -> QualityItem:

@@ -61,30 +61,31 @@ def _plain(content: Content) -> dict[str, object]:
 
 def chart_png(chart: Chart) -> bytes:
     """`chart` as a PNG, 1.5 pixels per px of the drawing."""
-    return _png({"chart-" + chart.name: chart.svg}, f'#image("chart-{chart.name}.svg")', chart.width)
+    return page_png({"chart-" + chart.name: chart.svg}, f'#image("chart-{chart.name}.svg")', chart.width)
 
 
 def sheet_png(corridor: Corridor) -> bytes:
     """The pictures of one corridor on one sheet, with their captions, as a PNG."""
     drawn = {picture.name: picture.svg for picture in corridor.pictures}
     cells = [
-        f'[#image("{picture.name}.svg", width: 100%) #v(-6pt) *{picture.title}.* #{_quoted(picture.caption)}]'
+        f'[#image("{picture.name}.svg", width: 100%) #v(-6pt) *{picture.title}.* #{quoted(picture.caption)}]'
         for picture in corridor.pictures
     ]
     large, small = cells[:2], cells[2:]
     rows = [
         f"#grid(columns: {len(row)} * (1fr,), column-gutter: 8pt, {', '.join(row)})" for row in (large, small) if row
     ]
-    head = f'#text(24pt, weight: "semibold", {_quoted(corridor.title)}) #h(12pt) #{_quoted(corridor.summary)}'
-    return _png(drawn, "\n\n".join([head, *rows]), 1300, margin=16)
+    head = f'#text(24pt, weight: "semibold", {quoted(corridor.title)}) #h(12pt) #{quoted(corridor.summary)}'
+    return page_png(drawn, "\n\n".join([head, *rows]), 1300, margin=16)
 
 
-def _quoted(words: str) -> str:
+def quoted(words: str) -> str:
     """`words` as a string of Typst."""
     return json.dumps(words, ensure_ascii=False)
 
 
-def _png(drawings: dict[str, str], body: str, width: int, margin: int = 0) -> bytes:
+def page_png(drawings: dict[str, str], body: str, width: int, margin: int = 0) -> bytes:
+    """A page of Typst's `body`, `width` px wide, with SVG `drawings` by name, as a PNG."""
     import typst  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="keyhole-paper-") as name:
