@@ -247,3 +247,35 @@ def _longer(array: NDArray[np.int64]) -> NDArray[np.int64]:
     out = np.empty(2 * len(array), dtype=np.int64)
     out[: len(array)] = array
     return out
+
+
+@compiled(parallel=True)
+def bilinear(surface: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values of `surface` at fractional rows `x` and columns `y`, the edge repeated outside."""
+    ni, nj = surface.shape
+    out = np.empty(len(x))
+    for n in prange(len(x)):
+        u, v = min(max(x[n], 0.0), ni - 1.0), min(max(y[n], 0.0), nj - 1.0)
+        a, b = min(int(u), max(ni - 2, 0)), min(int(v), max(nj - 2, 0))
+        c, d = min(a + 1, ni - 1), min(b + 1, nj - 1)
+        u -= a
+        v -= b
+        upper = (1 - v) * surface[a, b] + v * surface[a, d]
+        lower = (1 - v) * surface[c, b] + v * surface[c, d]
+        out[n] = (1 - u) * upper + u * lower
+    return out
+
+
+@compiled(parallel=True)
+def nearest(points: NDArray[np.float64], line: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Which point of `line` (m, 3) is nearest to each of `points` (n, 3)."""
+    out = np.empty(len(points), dtype=np.int64)
+    for n in prange(len(points)):
+        best, at = np.inf, 0
+        for m in range(len(line)):
+            x, y, z = points[n, 0] - line[m, 0], points[n, 1] - line[m, 1], points[n, 2] - line[m, 2]
+            apart = x * x + y * y + z * z
+            if apart < best:
+                best, at = apart, m
+        out[n] = at
+    return out

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from keyhole.geometry import Box, Grid, Points
-from keyhole.segment.classical._kernels import sampled
+from keyhole.segment.classical._kernels import bilinear, sampled
 from keyhole.segment.classical.endplates import Gap
 
 ANGLES = 72
@@ -55,7 +55,7 @@ class Body:
         angle = np.mod(np.arctan2(back, left), 2 * np.pi) / (2 * np.pi) * ANGLES
         wrapped = np.concatenate([self.radius, self.radius[:1]])
         height = np.clip(share, 0, 1) * (LEVELS - 1)
-        return np.asarray(ndimage.map_coordinates(wrapped, np.stack([angle, height]), order=1, mode="nearest"))
+        return np.asarray(bilinear(wrapped, angle, height))
 
 
 def body(hu: NDArray[np.int16], grid: Grid, over: Gap, under: Gap, back: Points, widest: float = RADII[1]) -> Body:
@@ -110,7 +110,7 @@ def _values(hu: NDArray[np.int16], grid: Grid, over: Gap, under: Gap, radii: Poi
     share = (np.arange(LEVELS) / (LEVELS - 1))[:, None, None]
     points = (1 - share) * ends[0] + share * ends[1]
     values = sampled(hu, grid.index(points.reshape(-1, 3)), 0.0).reshape(LEVELS, ANGLES, len(radii))
-    return np.clip(values.transpose(1, 0, 2).astype(np.float64), -50.0, 400.0)
+    return np.clip(values.transpose(1, 0, 2).astype(np.float64), 20.0, 350.0)
 
 
 def _ring(gain: NDArray[np.float64], radii: Points) -> Points:

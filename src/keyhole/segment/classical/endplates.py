@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from keyhole.geometry import Grid, Points
-from keyhole.segment.classical._kernels import sampled
+from keyhole.segment.classical._kernels import bilinear, sampled
 
 REACH = 16.0
 """Heights, mm, to both sides of the plane in which endplates are looked for [keyhole-choice]."""
@@ -43,9 +43,8 @@ class Gap:
 
     def heights(self, local: Points) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Height less the upper vertebra's endplate, and less the lower one's, for `local` points (n, 3)."""
-        index = np.stack([local[:, 0] + WIDE, local[:, 1] + DEEP])
-        over = ndimage.map_coordinates(self.above, index, order=1, mode="nearest")
-        under = ndimage.map_coordinates(self.below, index, order=1, mode="nearest")
+        x, y = local[:, 0] + WIDE, local[:, 1] + DEEP
+        over, under = bilinear(self.above, x, y), bilinear(self.below, x, y)
         return local[:, 2] - over, local[:, 2] - under
 
 
@@ -65,6 +64,12 @@ def gap(hu: NDArray[np.int16], grid: Grid, frame: tuple[Points, Points], half: f
     above, strong_above = _surface(np.maximum(rise, 0.0), heights, half, wall)
     below, strong_below = _surface(np.maximum(-rise, 0.0)[:, :, ::-1], heights, half, wall)
     return Gap(centre, axes, above, -below, (strong_above, strong_below))
+
+
+def flat(centre: Points, axes: Points) -> Gap:
+    """A stand-in for a gap that was not found: a plane without height."""
+    level = np.zeros((2 * WIDE + 1, 2 * DEEP + 1))
+    return Gap(centre, axes, level, level, (0.0, 0.0))
 
 
 def _columns(hu: NDArray[np.int16], grid: Grid, centre: Points, axes: Points) -> NDArray[np.float32]:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.spatial import cKDTree
 
 from keyhole.geometry import Box, Grid, Points
-from keyhole.segment.classical._kernels import grown
+from keyhole.segment.classical._kernels import grown, nearest
+from keyhole.segment.classical.endplates import Gap
 from keyhole.segment.classical.frame import Axis
+from keyhole.segment.classical.spine import Spine
+from keyhole.segment.classical.stack import Stack
 
 REACH = 100.0
 """Distance from the canal's line, mm, up to which bone belongs to the spine, ribs included [keyhole-choice]."""
@@ -19,7 +21,12 @@ REACH = 100.0
 SLOW = 90
 """Price of a voxel of a joint's gap, against 2 of dense bone [keyhole-choice]."""
 
+FAINT = 40.0
+"""How far below the threshold, HU, a voxel next to bone still counts as bone of an arch [keyhole-choice]."""
+
 FAR = 255 * 17 * 40
+
+NOBODY = 9999
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,20 +37,22 @@ class Places:
     station: Points
     left: Points
     back: Points
+    depth: Points  # below the upper endplate of S1
 
 
-def places(mask: NDArray[np.bool_], grid: Grid, axis: Axis) -> Places:
+def places(mask: NDArray[np.bool_], grid: Grid, axis: Axis, last: Gap) -> Places:
     """Where each voxel of `mask` lies along `axis`; voxels beyond `REACH` are left out."""
     index = np.argwhere(mask)
     points = grid.centres(index)
-    apart, near = cKDTree(axis.line).query(points, distance_upper_bound=REACH, workers=1)
-    held = np.isfinite(apart)
+    near = nearest(points, axis.line)
+    held = ((points - axis.line[near]) ** 2).sum(axis=1) <= REACH**2
     index, points, near = index[held], points[held], near[held]
     away = points - axis.line[near]
     along = (away * axis.down[near]).sum(axis=1)
     left = (away * axis.left[near]).sum(axis=1)
     back = (away * axis.posterior[near]).sum(axis=1)
-    return Places(index, near + along, left, back)
+    depth = -last.heights(last.local(points))[1]
+    return Places(index, near + along, left, back, depth)
 
 
 def price(hu: NDArray[np.int16], bone: NDArray[np.bool_], threshold: float) -> NDArray[np.uint8]:
@@ -76,11 +85,58 @@ def lamina_rows(found: Places, hu: NDArray[np.int16], discs: list[float], thresh
     return np.array(cuts)
 
 
-def grow(label: NDArray[np.uint16], cost: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """Grow `label` in place over `cost`; the price of every voxel."""
+def arches(
+    spine: Spine, stack: Stack, box: Box, seeds: NDArray[np.uint16], discs: NDArray[np.bool_]
+) -> tuple[NDArray[np.uint16], Places]:
+    """Owner of every voxel of bone about the spine: n + 1 for ``stack.names[n]``, one more for the pelvis, 0 nobody.
+
+    Seeds are the bodies (`seeds`), the laminae in the midline between the gaps that part them, the sacrum below the
+    last disc, and what lies far beside it.
+    """
+    grid = spine.grid.crop(box)
+    hu = spine.hu[box]
+    is_body = seeds > 0
+    solid = (_soft_bone(hu, spine.bone[box], spine.threshold) | is_body) & ~discs
+    cost = price(hu, solid, spine.threshold)
+    cost[discs] = 0
+    where = places(solid & ~is_body, grid, spine.axis, stack.gaps[-1])
+    number = _markers(where, spine, stack, hu)
+    label = seeds.copy()
+    label[tuple(where.index.T)] = np.where(number == NOBODY, 0, number)
+    cost[tuple(where.index[number == NOBODY].T)] = 0
     distance = np.full(label.shape, np.iinfo(np.int32).max, dtype=np.int32)
     distance[label > 0] = 0
-    return np.asarray(grown(label, cost, distance, FAR))
+    grown(label, cost, distance, FAR)
+    return np.asarray(label[tuple(where.index.T)]), where
+
+
+def _soft_bone(hu: NDArray[np.int16], bone: NDArray[np.bool_], threshold: float) -> NDArray[np.bool_]:
+    """`bone` with the fainter voxels next to it: thin processes are blurred."""
+    near = ndimage.binary_dilation(bone, ndimage.generate_binary_structure(3, 2))
+    return np.asarray(bone | (near & (hu > threshold - FAINT)))
+
+
+def _markers(where: Places, spine: Spine, stack: Stack, hu: NDArray[np.int16]) -> NDArray[np.uint16]:
+    """The number of whom each voxel surely belongs to; 0 where it is open, NOBODY where nothing may grow."""
+    number = np.zeros(len(where.index), dtype=np.uint16)
+    sacrum, pelvis = len(stack.names), len(stack.names) + 1
+    side = np.abs(where.left)
+    number[(side > 62) & (where.station > stack.stations[-1] - 45)] = pelvis
+    number[(side > 45) & (where.back < -16) & (where.station <= stack.stations[-1] - 45)] = NOBODY
+    number[(where.depth > 4) & (side < 30) & (where.back < 2)] = sacrum
+    in_front = (where.back < -14) & (side < 45) & (where.depth < 0)
+    number[in_front] = NOBODY
+    cuts = lamina_rows(where, hu, list(stack.stations), spine.threshold, len(spine.axis.line))
+    place = np.searchsorted(cuts, where.station)
+    clear = np.abs(where.station[:, None] - cuts[None]).min(axis=1)
+    middle = (side <= 7) & (where.back > 4) & (where.back < 28) & (clear > 4)
+    number[middle] = place[middle] + 1
+    after = np.array([-np.inf, *stack.stations])[np.minimum(place, len(stack.stations))]
+    before = np.array([*stack.stations, np.inf])[np.minimum(place, len(stack.stations))]
+    flank = (side <= 11) & (where.back > 2) & (where.back < 24)
+    flank &= (where.station > after + 14) & (where.station < before - 3)
+    number[flank & (number == 0)] = place[flank & (number == 0)] + 1
+    return number
 
 
 def box_of(grid: Grid, axis: Axis, lateral: float, front: float, back: float) -> Box:

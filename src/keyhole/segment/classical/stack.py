@@ -1,0 +1,111 @@
+"""The stack of discs and bodies with their names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from keyhole.casefile import EvidenceEntry
+from keyhole.geometry import Points, unit
+from keyhole.segment.classical import numbering, planes
+from keyhole.segment.classical.body import RADII, Body, body
+from keyhole.segment.classical.endplates import Gap, flat, gap
+from keyhole.segment.classical.spine import Spine
+
+LEAST = 0.12
+"""Disc score below which a plane of the row was set by its neighbours alone [keyhole-choice]."""
+
+SACRAL = 29.0
+"""Height, mm, of the first sacral body where its lower end does not show [keyhole-choice]."""
+
+SHARE = 0.92
+"""Height of a vertebra that the scan cuts, as a share of the next one below [keyhole-choice]."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stack:
+    """Discs, cranial to caudal, down to L5/S1, and the bodies between; `bodies` ends with the first sacral one.
+
+    ``names[n]`` is the vertebra above disc n, and ``names[-1]`` is S1; ``bodies[n]`` lies below disc n.
+    """
+
+    stations: tuple[float, ...]
+    gaps: tuple[Gap, ...]
+    bodies: tuple[Body, ...]
+    top: Body | None  # the body above the first disc, of which the scan may hold only a part
+    names: tuple[str, ...]
+    signals: planes.Signals
+
+    @property
+    def whole(self) -> tuple[str, ...]:
+        """Vertebrae between two discs."""
+        return self.names[1:-1]
+
+
+def stacked(spine: Spine) -> tuple[Stack, tuple[EvidenceEntry, ...]]:
+    """The named stack, and the evidence for the names; refused where there is none."""
+    signals = planes.signals(spine.straight, spine.threshold)
+    row = [s for s in planes.row(signals) if signals.disc[s] > LEAST]
+    shares = [numbering.wings(spine.straight, signals, s, spine.threshold) for s in row]
+    lowest, evidence = numbering.checked(numbering.lumbosacral(shares), None, shares)
+    gaps = [_gap(spine, signals, s) for s in row[: lowest + 2]]
+    sacral = gaps[lowest + 1] if len(gaps) > lowest + 1 else _below(gaps[lowest])
+    ends = [*gaps[: lowest + 1], sacral]
+    bodies = [body(spine.hu, spine.grid, a, b, _back(spine, a, b)) for a, b in zip(ends[:-2], ends[1:-1], strict=True)]
+    rim = float(np.percentile(bodies[-1].radius[:, 0], 90)) + 2.0 if bodies else RADII[1]
+    bodies.append(body(spine.hu, spine.grid, ends[-2], ends[-1], _back(spine, ends[-2], ends[-1]), min(rim, RADII[1])))
+    names = tuple(numbering.UPWARD[lowest + 1 - n] for n in range(lowest + 2))
+    top = _top(spine, gaps[0], row)
+    return Stack(
+        tuple(float(s) for s in row[: lowest + 1]), tuple(ends[:-1]), tuple(bodies), top, names, signals
+    ), evidence
+
+
+def _frame(spine: Spine, signals: planes.Signals, station: int) -> tuple[Points, Points]:
+    """Centre and axes of the plane at `station`."""
+    point, left, back, up = spine.axis.at(station)
+    tilt, lean = np.tan(np.radians(signals.tilt[station])), np.tan(np.radians(signals.lean[station]))
+    normal = unit(up + tilt * back - lean * left)
+    rear = unit(back - (back @ normal) * normal)
+    return point + (planes.COLUMN[0] + planes.COLUMN[1]) / 2 * back, np.stack([np.cross(rear, normal), rear, normal])
+
+
+def _gap(spine: Spine, signals: planes.Signals, station: int) -> Gap:
+    centre, axes = _frame(spine, signals, station)
+    wall = _wall(spine, centre, axes[1])
+    return gap(spine.hu, spine.grid, (centre, axes), float(signals.half[station]), wall)
+
+
+def _wall(spine: Spine, point: Points, back: Points) -> float:
+    """Distance, mm, from `point` in a body backwards to the canal's front wall."""
+    line, radius = spine.canal.line, spine.canal.radius
+    n = int(((line - point) ** 2).sum(axis=1).argmin())
+    turn = radius.shape[1]
+    return float((line[n] - point) @ back - np.median(radius[n, turn * 5 // 8 : turn * 7 // 8]))
+
+
+def _back(spine: Spine, over: Gap, under: Gap) -> Points:
+    """The posterior wall behind the axis of the body between two gaps: at its foot and at its top, mm."""
+    sides = (under, 1.0), (over, -1.0)
+    return np.array([_wall(spine, one.centre + sense * 6.0 * one.axes[2], one.axes[1]) for one, sense in sides])
+
+
+def _below(last: Gap) -> Gap:
+    """A stand-in for the gap below S1: parallel to the last disc."""
+    middle = float(np.median(last.below))
+    return flat(last.centre + (middle - SACRAL) * last.axes[2], last.axes)
+
+
+def _top(spine: Spine, first: Gap, row: list[int]) -> Body | None:
+    """The body above the first disc up to where the next disc should be; None where the scan ends before."""
+    height = SHARE * (row[1] - row[0]) if len(row) > 1 else 30.0
+    station = row[0] - height
+    if station < 0.3 * height - height:
+        return None
+    point, left, back, up = spine.axis.at(max(station, 0.0))
+    point = point + max(0.0, -station) * up
+    centre = point + (planes.COLUMN[0] + planes.COLUMN[1]) / 2 * back
+    over = flat(centre, np.stack([left, back, up]))
+    over = replace(over, above=over.above + 2.0, below=over.below - 2.0)
+    return body(spine.hu, spine.grid, over, first, _back(spine, over, first))
