@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,10 @@ from keyhole.terms import belongs
 
 SYNONYMS = {"muscle/gluteus_": "muscle/gluteus/"}
 """Spellings of the tables that a label map may write with one more step."""
+
+_OTHERS = {"vertebra/S1": ("sacrum",), "sacrum": ("vertebra/S1",)}
+
+_REST = "/posterior"
 
 
 def written_as(labels: LabelMap, scheme: str) -> tuple[NDArray[np.uint16], dict[int, str]]:
@@ -25,7 +31,7 @@ def written_as(labels: LabelMap, scheme: str) -> tuple[NDArray[np.uint16], dict[
     lookup = np.zeros(top + 1, dtype=np.uint16)
     names: dict[int, str] = {}
     for n, key in labels.structures.items():
-        row = next((row for row in rows if _covers(row.key, key)), None)
+        row = _row_for(key, rows)
         if row is not None and row.label is not None:
             lookup[n] = row.label
             names[row.label] = row.name
@@ -33,13 +39,22 @@ def written_as(labels: LabelMap, scheme: str) -> tuple[NDArray[np.uint16], dict[
 
 
 def _writable(scheme: str) -> list[Row]:
-    """Rows of `scheme` that can be written, finest key first."""
+    """Rows of `scheme` that can be written, finest key first, the rest of an arch after its parts."""
     rows = [
         row
         for n, row in table(scheme).rows.items()
         if row.key and not (scheme == SPIDER and SPIDER_PARTIAL < n <= 2 * SPIDER_PARTIAL)
     ]
-    return sorted(rows, key=lambda row: (-row.key.count("/"), row.key))
+    return sorted(rows, key=lambda row: (-row.key.count("/"), row.key.endswith(_REST), row.key))
+
+
+def _row_for(key: str, rows: Sequence[Row]) -> Row | None:
+    """The row that stands for the structure `key`; S1 and sacrum stand for each other where only one has a row."""
+    for one in (key, *_OTHERS.get("/".join(key.split("/")[:2]), ())):
+        found = next((row for row in rows if _covers(row.key, one)), None)
+        if found is not None:
+            return found
+    return None
 
 
 def _covers(wanted: str, key: str) -> bool:
@@ -49,7 +64,9 @@ def _covers(wanted: str, key: str) -> bool:
     if LEVEL not in wanted:
         return belongs(key, wanted)
     head, _, tail = wanted.partition(LEVEL)
-    if not key.startswith(head):
+    if not key.startswith(head) or key.startswith("vertebra/S1"):
         return False
     rest = key.removeprefix(head).partition("/")[2]
+    if tail == _REST:
+        return bool(rest) and not belongs(rest, "body")
     return not tail or belongs(rest, tail.removeprefix("/"))
