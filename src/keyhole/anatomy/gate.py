@@ -65,6 +65,11 @@ def state(record: CaseRecord, known: LabelsRecord) -> LevelState:
     return LevelState(numbering=record.numbering, confirmation=said, against=against(known.evidence))
 
 
+def numbered_by(now: LevelState) -> str:
+    """How the levels were numbered, without the word on their confirmation."""
+    return "; ".join(_basis(now.numbering))
+
+
 def caveats(now: LevelState) -> tuple[str, ...]:
     """The sentences of `now` that every result carries as caveats."""
     first = () if now.confirmation else (f"{NOT_CONFIRMED}: they are numbered by {now.numbering}",)
@@ -76,7 +81,7 @@ def with_evidence(
 ) -> tuple[EvidenceEntry, ...]:
     """Everything that speaks for or against the names: their `basis`, the method's `own` entries, the labels'."""
     told = any(entry.kind == "file" for entry in own)
-    first = () if told else (EvidenceEntry(kind="file", finding=f"the names come from {basis}", supports=True),)
+    first = () if told else (EvidenceEntry(kind="file", finding=f"numbered by {basis}", supports=True),)
     return merged((*first, *own), evidence(labels, structures))
 
 

@@ -111,6 +111,35 @@ def rib_bearers(labels: LabelMap, structures: Mapping[str, Structure]) -> dict[s
     return _joined(row) if row is not None else {}
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """Where a vertebra lies: middle of its body, of the whole bone, LPS mm, and whether the label map's edge cuts it.
+
+    `canal` is the middle of the canal beside the body, None where none is labelled there.
+    """
+
+    name: str
+    body: Points
+    whole: Points
+    canal: Points | None
+    cut: bool
+
+
+def seen_in(labels: LabelMap) -> tuple[Seen, ...]:
+    """The thoracic and lumbar vertebrae of `labels`, cranial to caudal, without frames: quick."""
+    row = _row(labels, {})
+    if row is None:
+        return ()
+    canal = _cloud(labels, row.boxes, 2, "canal")
+    found = []
+    for place, one in enumerate(row.bones):
+        away = canal - one.centre
+        near = canal[(np.abs(away @ _up(row, place)) < 8) & (np.linalg.norm(away, axis=1) < 45)]
+        middle = near.mean(axis=0) if len(near) > 20 else None
+        found.append(Seen(one.name, one.centre, one.points.mean(axis=0), middle, one.cut))
+    return tuple(found)
+
+
 def vertebrae_in_view(labels: LabelMap, structures: Mapping[str, Structure]) -> tuple[tuple[str, bool], ...]:
     """The thoracic and lumbar vertebrae, cranial to caudal, each with whether the label map's edge cuts it."""
     row = _row(labels, structures)

@@ -32,7 +32,7 @@ def load(case: Case, *, with_image: bool = True) -> Anatomy:
     """
     record = case.read(CaseRecord)
     known = case.read(LabelsRecord)
-    labels = _labels(case, known)
+    labels = labels_of(case, known)
     structures = {
         one.key: Structure(one.key, Origin(one.origin), one.source, one.sd, one.caveats, one.confidence)
         for one in known.structures.values()
@@ -64,7 +64,7 @@ def _levels(record: CaseRecord, known: LabelsRecord) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _labels(case: Case, known: LabelsRecord) -> LabelMap:
+def labels_of(case: Case, known: LabelsRecord) -> LabelMap:
     """labels.nii.gz with the names of labels.json."""
     path = case.path / LABELS
     if not path.is_file():
@@ -88,6 +88,12 @@ def _present(array: NDArray[np.uint8] | NDArray[np.uint16]) -> list[int]:
     for slab in array:
         count += np.bincount(slab.ravel(), minlength=len(count))
     return [int(n) for n in np.flatnonzero(count)]
+
+
+def image_of(case: Case, record: CaseRecord) -> tuple[Volume | None, str]:
+    """The image to look at bone with and its modality; None and "" where the case has none."""
+    entry = _best(record)
+    return (None, "") if entry is None else (_image(case, entry), entry.modality)
 
 
 def _best(record: CaseRecord) -> ImageEntry | None:

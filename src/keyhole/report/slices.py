@@ -110,9 +110,9 @@ def _picture(scene: _Scene, view: View, caption: str) -> Picture:
     drawn = outlines(view, scene.anatomy.labels)
     image = svg.data_uri(svg.png(greys(view, scene.anatomy)), "image/png")
     layers = [
-        _unseen(view),
+        unseen(view),
         svg.element("image", href=image, x=0, y=0, width=view.width, height=view.height),
-        *_contours(drawn),
+        *contours(drawn),
         *_corridor(scene.candidate, view),
         *_closest(scene, view),
         *_vertebrae(scene.anatomy, view),
@@ -134,7 +134,7 @@ def _alt(candidate: CandidateEntry, view: View, groups: tuple[str, ...]) -> str:
     )
 
 
-def _unseen(view: View) -> str:
+def unseen(view: View) -> str:
     """The ground where the scan ends: hatched, so that unseen space is never taken for dark tissue."""
     hatch = [
         np.array([[x, 0.0], [x - view.height, float(view.height)]]) for x in range(0, view.width + view.height, 14)
@@ -143,7 +143,8 @@ def _unseen(view: View) -> str:
     return ground + svg.element("path", d=svg.path(hatch), stroke="#c8c8c8", stroke_width=1, fill="none")
 
 
-def _contours(drawn: Mapping[str, list[Points]]) -> list[str]:
+def contours(drawn: Mapping[str, list[Points]]) -> list[str]:
+    """The outlines of each group in its colour."""
     lines = []
     for kind in reversed(GROUPS):
         if kind.name in drawn:
@@ -162,7 +163,7 @@ def _contours(drawn: Mapping[str, list[Points]]) -> list[str]:
     return lines
 
 
-def _cased(data: str, width: float, dashes: str = "") -> list[str]:
+def cased(data: str, width: float, dashes: str = "") -> list[str]:
     """A white line with a dark casing: legible on bone and on air."""
     common = {"d": data, "fill": "none", "stroke_linejoin": "round"} | ({"stroke_dasharray": dashes} if dashes else {})
     return [
@@ -178,12 +179,12 @@ def _corridor(candidate: CandidateEntry, view: View) -> list[str]:
         cut = section(tube, view)
         holds_axis = float(np.abs((np.stack([tube.start, tube.stop]) - view.centre) @ view.normal).max()) < 0.1
         if not holds_axis:
-            drawn.extend(_cased(svg.path([silhouette(tube, view)], closed=True), 0.9, "5 4"))
+            drawn.extend(cased(svg.path([silhouette(tube, view)], closed=True), 0.9, "5 4"))
         if cut:
-            drawn.extend(_cased(svg.path(cut), width))
+            drawn.extend(cased(svg.path(cut), width))
     entry, target = view.place(np.array([candidate.entry, candidate.target]))
     ticks = [np.array([[-5.0, 0.0], [5.0, 0.0]]), np.array([[0.0, -5.0], [0.0, 5.0]])]
-    return [*drawn, *_cased(svg.path([line + target for line in ticks]), 1.4), *_ring(entry, 3.0)]
+    return [*drawn, *cased(svg.path([line + target for line in ticks]), 1.4), *_ring(entry, 3.0)]
 
 
 def _ring(at: Points, radius: float) -> list[str]:
@@ -204,15 +205,15 @@ def _closest(scene: _Scene, view: View) -> list[str]:
     beside = abs(float((found.on_axis - view.centre) @ view.normal)) < 1.5
     if beside and length > found.radius * view.scale:
         wall = axis + (at - axis) * found.radius * view.scale / length
-        drawn = [*_cased(svg.path([np.stack([wall, at])]), 1.6), *drawn]
+        drawn = [*cased(svg.path([np.stack([wall, at])]), 1.6), *drawn]
     return drawn
 
 
-def _words(words: str, x: float, y: float, anchor: str, size: float = 15, dark: bool = False) -> str:
+def words(said: str, x: float, y: float, anchor: str, size: float = 15, dark: bool = False) -> str:
     """White words with a dark edge, legible on any grey; `dark` the other way round."""
     ink, edge = ("#1c1c1c", "#ffffff") if dark else ("#ffffff", "#000000")
     return svg.text(
-        words,
+        said,
         x,
         y,
         size,
@@ -233,7 +234,7 @@ def _vertebrae(anatomy: Anatomy, view: View) -> list[str]:
         x, y = view.place(vertebra.centre)
         beside = abs(float((vertebra.centre - view.centre) @ view.normal))
         if beside < 9 and 24 < x < view.width - 24 and 30 < y < view.height - 30:
-            named.append(_words(name, float(x), float(y) + 5, "middle", 14))
+            named.append(words(name, float(x), float(y) + 5, "middle", 14))
     return named
 
 
@@ -245,10 +246,10 @@ def marks(view: View, dark: bool = False) -> list[str]:
     bar = svg.path([np.array([[left, low - 5], [left, low], [right, low], [right, low - 5]])])
     ink = [svg.element("path", d=bar, fill="none", stroke="#1c1c1c", stroke_width=1.8)]
     return [
-        _words(edges["left"], 8, height / 2 + 6, "start", 17, dark),
-        _words(edges["right"], width - 8, height / 2 + 6, "end", 17, dark),
-        _words(edges["top"], width / 2, 21, "middle", 17, dark),
-        _words(edges["bottom"], width / 2, height - 9, "middle", 17, dark),
-        *(ink if dark else _cased(bar, 1.8)),
-        _words(f"{length} mm", left + 2, low - 11, "start", 14, dark),
+        words(edges["left"], 8, height / 2 + 6, "start", 17, dark),
+        words(edges["right"], width - 8, height / 2 + 6, "end", 17, dark),
+        words(edges["top"], width / 2, 21, "middle", 17, dark),
+        words(edges["bottom"], width / 2, height - 9, "middle", 17, dark),
+        *(ink if dark else cased(bar, 1.8)),
+        words(f"{length} mm", left + 2, low - 11, "start", 14, dark),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -227,9 +228,24 @@ def _sampled(image: Volume, points: Points) -> Points:
     low = np.clip(np.floor(index.reshape(3, -1).min(axis=1)).astype(int) - 4, 0, np.array(image.array.shape) - 1)
     high = np.clip(np.ceil(index.reshape(3, -1).max(axis=1)).astype(int) + 5, low + 1, image.array.shape)
     part = image.array[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
-    order = 3 if part.size < 400_000 else 1
     shifted = index - low[:, None, None]
-    return np.asarray(map_coordinates(part.astype(np.float32), shifted, order=order, mode="nearest"))
+    if part.size >= 400_000:
+        return _trilinear(part, shifted)
+    return np.asarray(map_coordinates(part.astype(np.float32), shifted, order=3, mode="nearest"))
+
+
+def _trilinear(array: NDArray[Any], index: Points) -> Points:
+    """Values of `array` at fractional `index` (3, ...), its edge repeated; without a wide copy of it."""
+    last = np.array(array.shape).reshape(3, *([1] * (index.ndim - 1))) - 1
+    inside = np.clip(index, 0, last)
+    low = np.minimum(np.floor(inside).astype(np.int64), np.maximum(last - 1, 0))
+    share = inside - low
+    total = np.zeros(index.shape[1:])
+    for corner in np.ndindex(2, 2, 2):
+        at = [np.minimum(low[a] + corner[a], last[a]) for a in range(3)]
+        weight = np.prod([share[a] if corner[a] else 1 - share[a] for a in range(3)], axis=0)
+        total += weight * array[at[0], at[1], at[2]]
+    return total
 
 
 def _mr_window(image: Volume) -> tuple[float, float]:
