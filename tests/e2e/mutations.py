@@ -132,7 +132,7 @@ def _tag(file: Path, rng: np.random.Generator) -> None:
         data.save_as(file)
 
 
-class _Late(Exception):  # noqa: N818
+class _Late(Exception):
     """The command took too long."""
 
 
