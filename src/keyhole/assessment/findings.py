@@ -34,7 +34,11 @@ def assess_case(case: Case, progress: Progress | None = None) -> FindingsRecord:
     tell("Measuring", 0.6)
     found = assess(anatomy)
     record = FindingsRecord(
-        schema="keyhole.findings/1", findings=found, caveats=anatomy.caveats, provenance=provenance(case.digest(*FILES))
+        schema="keyhole.findings/1",
+        findings=found,
+        levels=anatomy.level_state,
+        caveats=anatomy.caveats,
+        provenance=provenance(case.digest(*FILES)),
     )
     case.write(record)
     tell("Findings written", 1.0)

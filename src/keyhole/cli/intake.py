@@ -1,4 +1,4 @@
-"""Commands that fill a case: import and confirm."""
+"""The command that fills a case: import."""
 
 from __future__ import annotations
 
@@ -53,8 +53,10 @@ def import_command(
     **patient: float | str | None,
 ) -> None:
     """Bring images and labels into the folder CASE and build the anatomy from them."""
+    from keyhole.anatomy.gate import lowest_lumbar, state
     from keyhole.anatomy.intake import import_case
     from keyhole.casefile import CaseRecord, LabelsRecord, Patient
+    from keyhole.cli.levels import draw, gate_lines, poor, qualities
 
     known = Patient.model_validate(patient)
     with progress("import") as show:
@@ -69,6 +71,7 @@ def import_command(
             keep_identity=keep_identity,
             progress=show,
         )
+        picture = draw(made) if made.has(LabelsRecord) else None
     record = made.read(CaseRecord)
     if as_json:
         click.echo(json.dumps(record.model_dump(mode="json", by_alias=True), ensure_ascii=False))
@@ -76,38 +79,25 @@ def import_command(
     click.echo(f"case:   {case}")
     for image in record.images:
         click.echo(f"image:  {image.name} ({image.modality}) from {image.source_file}")
-    click.echo(f"levels: {record.numbering}")
-    if made.has(LabelsRecord):
+    for line in poor(made):
+        click.echo(f"  ! {line}")
+    if not made.has(LabelsRecord):
+        click.echo(f"levels: {record.numbering}")
+    else:
+        click.echo("\n".join(gate_lines(state(record, made.read(LabelsRecord)))))
         structures = made.read(LabelsRecord).structures.values()
         counts = [
             f"{sum(s.origin == o for s in structures)} {o}" for o in ("labelled", "derived", "modelled", "classed")
         ]
         click.echo(f"anatomy: {', '.join(counts)}")
-    caveats(record.caveats)
+    said = {f"{item.name}: {item.consequence}" for items in qualities(made).values() for item in items}
+    caveats([caveat for caveat in record.caveats if caveat not in said])
     if made.has(LabelsRecord):
+        lowest = lowest_lumbar(made.read(LabelsRecord))
+        if picture:
+            click.echo(f"look at: {picture}")
         click.echo(
-            f"next:   keyhole confirm {case} --lowest-lumbar L5 --by YOUR-NAME   (after checking the level names)"
+            f"next:   keyhole confirm {case} --lowest-lumbar {lowest} --by YOUR-NAME   (after checking the names)"
         )
     else:
         click.echo(f"next:   keyhole import {case} --labels FILE   (a label map of this image)")
-
-
-@click.command("confirm")
-@click.argument("case", type=click.Path(path_type=Path))
-@click.option(
-    "--lowest-lumbar", required=True, metavar="L5", help="Name of the lowest lumbar vertebra, as you count it."
-)
-@click.option("--by", required=True, metavar="NAME", help="Who checked.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def confirm_command(case: Path, lowest_lumbar: str, by: str, as_json: bool) -> None:
-    """Record that a person has checked the names of the levels in CASE."""
-    from keyhole.anatomy.intake import confirm
-    from keyhole.casefile import Case, CaseRecord
-
-    found = Case(case)
-    confirm(found, lowest_lumbar, by)
-    record = found.read(CaseRecord)
-    if as_json:
-        click.echo(json.dumps(record.model_dump(mode="json", by_alias=True), ensure_ascii=False))
-    else:
-        click.echo(f"levels confirmed: lowest lumbar vertebra {lowest_lumbar}, by {by}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from keyhole.cli.levels import gate_lines
 from keyhole.cli.make import part
 from keyhole.cli.render import Progress, caveats, number, progress, table
 
@@ -58,6 +59,7 @@ def _show_findings(record: FindingsRecord, as_json: bool) -> None:
         [f.level or "", f.name, number(f.value, f.sd), f.unit, f.grade or ""]
         for f in sorted(record.findings, key=lambda f: (f.level or "", f.name))
     ]
+    click.echo("\n".join(gate_lines(record.levels)))
     click.echo(table(["level", "measure", "value ± sd", "unit", "grade"], rows))
     caveats([*record.caveats, *(c for f in record.findings for c in f.caveats)])
 
@@ -91,6 +93,7 @@ def _show_plan(record: PlanRecord, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(record.model_dump(mode="json", by_alias=True), ensure_ascii=False))
         return
+    click.echo("\n".join(gate_lines(record.levels)))
     click.echo(f"{record.level} {record.side}, {record.goal}: {record.searched:,} corridors searched")
     best = list({c.approach: c for c in reversed(record.candidates)}.values())
     chosen = sorted(best, key=lambda c: c.rank or 0)
@@ -134,12 +137,17 @@ def _row(candidate: CandidateEntry) -> list[str]:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def report_command(case: Path, as_json: bool) -> None:
     """Write the report of CASE: one offline page, a PDF, pictures and meshes."""
-    from keyhole.casefile import Case
+    from keyhole.anatomy.gate import state
+    from keyhole.casefile import Case, CaseRecord, LabelsRecord
     from keyhole.report import write_report
 
+    found = Case(case)
     with progress("report") as show:
-        page = write_report(Case(case), progress=show)
+        page = write_report(found, progress=show)
     _show_report(page, as_json)
+    if not as_json:
+        known = found.read(LabelsRecord)
+        click.echo("\n".join(gate_lines(state(found.read(CaseRecord), known))))
 
 
 def _show_report(page: Path, as_json: bool) -> None:

@@ -170,6 +170,7 @@ def _record(
         searched=sum(r.found.searched for r in results if r.found is not None),
         pareto=pareto(ranked),
         feasibility=tuple(r.feasibility for r in results if r.feasibility is not None),
+        levels=anatomy.level_state,
         caveats=_caveats(setting, anatomy),
         provenance=_provenance(registration_error, names),
     )

@@ -39,6 +39,8 @@ _AHEAD = 8.0  # mm by which the sagittal sheet's middle lies in front of the can
 _BEHIND = 0.35  # of the way from body to canal, where the coronal sheet passes: ribs join there
 _SAYS = {True: "for", False: "against", None: "neither"}
 _BAR = 50.0  # mm
+_S1 = 45.0  # mm from the middle of the lowest lumbar body, within which S1 is named
+_TURN = (18.0, 60.0)  # mm below the last vertebra's middle, between which the sheets turn to the sacrum
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,11 +78,15 @@ def pictures(labels: LabelMap, image: Volume | None, modality: str) -> tuple[Pic
     seen = seen_in(labels)
     if not seen:
         raise NotInScan("the labels show no row of vertebrae that ends in a lumbar one: there is nothing to draw")
-    axes = _axes(seen)
+    sacrum = _sacrum(labels)
+    named = [(f"{one.name}{' (cut)' if one.cut else ''}", one.body) for one in seen]
+    near = sacrum[np.linalg.norm(sacrum - seen[-1].body, axis=1) < _S1]
+    if len(near) > 20:
+        named.append(("S1", near.mean(axis=0)))
+    sheets = _sheets(seen, _axes(seen), sacrum.mean(axis=0)[None] if len(sacrum) else sacrum)
     held = Anatomy(labels, {}, {}, np.empty((0, 3)), image, modality, "", levels_confirmed=False)
-    sagittal, coronal = _sheets(seen, axes, _tail(labels))
-    front = [_picture(held, sheet, seen, extra) for sheet, extra in ((sagittal, []), (coronal, _ribs(labels, coronal)))]
-    return front[0], front[1]
+    sagittal = _picture(held, sheets[0], named, [])
+    return sagittal, _picture(held, sheets[1], named[: len(seen)], _ribs(labels, sheets[1]))
 
 
 def page(drawn: Sequence[Picture], case: str, now: LevelState, evidence: Sequence[EvidenceEntry]) -> bytes:
@@ -120,16 +126,14 @@ def _axes(seen: Sequence[Seen]) -> Axes:
     return Axes(np.cross(posterior, up), posterior, up)
 
 
-def _tail(labels: LabelMap) -> Points:
-    """Middle of the sacrum, (1, 3) LPS mm, for the sheets to run on into; (0, 3) where none is labelled."""
+def _sacrum(labels: LabelMap) -> Points:
+    """Every third voxel centre of the sacrum, (n, 3) LPS mm."""
     box = union_box(label_boxes(labels), "sacrum", "vertebra/S1")
     if box is None:
         return np.empty((0, 3))
-    thin = [slice(s.start, s.stop, 3) for s in box]
-    index = np.argwhere(labels.mask("sacrum", "vertebra/S1", box=(thin[0], thin[1], thin[2])))
-    return (
-        labels.grid.centres(index * 3 + [s.start for s in box]).mean(axis=0)[None] if len(index) else np.empty((0, 3))
-    )
+    i, j, k = (slice(s.start, s.stop, 3) for s in box)
+    index = np.argwhere(labels.mask("sacrum", "vertebra/S1", box=(i, j, k)))
+    return labels.grid.centres(index * 3 + [s.start for s in box])
 
 
 def _sheets(seen: Sequence[Seen], axes: Axes, tail: Points) -> tuple[Sheet, Sheet]:
@@ -150,10 +154,19 @@ def _sheets(seen: Sequence[Seen], axes: Axes, tail: Points) -> tuple[Sheet, Shee
         normal = np.cross(right, -axes.up)
         middle = line.mean(axis=0)
         centre = middle + (height - middle @ axes.up) * axes.up + aside * right
-        path = np.concatenate([line, tail])
+        path = np.concatenate([line, *_onward(line[-1], tail, axes.up)])
         moves = _moves(path @ axes.up - height, (path - centre) @ normal)
         made.append(Sheet(title, centre, right, -axes.up, round(width * SCALE), size, SCALE, axes, moves))
     return made[0], made[1]
+
+
+def _onward(last: Points, tail: Points, up: Points) -> list[Points]:
+    """Points below the `last` vertebra's: straight on past its lower endplate, then over to `tail`."""
+    if not len(tail):
+        return []
+    drop = max(float((last - tail[0]) @ up), _TURN[1])
+    aside = tail[0] - last - ((tail[0] - last) @ up) * up
+    return [(last - _TURN[0] * up)[None], (last + aside - drop * up)[None]]
 
 
 def _moves(heights: Points, away: Points) -> Points:
@@ -168,7 +181,7 @@ def _moves(heights: Points, away: Points) -> Points:
     return np.stack([even, np.asarray(PchipInterpolator(at, off)(even))], axis=1)
 
 
-def _picture(held: Anatomy, sheet: Sheet, seen: Sequence[Seen], extra: list[str]) -> Picture:
+def _picture(held: Anatomy, sheet: Sheet, named: Sequence[tuple[str, Points]], extra: list[str]) -> Picture:
     drawn = outlines(sheet, held.labels)
     image = svg.data_uri(svg.png(greys(sheet, held)), "image/png")
     layers = [
@@ -176,10 +189,10 @@ def _picture(held: Anatomy, sheet: Sheet, seen: Sequence[Seen], extra: list[str]
         svg.element("image", href=image, x=0, y=0, width=sheet.width, height=sheet.height),
         *contours({name: lines for name, lines in drawn.items() if name in _SHOWN}),
         *extra,
-        *_names(sheet, seen),
+        *_names(sheet, named),
         *_marks(sheet),
     ]
-    alt = f"{sheet.title} sheet along the spine with the names {', '.join(one.name for one in seen)}"
+    alt = f"{sheet.title} sheet along the spine with the names {', '.join(name for name, _ in named)}"
     whole = svg.drawing(sheet.width, sheet.height, "".join(layers), alt)
     name = f"levels-{sheet.title.lower()}"
     return Picture(name, sheet.title, "", alt, whole, sheet.width, sheet.height, tuple(drawn))
@@ -188,13 +201,13 @@ def _picture(held: Anatomy, sheet: Sheet, seen: Sequence[Seen], extra: list[str]
 _SHOWN = ("vertebra", "facet", "disc", "herniation", "pelvis", "sac", "rib")
 
 
-def _names(sheet: Sheet, seen: Sequence[Seen]) -> list[str]:
-    """Each vertebra's name on its body, and "S" below the last one."""
+def _names(sheet: Sheet, named: Sequence[tuple[str, Points]]) -> list[str]:
+    """Each name at its place (3,) LPS mm."""
     drawn = []
-    for one in seen:
-        x, y = sheet.place(one.body)
+    for name, place in named:
+        x, y = sheet.place(place)
         if 20 < y < sheet.height - 20:
-            drawn.append(words(f"{one.name}{' (cut)' if one.cut else ''}", float(x), float(y) + 7, "middle", 20))
+            drawn.append(words(name, float(x), float(y) + 7, "middle", 20))
     return drawn
 
 
