@@ -33,6 +33,13 @@ BALL = 7.0
 GAP = 4.0
 """Least distance, mm, of S1 from the rest of the sacrum that casts doubt on either name [keyhole-choice]."""
 
+ALONE = 30.0
+"""Distance, mm, at which the neighbours of a lone vertebra are looked for [keyhole-choice]."""
+
+HANGING = (1.0, 4.0)
+"""Median height, mm, of the spinous processes' tips over their bodies' middles: above the first the names are doubtful,
+above the second refused. In the spines looked at the tips lie 5 to 15 mm below [keyhole-choice]."""
+
 DISC_PLACE = (0.15, 0.85)
 """A disc's middle lies between these shares of the way from one vertebra's middle to the next [keyhole-choice]."""
 
@@ -54,7 +61,7 @@ def check_names(labels: LabelMap, found: Mapping[str, Bone], cut: frozenset[str]
     _check_line(labels, found)
     _check_discs(labels, boxes, found)
     _check_sacrum(labels, boxes)
-    return (*_steps(found), *_upright(found, cut), *_first_sacral(labels, boxes, found))
+    return (*_steps(found), *_upright(found, cut), *_first_sacral(labels, boxes, found), *_lonely(boxes, found))
 
 
 def _check_one(labels: LabelMap, boxes: Mapping[str, Box], name: str, bone: Bone) -> None:
@@ -77,9 +84,8 @@ def _check_one(labels: LabelMap, boxes: Mapping[str, Box], name: str, bone: Bone
 def _check_line(labels: LabelMap, found: Mapping[str, Bone]) -> None:
     """Refuse names of other organs where the next vertebra or the disc between two must be."""
     row = list(found.values())
-    if len(row) < 2:
-        return
-    step = float(np.median([np.linalg.norm(a.centre - b.centre) for a, b in itertools.pairwise(row)]))
+    apart = [float(np.linalg.norm(a.centre - b.centre)) for a, b in itertools.pairwise(row)]
+    step = float(np.median(apart)) if apart else ALONE
     first, last = row[0], row[-1]
     places = [
         (first.centre + step * first.up, f"above {first.name}"),
@@ -192,12 +198,23 @@ def _upright(found: Mapping[str, Bone], cut: frozenset[str]) -> tuple[str, ...]:
             continue
         tip = arch[arch[:, 1] >= np.percentile(arch[:, 1], 85)]
         heights.append(float(tip[:, 2].mean()))
-    if len(heights) < 2 or not float(np.median(heights)) > 2.0:
+    height = float(np.median(heights)) if len(heights) > 1 else 0.0
+    if not height > HANGING[0]:
         return ()
-    return (
-        f"{DOUBT}the spinous processes point to what the names call the head ({np.median(heights):.0f} mm above the "
-        "bodies' middles): the numbering may run upside down",
+    text = (
+        f"the spinous processes point to what the names call the head, {height:.0f} mm above the bodies' middles: the "
+        "numbering runs upside down"
     )
+    if height > HANGING[1]:
+        raise ImplausibleAnatomy(text)
+    return (DOUBT + text,)
+
+
+def _lonely(boxes: Mapping[str, Box], found: Mapping[str, Bone]) -> tuple[str, ...]:
+    """Doubt on the name of a vertebra that has nothing labelled beside it by which it could be counted."""
+    if len(found) != 1 or any(belongs(key, "sacrum", "disc", "rib", "pelvis") for key in boxes):
+        return ()
+    return (f"{DOUBT}{next(iter(found))} stands alone: nothing labelled beside it speaks for or against its name",)
 
 
 def _first_sacral(labels: LabelMap, boxes: Mapping[str, Box], found: Mapping[str, Bone]) -> tuple[str, ...]:
