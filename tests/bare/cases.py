@@ -82,7 +82,7 @@ def phantom_cases(n: int = 50) -> Iterator[Case]:
             side="left" if k % 2 else "right",
             severity=0.3 + 0.05 * (k % 10),
             age=30.0 + (k * 7) % 55,
-            is_mirrored=False,
+            is_mirrored=k % 10 == 7,
         )
         look = Look(noise=18.0, spacing=SPACINGS[(k // 5) % 3], seed=k) if plain else _varied(k)
         yield Case(f"phantom {k}", wanted, look, is_clean(look) and plain)

@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 from keyhole.geometry import Grid, Points
 from keyhole.segment.classical.scene import Scene
-from keyhole.terms import rank
+from keyhole.terms import belongs, rank
+
+SPARSE = 3
+"""Every so many voxels along each axis are looked at to place a vertebra."""
+
+LEAST = 40
+"""Voxels looked at below which a part has no place."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,7 +39,7 @@ class Column:
     count: Points
 
     def place(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """mm to the left of and behind the canal's middle of every voxel of the grid."""
+        """How far to the left of and behind the canal's middle every voxel of the grid lies, mm."""
         step = float(self.grid.spacing[0])
         i = np.arange(self.grid.shape[0])[:, None, None] - self.middle[:, 0]
         j = np.arange(self.grid.shape[1])[None, :, None] - self.middle[:, 1]
@@ -58,8 +64,9 @@ def column(scene: Scene, grid: Grid) -> Column | None:
         for values in (line, scene.canal.left @ turn, scene.canal.posterior @ turn)
     )
     left, back = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (left, back))
-    names = [n for n in (*scene.whole, *scene.cut) if scene.mask(f"vertebra/{n}/body").any()]
-    rows = np.array([_section(scene, grid, name, (middle, left, back)) for name in names if name != "S1"])
+    sparse = scene.labels[::SPARSE, ::SPARSE, ::SPARSE]
+    found = [_section(scene, sparse, grid, name, (middle, left, back)) for name in _lumbar(scene)]
+    rows = np.array([row for row in found if row])
     if len(rows) < 2:
         return None
     rows = rows[np.argsort(rows[:, 0])]
@@ -68,24 +75,34 @@ def column(scene: Scene, grid: Grid) -> Column | None:
     return Column(grid, middle, left, back, half, front, rear, np.column_stack([aside, behind]), count)
 
 
-def _section(scene: Scene, grid: Grid, name: str, axes: tuple[Points, Points, Points]) -> list[float]:
+def _lumbar(scene: Scene) -> list[str]:
+    """Vertebrae with a body, S1 aside."""
+    names = {key.split("/")[1] for key in scene.names.values() if key.startswith("vertebra/") and key.endswith("/body")}
+    return sorted(names - {"S1"}, key=rank)
+
+
+def _section(
+    scene: Scene, sparse: NDArray[np.uint16], grid: Grid, name: str, axes: tuple[Points, Points, Points]
+) -> list[float]:
     """Plane of a body's middle, half width, front, rear, tip of the transverse processes (2), vertebrae below L1."""
     middle, left, back = axes
+    key = f"vertebra/{name}"
 
-    def places(mask: NDArray[np.bool_]) -> tuple[Points, Points, Points]:
-        cells = np.argwhere(mask)[::7]
+    def places(numbers: list[int]) -> tuple[Points, Points, Points]:
+        cells = SPARSE * np.argwhere(np.isin(sparse, numbers))
         index = grid.index(scene.grid.centres(cells))
         plane = np.clip(np.round(index[:, 2]).astype(int), 0, grid.shape[2] - 1)
         off = (index[:, :2] - middle[plane]) * grid.spacing[:2]
         return (off * left[plane]).sum(axis=1), (off * back[plane]).sum(axis=1), index[:, 2]
 
-    u, v, z = places(scene.mask(f"vertebra/{name}/body"))
+    u, v, z = places([n for n, k in scene.names.items() if k == f"{key}/body"])
+    if len(u) < LEAST:
+        return []
     wide, front, rear = np.percentile(u, [2, 98]), np.percentile(v, 3), np.percentile(v, 97)
-    arch = scene.mask(f"vertebra/{name}") & ~scene.mask(f"vertebra/{name}/body")
     half = float(wide[1] - wide[0]) / 2
     tip = (half + 12.0, 3.0)
-    if arch.any():
-        a, b, _ = places(arch)
+    a, b, _ = places([n for n, k in scene.names.items() if belongs(k, key) and k != f"{key}/body"])
+    if len(a) >= LEAST:
         far = np.abs(a) >= np.percentile(np.abs(a), 97)
         tip = (float(np.percentile(np.abs(a), 98)), float(np.median(b[far])))
     return [float(np.mean(z)), half, float(front), float(rear), *tip, float(rank(name) - rank("L1"))]

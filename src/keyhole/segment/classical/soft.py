@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -54,16 +55,40 @@ PSOAS_BEHIND = (-8.0, -16.0, -21.0, -31.0, -38.0, -57.0, -74.0)
 """Middle of the psoas at L1 to S2: mm beside the body's side, and behind the canal's middle [keyhole-choice]."""
 
 PSOAS, PARASPINAL, ORGAN, REST = (1, 2), (3, 4), 5, 6
-_KEYS = dict(
-    zip(
-        (*PSOAS, *PARASPINAL),
-        (f"muscle/{m}/{s}" for m in ("psoas", "paraspinal") for s in ("left", "right")),
-        strict=True,
-    )
-)
+_KEYS = {
+    1: "muscle/psoas/left",
+    2: "muscle/psoas/right",
+    3: "muscle/paraspinal/left",
+    4: "muscle/paraspinal/right",
+    ORGAN: UNKNOWN,
+}
 
 
-def soft_tissue(scene: Scene, taken: Found | None = None) -> Found:
+@dataclass(frozen=True, slots=True, eq=False)
+class Coarse:
+    """The scene on blocks of `factor` voxels: mean HU, what is held, where labelled bone or disc is, the body."""
+
+    grid: Grid
+    factor: int
+    hu: NDArray[np.float32]
+    seen: Mask
+    bone: Mask
+    body: Mask
+    at: Column
+
+
+def coarse(scene: Scene) -> Coarse | None:
+    """The scene on a grid of `STEP` with the spine's sections; None where too little of the spine is known."""
+    grid, factor = _blocked(scene.grid)
+    at = column(scene, grid)
+    if at is None:
+        return None
+    hu = np.asarray(scene.hu.array)
+    seen, bone, body = _blocks(hu > UNSEEN, factor), _blocks(scene.labels > 0, factor), _blocks(scene.body, factor)
+    return Coarse(grid, factor, _blocks(hu, factor), seen > 0.99, bone > 0.34, body > 0.5, at)
+
+
+def soft_tissue(scene: Scene, view: Coarse, taken: Found | None = None) -> Found:
     """Psoas and paraspinal muscles of both sides, and everything else soft in front of and beside the spine.
 
     Muscles are told apart by a watershed on a coarse grid: it starts in the middle of each muscle, found by its place
@@ -73,26 +98,19 @@ def soft_tissue(scene: Scene, taken: Found | None = None) -> Found:
     ----------
     taken : structures of the scene's grid found before, such as vessels; they are left alone.
     """
-    grid, factor = _coarse(scene.grid)
-    at = column(scene, grid)
-    if at is None:
-        return {}
-    hu, seen, bone = _averaged(scene, factor)
+    bone = view.bone.copy()
     for box, mask in (taken or {}).values():
-        bone |= _blocks(_whole(scene, box, mask), factor) > 0.4
-    body = _blocks(scene.body, factor) > 0.5
-    u, v = at.place()
-    classes = _classes(at, (hu, seen & body, bone), (u, v))
-    return {
-        **{key: found for n, key in _KEYS.items() if (found := _fine(scene, classes == n, factor, n)) is not None},
-        **({UNKNOWN: organ} if (organ := _fine(scene, classes == ORGAN, factor, ORGAN)) is not None else {}),
-    }
+        bone |= _blocks(_whole(scene, box, mask), view.factor) > 0.4
+    classes = _classes(view.at, (view.hu, view.seen & view.body, bone), view.at.place())
+    nowhere = (slice(0, 0), slice(0, 0), slice(0, 0))
+    made = {key: on_scene(scene, nowhere, classes == n, view.factor) for n, key in _KEYS.items()}
+    return {key: found for key, found in made.items() if found is not None}
 
 
 # --- grids ---
 
 
-def _coarse(grid: Grid) -> tuple[Grid, int]:
+def _blocked(grid: Grid) -> tuple[Grid, int]:
     """The grid of blocks of voxels about `STEP` mm wide, and how many voxels a block is wide."""
     factor = max(1, round(STEP / float(grid.spacing[0])))
     matrix = np.diag((factor, factor, factor, 1.0))
@@ -115,32 +133,27 @@ def _blocks(array: NDArray[Any], factor: int) -> NDArray[np.float32]:
     return total.astype(np.float32) / np.float32(factor**3)
 
 
-def _averaged(scene: Scene, factor: int) -> tuple[NDArray[np.float32], Mask, Mask]:
-    """HU, what the scan holds, and where labelled bone or disc fills at least a third of a block."""
-    hu = np.asarray(scene.hu.array)
-    seen = _blocks(hu > UNSEEN, factor) > 0.99
-    return _blocks(hu, factor), seen, _blocks(scene.labels > 0, factor) > 0.34
-
-
 def _whole(scene: Scene, box: Box, mask: Mask) -> Mask:
     out = np.zeros(scene.grid.shape, dtype=np.bool_)
     out[box] = mask
     return out
 
 
-def _fine(scene: Scene, mask: Mask, factor: int, kind: int) -> tuple[Box, Mask] | None:
-    """A coarse mask on the scene's grid, without labelled bone, cut by the fine HU; None where it is empty."""
-    box = bounding_box(mask)
-    if box is None:
+def on_scene(scene: Scene, within: Box, mask: Mask, factor: int) -> tuple[Box, Mask] | None:
+    """A coarse mask as one of the scene's grid, without labelled bone; None if empty.
+
+    `within`: the box of the coarse grid that the mask covers.
+    """
+    found = bounding_box(mask)
+    if found is None:
         return None
-    fine: Mask = mask[box]
+    fine: Mask = mask[found]
     for axis in range(3):
         fine = np.repeat(fine, factor, axis=axis)
-    here = tuple(slice(s.start * factor, s.start * factor + n) for s, n in zip(box, fine.shape, strict=True))
-    where = (here[0], here[1], here[2])
+    start = [(s.start + w.start) * factor for s, w in zip(found, within, strict=True)]
+    box = tuple(slice(a, a + n) for a, n in zip(start, fine.shape, strict=True))
+    where = (box[0], box[1], box[2])
     fine &= scene.labels[where] == 0
-    if kind in PSOAS:
-        fine &= np.asarray(scene.hu.array[where]) > -40
     return (where, fine) if fine.any() else None
 
 
@@ -155,7 +168,6 @@ def _classes(at: Column, images: Images, place: Places) -> NDArray[np.uint8]:
     hu, inside, bone = images
     deep = _under_fat(hu, inside, at.grid)
     classes = _apart(at, images, place, deep)
-    u, v = place
     soft = inside & ~bone & ~((hu >= FAT[0]) & (hu <= FAT[1]))
     cavity = _cavity(at, place, deep)
     classes[soft & cavity & ((classes == 0) | (classes == ORGAN))] = ORGAN
@@ -205,8 +217,8 @@ def _apart(at: Column, images: Images, place: Places, deep: NDArray[np.float32])
     box = bounding_box(near & span)
     if box is None:
         return classes
-    hu, inside, bone = (image[box] for image in images)
-    u, v = (p[box] for p in place)
+    hu, inside, bone = images[0][box], images[1][box], images[2][box]
+    u, v = place[0][box], place[1][box]
     lean = inside & ~bone & (hu > LEAN[0]) & (hu < LEAN[1])
     width = _width(lean, at.grid)
     markers = _markers(at, box, (lean, width, deep[box]), (u, v))
@@ -275,7 +287,8 @@ def _bounded(parts: NDArray[np.uint8], at: Column, box: Box, place: Places) -> N
     aside, behind = at.tip[box[2], 0], at.tip[box[2], 1]
     middle = np.interp(count, np.arange(7), PSOAS_BEHIND)
     back = (v > behind + 2 + 0.25 * np.maximum(u - aside, 0)) | ((u < half + 4) & (v > 8))
-    beside = (np.abs(v - middle) < 24) & (v < at.rear[box[2]] + 7) & (u > half - 14)
+    usual = half + np.interp(count, np.arange(7), PSOAS_ASIDE)
+    beside = (np.abs(v - middle) < 24) & (v < at.rear[box[2]] + 7) & (u > np.maximum(usual - 18, half - 8))
     across = _ball2(max(1, round(4.0 / float(at.grid.spacing[0]))))
     muscle = np.isin(parts, PARASPINAL)
     parts[muscle] = np.where(place[0] > 0, *PARASPINAL)[muscle]
