@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from keyhole import __version__
+from keyhole.anatomy.gate import NOT_CONFIRMED
 from keyhole.anatomy.model import Anatomy
 from keyhole.casefile import (
     RESEARCH_USE,
@@ -14,6 +16,7 @@ from keyhole.casefile import (
     LabelsRecord,
     PlanRecord,
     Provenance,
+    QualityItem,
 )
 from keyhole.plan.approaches import catalogue
 from keyhole.report.charts import Chart, comparison_chart, feasibility_chart, pareto_chart
@@ -29,6 +32,7 @@ from keyhole.report.compare import (
 from keyhole.report.detail import burdens, clearances, feasibility, pareto
 from keyhole.report.measures import findings_tables
 from keyhole.report.slices import Picture
+from keyhole.report.standing import confirmed, evidence_table, made_before, quality_table, warnings
 from keyhole.report.structures import structures
 from keyhole.report.tables import Column, References, Row, Table
 from keyhole.report.wording import (
@@ -60,6 +64,7 @@ class Records:
     labels: LabelsRecord
     findings: FindingsRecord | None
     plan: PlanRecord | None
+    quality: Mapping[str, tuple[QualityItem, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,9 @@ class Content:
     answer: str
     asked: tuple[Line, ...]
     levels: tuple[Line, ...]
+    spine: tuple[Picture, ...]
+    evidence: Table | None
+    quality: Table | None
     findings: tuple[Table, ...]
     comparison: Table | None
     comparison_chart: Chart | None
@@ -130,12 +138,15 @@ def content(
     pictures: dict[str, tuple[Picture, ...]],
     stills: tuple[Picture, ...],
     digests: dict[str, str],
+    spine: tuple[Picture, ...] = (),
 ) -> Content:
     """The whole report from the case's records.
 
-    `pictures` are slices by approach, `stills` the 3D view for paper, `digests` the SHA-256 of the files read.
+    `pictures` are slices by approach, `stills` the 3D view for paper, `digests` the SHA-256 of the files read,
+    `spine` the pictures of the numbered spine.
     """
-    notes, references = Notes(), References()
+    is_confirmed = records.case.confirmation is not None and anatomy.levels_confirmed
+    notes, references = Notes(NOT_CONFIRMED if is_confirmed else None), References()
     _general(records, anatomy, notes)
     plan = records.plan
     found = records.findings.findings if records.findings is not None else ()
@@ -152,6 +163,9 @@ def content(
         answer=_answer(plan),
         asked=asked,
         levels=_levels(records, anatomy),
+        spine=spine,
+        evidence=evidence_table(records.labels.evidence),
+        quality=quality_table(records.quality),
         findings=tables,
         comparison=comparison(plan, notes) if plan is not None else None,
         comparison_chart=comparison_chart(plan) if plan is not None else None,
@@ -220,16 +234,17 @@ def _patient(case: CaseRecord) -> str:
 
 
 def _warnings(records: Records, anatomy: Anatomy) -> tuple[str, ...]:
-    warnings = []
+    said = []
     if records.case.confirmation is None or not anatomy.levels_confirmed:
-        warnings.append(UNCONFIRMED)
+        said.append(UNCONFIRMED)
+    said += warnings(records.labels, records.quality)
     if records.plan is None:
-        warnings.append(NO_PLAN)
+        said.append(NO_PLAN)
     if records.findings is None:
-        warnings.append("No findings have been measured yet. To add them, run: keyhole assess.")
+        said.append("No findings have been measured yet. To add them, run: keyhole assess.")
     if anatomy.image is None:
-        warnings.append("The case holds no image of the labels: slices are drawn from the labels alone.")
-    return tuple(warnings)
+        said.append("The case holds no image of the labels: slices are drawn from the labels alone.")
+    return tuple(said)
 
 
 def _answer(plan: PlanRecord | None) -> str:
@@ -283,15 +298,16 @@ def _asked(plan: PlanRecord) -> tuple[Line, ...]:
 
 
 def _levels(records: Records, anatomy: Anatomy) -> tuple[Line, ...]:
-    confirmation = records.case.confirmation
-    said = f"by {confirmation.by}; lowest lumbar vertebra {confirmation.lowest_lumbar}" if confirmation else "no"
     names = [name + ("" if anatomy.vertebrae[name].complete else " (cut by the scan)") for name in anatomy.vertebrae]
     lines = [
         Line("Vertebrae in view", Text(", ".join(names) or "none")),
         Line("Numbered by", Text(records.case.numbering)),
-        Line("Confirmed", Text(said, known=confirmation is not None)),
+        Line("Confirmed", confirmed(records.case)),
         Line("Images", Text("; ".join(f"{i.name} ({i.modality})" for i in records.case.images) or "none")),
     ]
+    earlier = made_before(records.findings, records.plan) if anatomy.levels_confirmed else ""
+    if earlier:
+        lines.insert(3, Line("Made before", Text(earlier)))
     if records.case.complaint:
         lines.insert(0, Line("Complaint", Text(records.case.complaint)))
     return tuple(lines)

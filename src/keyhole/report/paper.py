@@ -36,7 +36,7 @@ def _template() -> bytes:
 
 
 def _drawings(content: Content) -> Iterable[tuple[str, str]]:
-    yield from ((still.name, still.svg) for still in content.stills)
+    yield from ((drawn.name, drawn.svg) for drawn in (*content.stills, *content.spine))
     for corridor in content.corridors:
         for picture in corridor.pictures:
             yield f"{corridor.name}-{picture.name}", picture.svg
@@ -48,7 +48,11 @@ def _drawings(content: Content) -> Iterable[tuple[str, str]]:
 def _plain(content: Content) -> dict[str, object]:
     """`content` for the template: drawings are files of their own."""
     plain = asdict(content)
-    for picture in (*plain["stills"], *(p for corridor in plain["corridors"] for p in corridor["pictures"])):
+    for picture in (
+        *plain["stills"],
+        *plain["spine"],
+        *(p for corridor in plain["corridors"] for p in corridor["pictures"]),
+    ):
         del picture["svg"]
     for name in ("comparison_chart", "feasibility_chart", "pareto_chart"):
         if plain[name] is not None:

@@ -33,13 +33,19 @@ class Text:
 
 
 class Notes:
-    """Caveats in the order in which they are first met, numbered from 1; the same words have one number."""
+    """Caveats in the order in which they are first met, numbered from 1; the same words have one number.
 
-    def __init__(self) -> None:
+    Caveats that begin with `without` are left out: they no longer hold.
+    """
+
+    def __init__(self, without: str | None = None) -> None:
         self._where: dict[str, list[str]] = {}
+        self._without = without
 
     def add(self, caveats: tuple[str, ...], where: str) -> tuple[int, ...]:
         """The numbers of `caveats`, which concern `where`."""
+        if self._without is not None:
+            caveats = tuple(caveat for caveat in caveats if not caveat.startswith(self._without))
         for caveat in caveats:
             places = self._where.setdefault(caveat, [])
             if where not in places:

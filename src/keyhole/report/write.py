@@ -17,8 +17,12 @@ from keyhole.casefile import (
     LabelsRecord,
     PlanRecord,
     Provenance,
+    QualityItem,
+    read_record,
 )
-from keyhole.errors import StorageFailure, WrongCase
+from keyhole.errors import NotInScan, StorageFailure, WrongCase
+from keyhole.imaging import ImageRecord
+from keyhole.report import levels
 from keyhole.report.compare import best
 from keyhole.report.content import Content, Records, content
 from keyhole.report.glb import glb
@@ -61,7 +65,22 @@ def read(case: Case) -> Records:
         _check_same_labels(case, "findings.json", "assess", findings.provenance, now)
     if plan is not None:
         _check_same_labels(case, "plan.json", "plan", plan.provenance, now)
-    return Records(case.read(CaseRecord), labels, findings, plan)
+    return Records(case.read(CaseRecord), labels, findings, plan, _qualities(case, labels))
+
+
+def _qualities(case: Case, labels: LabelsRecord) -> dict[str, tuple[QualityItem, ...]]:
+    """The quality of each image by its name, and what the labels tell of it."""
+    files = {e.name: case.path / "images" / f"{e.name}.json" for e in case.read(CaseRecord).images}
+    found = {name: read_record(file, ImageRecord).quality for name, file in files.items() if file.is_file()}
+    return found | ({"labels": labels.quality} if labels.quality else {})
+
+
+def _spine(anatomy: Anatomy) -> tuple[Picture, ...]:
+    """The numbered spine; nothing where the labels show no row that ends in a lumbar vertebra."""
+    try:
+        return levels.pictures(anatomy.labels, anatomy.image, anatomy.modality)
+    except NotInScan:
+        return ()
 
 
 def _check_same_labels(case: Case, file: str, command: str, made: Provenance, now: dict[str, str]) -> None:
@@ -84,7 +103,8 @@ def write_with(case: Case, records: Records, anatomy: Anatomy, progress: Progres
     tell("making surfaces", 0.35)
     surfaces = list(parts(anatomy.labels))
     tell("writing the page", 0.6)
-    said = content(records, anatomy, drawn, stills(surfaces, anatomy, records.plan), case.digest(*READ))
+    still = stills(surfaces, anatomy, records.plan)
+    said = content(records, anatomy, drawn, still, case.digest(*READ), _spine(anatomy))
     with _folder(case.path / "report") as report, _folder(case.path / "meshes") as meshes:
         _write(report / "index.html", page(said, scene(surfaces, anatomy, records.plan)))
         tell("setting the paper", 0.7)
