@@ -280,13 +280,16 @@ def _by_tag(slices: list[Plane], whole: Series) -> Parts:
     if not problem or len(slices) < 4 or slices[0].problem:
         return [("", slices)]
     doubled = "share a position" in problem
-    for parts in itertools.chain(_by_values(slices, 1), _by_values(slices, 2), _slabs(slices)):
+    for parts in itertools.chain(_by_values(slices, 1), _by_values(slices, 2)):
         if all(not _fault(group) for _, group in parts) and (doubled or _is_natural(parts, slices, whole)):
             return parts
     if doubled:
         kept = _without_twins(slices)
         if len(kept) < len(slices) and "share a position" not in _fault(kept):
             return [("", kept)]
+    for parts in _slabs(slices, by_place=not doubled):
+        if all(not _fault(group) for _, group in parts) and _is_natural(parts, slices, whole):
+            return parts
     return [("", slices)]
 
 
@@ -323,14 +326,14 @@ def _as_number(key: tuple[str, ...]) -> tuple[tuple[float, str], ...]:
     return tuple(one(text) for text in key)
 
 
-def _slabs(slices: Sequence[Plane]) -> Iterator[Parts]:
-    """Runs of constant step in the order of acquisition, and in the order of place: one slab for each disc."""
+def _slabs(slices: Sequence[Plane], *, by_place: bool) -> Iterator[Parts]:
+    """Runs of constant step in the order of acquisition, or in the order of place: one slab for each disc."""
     normal = normal_of(slices[0].axes)
     orders: tuple[Callable[[Plane], tuple[float, str]], ...] = (
         lambda p: (float(p.number), p.name),
         lambda p: (float(p.position @ normal), p.name),
     )
-    for order in orders:
+    for order in orders if by_place else orders[:1]:
         runs: list[list[Plane]] = []
         for one in sorted(slices, key=order):
             if runs and _continues(runs[-1], one):
