@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from keyhole.anatomy.schemes.special import SPIDER, SPIDER_DISCS
 from keyhole.anatomy.schemes.tables import (
     KEYHOLE,
     LEVEL,
@@ -44,7 +45,9 @@ _TOTALS = (TOTALSEGMENTATOR, "totalsegmentator_total_v1", "totalsegmentator_tota
 
 def named(names: Mapping[int, str], present: Sequence[int], scheme: str, where: Path) -> dict[int, Row]:
     """The row of each of the `present` labels in `scheme`, by `names` where the file has them."""
-    rows = table(scheme).rows
+    rows = dict(table(scheme).rows)
+    if scheme == SPIDER:
+        rows |= {n: Row(n, f"disc {n}", f"disc/{n}", "") for n in SPIDER_DISCS if n not in rows}
     by_name = totalsegmentator() if scheme.startswith(TOTALSEGMENTATOR) and scheme in _TOTALS else None
     by_name = by_name or {row.name: row for row in rows.values()}
     found: dict[int, Row] = {}

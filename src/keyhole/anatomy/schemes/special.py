@@ -18,13 +18,14 @@ from keyhole.errors import ImplausibleAnatomy, UnknownScheme
 SPIDER = "spider"
 SPINEPS = "spineps_vert_instance"
 
-NEEDS = {"spider": range(201, 226), "mrspineseg": range(11, 20), "totalspineseg": (1, 2, *range(63, 101))}
+SPIDER_DISC = 200
+SPIDER_PARTIAL = 100
+SPIDER_DISCS = range(201, 226)
+
+NEEDS = {"spider": SPIDER_DISCS, "mrspineseg": range(11, 20), "totalspineseg": (1, 2, *range(63, 101))}
 """Labels of which a file of the scheme always holds some: discs, or the canal."""
 
 _COLLAPSED = ("/partial", "/border", "/endplate")
-
-SPIDER_DISC = 200
-SPIDER_PARTIAL = 100
 
 COUNTER = (
     "SPINEPS' vertebra numbers are names only where its labelling model ran, otherwise they count from the top; the "
