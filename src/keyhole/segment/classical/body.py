@@ -23,7 +23,10 @@ RADII = (9.0, 34.0)
 
 STEP = 0.5
 
-WALL = 0.5
+FAINT = 70.0
+"""How far below the threshold, HU, the inside of a wall counts nothing [keyhole-choice]."""
+
+WALL = 2.5
 """How far behind the canal's front wall the body may reach, mm [keyhole-choice]."""
 
 ROUNDS = ((2.5, 2.0, 3.0), (1.5, 1.2, 2.0), (1.0, 0.8, 1.5))
@@ -45,9 +48,15 @@ class Body:
         below = -self.over.heights(top)[1]
         above = self.under.heights(foot)[0]
         share = above / np.where(np.abs(above + below) < 1e-6, 1e-6, above + below)
-        held = np.clip(share, 0.0, 1.0)
-        left = (1 - held) * foot[:, 0] + held * top[:, 0]
-        back = (1 - held) * foot[:, 1] + held * top[:, 1]
+        held = np.clip(share, 0.0, 1.0)[:, None]
+        ends = [
+            one.centre + (one_local[:, 2] - off)[:, None] * one.axes[2]
+            for one, one_local, off in ((self.under, foot, above), (self.over, top, -below))
+        ]
+        away = points - (1 - held) * ends[0] - held * ends[1]
+        left, back = (
+            (away * ((1 - held) * self.under.axes[n] + held * self.over.axes[n])).sum(axis=1) for n in (0, 1)
+        )
         return share, left, back, below, above
 
     def wall(self, share: Points, left: Points, back: Points) -> Points:
@@ -58,18 +67,22 @@ class Body:
         return np.asarray(bilinear(wrapped, angle, height))
 
 
-def body(hu: NDArray[np.int16], grid: Grid, over: Gap, under: Gap, back: Points, widest: float = RADII[1]) -> Body:
-    """The body between the gap `over` it and the gap `under` it.
+def body(
+    hu: NDArray[np.int16], grid: Grid, gaps: tuple[Gap, Gap], back: Points, threshold: float, widest: float = RADII[1]
+) -> Body:
+    """The body between two `gaps`, the one over it and the one under it.
 
     `back` is the place of the posterior wall, mm behind the body's axis, at the foot and at the top; `widest` the
     largest radius allowed, mm.
     """
+    over, under = gaps
     radii = np.arange(RADII[0] - 3.0, RADII[1] + 3.0 + STEP / 2, STEP)
     values = _values(hu, grid, over, under, radii)
     smooth = ndimage.gaussian_filter1d(values, 1.0 / STEP, axis=2, mode="nearest")
     fall = np.maximum(-np.gradient(smooth, STEP, axis=2), 0.0)
     inside = (radii >= RADII[0]) & (radii <= widest)
     fall[:, :, ~inside] = 0.0
+    fall *= _bony(smooth, threshold)
     limit = _limit(back)
     fall[radii[None, None] > limit[..., None] + 1.0] = 0.0
     start = _ring(ndimage.gaussian_filter1d(fall[:, 4:-4].mean(axis=1), 1.0, axis=0, mode="wrap"), radii)
@@ -87,6 +100,14 @@ def body(hu: NDArray[np.int16], grid: Grid, over: Gap, under: Gap, back: Points,
         surface = ndimage.gaussian_filter(weight * radii[best], soft, mode=("wrap", "nearest")) / total
         strong = float(np.median(np.sqrt(weight)))
     return Body(over, under, np.minimum(surface, limit), strong)
+
+
+def _bony(values: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
+    """Weight of an edge by what lies just inside it: bone, and no vessel or ligament."""
+    inside = np.full(values.shape, -1e3)
+    for shift in (round(1.0 / STEP), round(2.0 / STEP), round(3.0 / STEP)):
+        inside[:, :, shift:] = np.maximum(inside[:, :, shift:], values[:, :, :-shift])
+    return np.clip((inside - threshold + FAINT) / FAINT, 0.1, 1.0)
 
 
 def _limit(back: Points) -> NDArray[np.float64]:

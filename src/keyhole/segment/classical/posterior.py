@@ -21,7 +21,7 @@ REACH = 100.0
 SLOW = 90
 """Price of a voxel of a joint's gap, against 2 of dense bone [keyhole-choice]."""
 
-FAINT = 40.0
+FAINT = 20.0
 """How far below the threshold, HU, a voxel next to bone still counts as bone of an arch [keyhole-choice]."""
 
 FAR = 255 * 17 * 40

@@ -52,9 +52,9 @@ def stacked(spine: Spine) -> tuple[Stack, tuple[EvidenceEntry, ...]]:
     gaps = [_gap(spine, signals, s) for s in row[: lowest + 2]]
     sacral = gaps[lowest + 1] if len(gaps) > lowest + 1 else _below(gaps[lowest])
     ends = [*gaps[: lowest + 1], sacral]
-    bodies = [body(spine.hu, spine.grid, a, b, _back(spine, a, b)) for a, b in zip(ends[:-2], ends[1:-1], strict=True)]
+    bodies = [_body(spine, a, b) for a, b in zip(ends[:-2], ends[1:-1], strict=True)]
     rim = float(np.percentile(bodies[-1].radius[:, 0], 90)) + 2.0 if bodies else RADII[1]
-    bodies.append(body(spine.hu, spine.grid, ends[-2], ends[-1], _back(spine, ends[-2], ends[-1]), min(rim, RADII[1])))
+    bodies.append(_body(spine, ends[-2], ends[-1], min(rim, RADII[1])))
     names = tuple(numbering.UPWARD[lowest + 1 - n] for n in range(lowest + 2))
     top = _top(spine, gaps[0], row)
     return Stack(
@@ -85,6 +85,10 @@ def _wall(spine: Spine, point: Points, back: Points) -> float:
     return float((line[n] - point) @ back - np.median(radius[n, turn * 5 // 8 : turn * 7 // 8]))
 
 
+def _body(spine: Spine, over: Gap, under: Gap, widest: float = RADII[1]) -> Body:
+    return body(spine.hu, spine.grid, (over, under), _back(spine, over, under), spine.threshold, widest)
+
+
 def _back(spine: Spine, over: Gap, under: Gap) -> Points:
     """The posterior wall behind the axis of the body between two gaps: at its foot and at its top, mm."""
     sides = (under, 1.0), (over, -1.0)
@@ -108,4 +112,4 @@ def _top(spine: Spine, first: Gap, row: list[int]) -> Body | None:
     centre = point + (planes.COLUMN[0] + planes.COLUMN[1]) / 2 * back
     over = flat(centre, np.stack([left, back, up]))
     over = replace(over, above=over.above + 2.0, below=over.below - 2.0)
-    return body(spine.hu, spine.grid, over, first, _back(spine, over, first))
+    return _body(spine, over, first)
