@@ -26,7 +26,7 @@ from keyhole.anatomy.schemes.tables import (
 )
 from keyhole.casefile import LabelsRecord, read_record
 from keyhole.errors import InvalidInput, UnknownScheme
-from keyhole.terms import tissue
+from keyhole.terms import VERTEBRAE, are_neighbours, tissue
 
 PATTERNS = (
     (r"verse\d*.*seg-vert", "verse"),
@@ -122,7 +122,7 @@ def _shown(present: Sequence[int]) -> str:
 
 
 def by_any_name(name: str) -> Row | None:
-    """The row that any table gives `name`, spelled loosely; TotalSegmentator's own first."""
+    """The row that any table gives `name`, spelled loosely, TotalSegmentator's own first; else as people say it."""
     wanted = plain(name)
     for row in totalsegmentator().values():
         if plain(row.name) == wanted:
@@ -130,6 +130,19 @@ def by_any_name(name: str) -> Row | None:
     for one in tables():
         if one.kind == "labels" and wanted in one.by_name:
             return one.by_name[wanted]
+    return _spoken(name, wanted)
+
+
+def _spoken(name: str, wanted: str) -> Row | None:
+    """The row of a name like "L4 vertebra", "vertebral body L4" or "disc L4/5"; None for anything else."""
+    words = wanted.split("_")
+    levels = [word.upper() for word in words if re.fullmatch(r"[ctls]\d{1,2}", word)]
+    others = {word for word in words if word.upper() not in levels}
+    if len(levels) == 1 and levels[0] in VERTEBRAE and others <= {"vertebra", "vertebrae", "vertebral", "body", "bone"}:
+        part = "/body" if "body" in others else ""
+        return Row(None, name, f"vertebra/{levels[0]}{part}", "")
+    if len(levels) == 2 and others <= {"disc", "disk", "ivd", "intervertebral", "discus"} and are_neighbours(*levels):
+        return Row(None, name, f"disc/{levels[0]}-{levels[1]}", "")
     return None
 
 
