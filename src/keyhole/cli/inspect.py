@@ -13,6 +13,9 @@ import click
 if TYPE_CHECKING:
     from keyhole.imaging import Survey, SurveyRow
 
+WIDTH = 150
+"""Columns of the table where it goes into a file or pipe."""
+
 
 @click.command("inspect")
 @click.argument("path", type=click.Path(path_type=Path))
@@ -43,7 +46,10 @@ def _print_table(found: Survey) -> None:
         table.add_column(name, **settings)
     for row in found.rows:
         table.add_row(*_cells(row))
-    Console(width=None if sys.stdout.isatty() else 150, highlight=False).print(table)
+    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+    with console.capture() as kept:
+        console.print(table)
+    click.echo("\n".join(line.rstrip() for line in kept.get().splitlines() if line.strip()))
 
 
 _COLUMNS: dict[str, Any] = {

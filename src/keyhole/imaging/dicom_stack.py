@@ -90,8 +90,13 @@ def stacked(planes: Sequence[Plane], where: str) -> Stack:
     order = np.argsort(heights, kind="stable")
     planes, corners, heights = [planes[n] for n in order], corners[order], heights[order]
     places = _places(planes, heights, where)
-    start, step, off = _line(corners, places)
-    _even(where, heights, off, float(abs(step @ normal)))
+    start, step, apart = _line(corners, places)
+    off = float(np.linalg.norm(apart, axis=1).max())
+    limit = max(UNEVEN * abs(float(step @ normal)), POSITION_ROUNDING)
+    if np.abs(apart @ normal).max() > limit:
+        raise InvalidInput(_uneven(where, np.diff(heights)))
+    if off > limit:
+        raise InvalidInput(f"{where}: the slices lie up to {off:.2f} mm beside one straight stack")
     matrix = np.eye(4)
     matrix[:3, 0], matrix[:3, 1] = first.axes[0] * first.spacing[0], first.axes[1] * first.spacing[1]
     matrix[:3, 2], matrix[:3, 3] = step, start
@@ -143,7 +148,7 @@ def _places(planes: Sequence[Plane], heights: NDArray[np.float64], where: str) -
             f"{heights[double[0]]:.2f} mm; the series holds several images of one place (echoes, phases or copies) "
             "that no tag tells apart"
         )
-    usual = float(np.median(steps))
+    usual = float(np.sort(steps)[(len(steps) - 1) // 2])  # of two middle ones the smaller: the wider may be a gap
     strides = np.rint(steps / usual).astype(np.int64)
     if strides.min() < 1:
         raise InvalidInput(_uneven(where, steps))
@@ -163,25 +168,14 @@ def _uneven(where: str, steps: NDArray[np.float64]) -> str:
 
 def _line(
     corners: NDArray[np.float64], places: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Start and step of the line through the first voxels, by least squares, and the largest departure from it, mm."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Start and step of the line through the first voxels, by least squares, and the departures from it, mm."""
     middle = places.mean()
     centre = corners.mean(axis=0)
     step = (places - middle) @ (corners - centre) / float(((places - middle) ** 2).sum())
     step = np.round(step, 9)
     start = np.round(centre - middle * step, 9)
-    off = float(np.linalg.norm(corners - start - places[:, None] * step, axis=1).max())
-    return start, step, off
-
-
-def _even(where: str, heights: NDArray[np.float64], off: float, usual: float) -> None:
-    """Refuse a stack that no one affine describes."""
-    if off <= max(UNEVEN * usual, POSITION_ROUNDING):
-        return
-    steps = np.diff(heights)
-    if float(np.ptp(steps)) > UNEVEN * usual and float(np.abs(steps / steps.min() % 1).max()) > UNEVEN:
-        raise InvalidInput(_uneven(where, steps))
-    raise InvalidInput(f"{where}: the slices lie up to {off:.2f} mm beside one straight stack")
+    return start, step, corners - start - places[:, None] * step
 
 
 def _told(planes: Sequence[Plane], places: NDArray[np.int64], depth: int, off: float) -> tuple[str, ...]:
