@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +50,7 @@ class _Anatomy:
     caveats: tuple[str, ...]
     made_from: Mapping[str, str]
     quality: tuple[QualityItem, ...]
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
 
 def import_case(
@@ -109,18 +110,27 @@ def import_case(
     return Case(path)
 
 
-def adopt(case: Case, named: NamedLabels, made_from: Mapping[str, str], progress: Progress | None = None) -> Case:
+def adopt(
+    case: Case,
+    named: NamedLabels,
+    made_from: Mapping[str, str],
+    progress: Progress | None = None,
+    *,
+    parameters: Mapping[str, str] | None = None,
+) -> Case:
     """Give an existing case the labels `named`, exactly as importing them from a file would.
 
     Parameters
     ----------
     made_from : name -> SHA-256 of what the labels were made from.
+    parameters : what else labels.json has to say of how they were made.
     """
     tell = progress or (lambda _sentence, _share: None)
     path = case.path.resolve()
     remove_stale(path)
     before = case.read(CaseRecord)
     anatomy = _anatomy(named, path, _stored_images(path, before, []), made_from, tell)
+    anatomy = replace(anatomy, parameters=dict(parameters or {}))
     tell("Writing the case", 0.85)
     with replaced_folder(path) as folder:
         record = _fill(folder, path, before, [], anatomy)
@@ -301,7 +311,10 @@ def _write_labels(folder: Path, anatomy: _Anatomy) -> None:
         quality=anatomy.quality,
         caveats=_once(anatomy.caveats),
         provenance=provenance(
-            dict(anatomy.made_from), scheme=anatomy.named.scheme, labels_sha256=sha256(folder / "labels.nii.gz")
+            dict(anatomy.made_from),
+            scheme=anatomy.named.scheme,
+            labels_sha256=sha256(folder / "labels.nii.gz"),
+            **anatomy.parameters,
         ),
     )
     write_bytes(folder / "labels.json", to_json(record))
