@@ -31,7 +31,7 @@ from worlds import DATA, World, phantom_world, verse_world
 from keyhole.anatomy.schemes import read_labels
 from keyhole.geometry import LabelMap, Volume, affine
 from keyhole.imaging import read_nifti
-from keyhole.segment.classical import ct_classical
+from keyhole.segment.classical.method import ct_classical
 
 REAL = DATA / "ct_abdomen_3mm"
 
