@@ -126,7 +126,7 @@ def test_inspect_prints_a_table_and_the_same_as_json_and_no_name(tmp_path):
     _series(tmp_path / "d")
     done = CliRunner().invoke(main, ["inspect", str(tmp_path / "d")])
     assert done.exit_code == 0
-    for part in ("3 CT", "14 1.4 x 1.1 x 3", "axial", "49 x 34 x 39", "nothing", "less than one motion segment"):
+    for part in ("3 CT", "14 1.4 x 1.1 x 3", "axial", "49 x 34 x 39", "nothing", "39 mm from head to foot"):
         assert part in " ".join(done.output.split())
     assert not [secret for secret in SECRETS if secret in done.output.lower()]
     told = json.loads(CliRunner().invoke(main, ["inspect", str(tmp_path / "d"), "--json"]).output)

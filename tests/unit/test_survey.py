@@ -32,8 +32,8 @@ TALL = np.array((200.0, 200.0, 150.0))
 def test_a_verdict_follows_kind_voxels_and_weighting(modality, spacing, weighting, use):
     assert verdict(modality, spacing, TALL, weighting).use == use
     short = verdict(modality, spacing, np.array((200.0, 200.0, 25.0)), weighting)
-    assert short.use == "nothing"
-    assert "motion segment" in short.reason
+    assert short.use == ("canal measures" if use == "canal measures" else "nothing")
+    assert not verdict(modality, spacing, np.array((200.0, 200.0, 5.0)), weighting).for_canal
 
 
 def _study(folder):
@@ -62,6 +62,14 @@ def test_the_series_that_serves_most_is_suggested_by_inspect_and_import(tmp_path
     with pytest.raises(InvalidInput, match=r"suggested: --series 3 \(bone planning and canal measures\)"):
         read_image(folder)
     assert "T2-weighted" in found.rows[1].verdict.reason
+
+
+def test_series_of_one_number_are_chosen_by_their_place(tmp_path):
+    for name in ("a", "b"):
+        write(Trap(stack(8 if name == "a" else 9)), tmp_path / name, 2, seed=name)
+    rows = survey(tmp_path).rows
+    assert [row.choice for row in rows] == ["#1", "#2"]
+    assert [read_image(tmp_path, row.choice).volume.array.shape[2] for row in rows] == [row.slices for row in rows]
 
 
 def test_a_series_whose_pixels_cannot_be_read_serves_nothing(tmp_path):

@@ -41,7 +41,7 @@ def _print_table(found: Survey) -> None:
 
     if not found.rows:
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table = Table(box=box.HORIZONTALS, show_lines=True, pad_edge=False, padding=(0, 1, 0, 0))
     for name, settings in _COLUMNS.items():
         table.add_column(name, **settings)
     for row in found.rows:

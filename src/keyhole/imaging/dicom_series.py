@@ -130,14 +130,15 @@ def usable(found: Contents, path: Path) -> tuple[Series, ...]:
 
 
 def chosen(found: Sequence[Series], series: str | None, path: Path, hint: str = "") -> Series:
-    """The one of `found` that `series` names: by series number, by place in the list, or by the start of its UID."""
+    """The one of `found` that `series` names: by number, place in the list (#2), or the start of its UID."""
     if series is None:
         if len(found) == 1:
             return found[0]
         raise InvalidInput(f"{path} holds {len(found)} series; choose one with --series: {_listed(found)}{hint}")
     wanted = series.strip()
     by_number = [s for s in found if s.label and s.label == wanted]
-    by_place = [found[int(wanted) - 1]] if wanted.isdecimal() and 1 <= int(wanted) <= len(found) else []
+    place = int(wanted.removeprefix("#")) if wanted.removeprefix("#").isdecimal() else 0
+    by_place = [found[place - 1]] if 1 <= place <= len(found) else []
     by_uid = [s for s in found if ("." in wanted or len(wanted) > 4) and wanted and _begins(s, wanted)]
     matches = by_number or by_place or by_uid
     if len(matches) != 1:

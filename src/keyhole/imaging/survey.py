@@ -98,7 +98,7 @@ def _survey(path: Path) -> Survey:
 
 def _dicom_row(one: Series, place: int, found: tuple[Series, ...]) -> SurveyRow:
     labels = [s.label for s in found]
-    choice = one.label if one.label and labels.count(one.label) == 1 else str(place)
+    choice = one.label if one.label and labels.count(one.label) == 1 else f"#{place}"
     said, stack, plane = verdict_of(one), one.stack, one.planes[0]
     told = scrubbed(", ".join(text for text in (one.description, one.told) if text), plane.file.header)
     if stack is None:

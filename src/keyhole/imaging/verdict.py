@@ -22,7 +22,8 @@ COARSE_MR = 6.0
 """mm: largest pixel and largest distance between slices of an MR on which a canal can be measured [keyhole-choice]."""
 
 SEGMENT = 40.0
-"""mm from head to foot: less does not hold one motion segment [keyhole-choice]."""
+SLAB = 8.0
+"""mm from head to foot: less does not hold one motion segment, or not the canal at one disc [keyhole-choice]."""
 
 T2_ECHO = 60.0
 T1_ECHO = 30.0
@@ -59,9 +60,14 @@ def verdict(modality: str, spacing: Sequence[float], size: NDArray[np.float64], 
 
     `weighting`, of MR: "T2", "T1" or empty where the header does not tell.
     """
-    if not size[2] >= SEGMENT:
-        return Verdict(False, False, f"it shows {size[2]:.0f} mm from head to foot, less than one motion segment")
-    return _of_ct(spacing) if modality == "CT" else _of_mr(spacing, weighting)
+    said = _of_ct(spacing) if modality == "CT" else _of_mr(spacing, weighting)
+    if size[2] >= SEGMENT or said.use == "nothing":
+        return said
+    if modality == "MR" and size[2] >= SLAB:
+        return Verdict(
+            False, True, f"only at the disc that its {size[2]:.0f} mm from head to foot cross; {said.reason}"
+        )
+    return Verdict(False, False, f"it shows {size[2]:.0f} mm from head to foot, less than one motion segment")
 
 
 def _of_ct(spacing: Sequence[float]) -> Verdict:
@@ -139,4 +145,6 @@ def suggestion(found: Sequence[Series]) -> str:
     if one is None:
         return ""
     place = next(n for n, s in enumerate(found, start=1) if s is one)
-    return f"; suggested: --series {one.label or place} ({verdict_of(one).use})"
+    labels = [s.label for s in found]
+    choice = one.label if one.label and labels.count(one.label) == 1 else f"#{place}"
+    return f"; suggested: --series {choice} ({verdict_of(one).use})"
