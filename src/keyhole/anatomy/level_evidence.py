@@ -135,7 +135,7 @@ def seen_in(labels: LabelMap) -> tuple[Seen, ...]:
     for place, one in enumerate(row.bones):
         away = canal - one.centre
         near = canal[(np.abs(away @ _up(row, place)) < 8) & (np.linalg.norm(away, axis=1) < 45)]
-        middle = near.mean(axis=0) if len(near) > 20 else None
+        middle = near.mean(axis=0) if len(near) >= 8 else None
         found.append(Seen(one.name, one.centre, one.points.mean(axis=0), middle, one.cut))
     return tuple(found)
 
