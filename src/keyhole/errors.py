@@ -8,6 +8,7 @@ KeyholeError
 ├── FrameMismatch (ValueError)     transforms or volumes of different frames brought together
 ├── NotInScan (LookupError)        a level, side or structure that the scan does not hold
 ├── WrongCase                      a folder that is not the case, or not the stage, that was asked for
+├── SegmenterFailed                a segmenter that is not installed, failed, or took too long
 └── StorageFailure (OSError)       a file could not be written whole; the case is as it was
 
 A message is one sentence: what, where, what was expected, what was found.
@@ -44,6 +45,10 @@ class NotInScan(KeyholeError, LookupError):
 
 class WrongCase(KeyholeError):
     """A folder that is not the case, or not the stage, that was asked for."""
+
+
+class SegmenterFailed(KeyholeError):
+    """A segmenter that is not installed, failed, or took too long."""
 
 
 class StorageFailure(KeyholeError, OSError):

@@ -100,4 +100,6 @@ def import_command(
             f"next:   keyhole confirm {case} --lowest-lumbar {lowest} --by YOUR-NAME   (after checking the names)"
         )
     else:
+        if any(image.modality == "CT" for image in record.images):
+            click.echo(f"next:   keyhole segment {case}   (finds the anatomy in the CT)")
         click.echo(f"next:   keyhole import {case} --labels FILE   (a label map of this image)")

@@ -15,6 +15,7 @@ _COMMANDS = {
     "phantom": ("keyhole.cli.make", "Write a parametric spine with CT, T2, labels and its true measures."),
     "inspect": ("keyhole.cli.inspect", "Say what images a folder, disc or zip holds and what each is good for."),
     "import": ("keyhole.cli.intake", "Bring images and labels into a case folder and build the anatomy."),
+    "segment": ("keyhole.cli.segment", "Find the anatomy in a bare image, by Keyhole's own method or a tool."),
     "quality": ("keyhole.cli.levels", "Show how good each image is and what follows from it."),
     "levels": ("keyhole.cli.levels", "Show what the names of the levels rest on, or count them anew."),
     "confirm": ("keyhole.cli.levels", "Record that a person has checked the names of the levels."),

@@ -171,15 +171,22 @@ def run_command(
     registration_error: float | None,
     as_json: bool,
 ) -> None:
-    """Run every stage after import on CASE: assess, plan and report."""
+    """Run every stage after import on CASE: segment where a CT has no labels, assess, plan and report."""
     from keyhole.assessment import assess_case
-    from keyhole.casefile import Case
+    from keyhole.casefile import Case, LabelsRecord
     from keyhole.plan import plan_case
     from keyhole.report import write_report
 
+    segmented: list[bool] = []
+
     def stages(show: Progress) -> tuple[PlanRecord, Path]:
         found = Case(case)
-        assess_case(found, progress=part(show, 0.0, 0.25))
+        if not found.has(LabelsRecord):
+            from keyhole.segment import segment_case
+
+            segment_case(found, progress=part(show, 0.0, 0.1))
+            segmented.append(True)
+        assess_case(found, progress=part(show, 0.1, 0.25))
         plan = plan_case(
             found, level, side, goal, approaches=list(approaches) or None,
             registration_error=registration_error, progress=part(show, 0.25, 0.65),
@@ -188,6 +195,8 @@ def run_command(
 
     with progress("run") as show:
         plan, page = stages(show)
+    if segmented:
+        click.echo("the case had no labels: its CT was segmented by Keyhole's own method first", err=as_json)
     if not as_json:
         _show_plan(plan, as_json=False)
     _show_report(page, as_json)
