@@ -54,9 +54,7 @@ class Body:
             for one, one_local, off in ((self.under, foot, above), (self.over, top, -below))
         ]
         away = points - (1 - held) * ends[0] - held * ends[1]
-        left, back = (
-            (away * ((1 - held) * self.under.axes[n] + held * self.over.axes[n])).sum(axis=1) for n in (0, 1)
-        )
+        left, back = ((away * ((1 - held) * self.under.axes[n] + held * self.over.axes[n])).sum(axis=1) for n in (0, 1))
         return share, left, back, below, above
 
     def wall(self, share: Points, left: Points, back: Points) -> Points:

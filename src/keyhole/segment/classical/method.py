@@ -3,34 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
+from keyhole.anatomy.canal import bony_canal, within
 from keyhole.anatomy.model import Structure
-from keyhole.anatomy.schemes import NamedLabels
+from keyhole.anatomy.schemes import NamedLabels, boundary_sd
 from keyhole.casefile import EvidenceEntry, VertebraEntry
 from keyhole.geometry import LabelMap, Volume
-from keyhole.segment.classical.partition import painted
+from keyhole.segment.classical.partition import Sheet, painted
 from keyhole.segment.classical.scene import DiscPlane, Scene
+from keyhole.segment.classical.soft import UNKNOWN, UNKNOWN_CAVEAT, coarse, soft_tissue
 from keyhole.segment.classical.spine import Spine, find
 from keyhole.segment.classical.stack import Stack, stacked
+from keyhole.segment.classical.vessels import vessels
 from keyhole.terms import Origin
 
 Progress = Callable[[str, float], None]
 
 METHOD = "ct-classical"
 
+SAC = "canal/dural_sac"
+SAC_SHARE = 0.8
+"""Share of the bony canal's radius that is taken for the dural sac, as for labels without one [keyhole-choice]."""
+
+SAC_CAVEAT = "no CT shows the dural sac: it is modelled as 80 % of the bony canal's radius"
+
+LEAST_SD = 1.0
+"""Least positional sd, mm, of a boundary that the method found [keyhole-choice]."""
+
 
 def ct_classical(image: Volume, *, progress: Progress | None = None) -> NamedLabels:
     """Vertebrae, discs, sacrum, pelvis and what surrounds them on a CT in Hounsfield units, with names and doubts."""
+    tell = progress or (lambda _sentence, _share: None)
     scene, evidence = scene_of(image, progress)
-    structures = {
-        key: Structure(key, Origin.DERIVED, f"{METHOD}: bone, endplates and canal of the image", 1.0)
-        for key in scene.names.values()
-    }
+    tell("Finding muscles and vessels", 0.75)
+    scene = _with_soft_tissue(scene)
+    sd = max(LEAST_SD, boundary_sd(np.array(scene.spacing)))
+    structures = {key: _structure(key, sd) for key in scene.names.values()}
     labels = LabelMap(scene.labels, scene.grid.patient_from_index, dict(scene.names))
     vertebrae = {name: VertebraEntry(confidence=0.5) for name in scene.whole}
+    tell("Anatomy found", 1.0)
     return NamedLabels(labels, structures, METHOD, "counted from the sacrum", (), vertebrae, evidence)
+
+
+def _structure(key: str, sd: float) -> Structure:
+    """How the structure `key` came to be known."""
+    if key == SAC:
+        return Structure(key, Origin.MODELLED, "80 % of the bony canal's radius", sd, caveats=(SAC_CAVEAT,))
+    if key == UNKNOWN:
+        return Structure(key, Origin.CLASSED, f"{METHOD}: by Hounsfield units", sd, caveats=(UNKNOWN_CAVEAT,))
+    return Structure(key, Origin.DERIVED, f"{METHOD}: from the image by geometry", sd)
 
 
 def scene_of(image: Volume, progress: Progress | None = None) -> tuple[Scene, tuple[EvidenceEntry, ...]]:
@@ -38,15 +62,41 @@ def scene_of(image: Volume, progress: Progress | None = None) -> tuple[Scene, tu
     tell = progress or (lambda _sentence, _share: None)
     tell("Looking for the spine", 0.0)
     spine = find(image)
-    tell("Finding the discs", 0.4)
+    tell("Finding the discs", 0.35)
     stack, evidence = stacked(spine)
-    tell("Cutting out the vertebrae", 0.6)
+    tell("Cutting out the vertebrae", 0.5)
     sheet = painted(spine, stack)
-    tell("Vertebrae found", 0.9)
-    return _scene(spine, stack, sheet.labels, sheet.names), evidence
+    spine = _paint_canal(sheet, spine)
+    return _scene(spine, stack, sheet), evidence
 
 
-def _scene(spine: Spine, stack: Stack, labels: np.ndarray, names: dict[int, str]) -> Scene:
+def _paint_canal(sheet: Sheet, spine: Spine) -> Spine:
+    """The bony canal inside all that was found, the sac modelled in it."""
+    table = np.zeros(len(sheet.numbers) + 1, dtype=np.bool_)
+    for key, n in sheet.numbers.items():
+        table[n] = key.startswith(("vertebra/", "disc/", "sacrum"))
+    wall = table[sheet.labels]
+    wall |= spine.bone
+    canal = bony_canal(wall, spine.grid, spine.axis.line, spine.axis.posterior)
+    sheet.paint(SAC, *within(canal, spine.grid, SAC_SHARE))
+    sheet.paint("canal/epidural", *within(canal, spine.grid))
+    return replace(spine, canal=canal)
+
+
+def _with_soft_tissue(scene: Scene) -> Scene:
+    """`scene` with muscles, vessels and what is unknown beside the spine."""
+    view = coarse(scene)
+    if view is None:
+        return scene
+    tubes = vessels(scene, view)
+    sheet = Sheet(scene.labels.shape, scene.labels, {key: n for n, key in scene.names.items()})
+    for found in (tubes, soft_tissue(scene, view, tubes)):
+        for key, (box, mask) in found.items():
+            sheet.paint(key, box, mask)
+    return replace(scene, labels=sheet.labels, names=sheet.names)
+
+
+def _scene(spine: Spine, stack: Stack, sheet: Sheet) -> Scene:
     return Scene(
         hu=Volume(spine.hu, spine.grid.patient_from_index),
         bone=spine.bone,
@@ -55,8 +105,8 @@ def _scene(spine: Spine, stack: Stack, labels: np.ndarray, names: dict[int, str]
         planes=_planes(stack),
         whole=stack.whole,
         cut=(stack.names[0],),
-        labels=labels,
-        names=names,
+        labels=sheet.labels,
+        names=sheet.names,
         noise=spine.noise,
         threshold=spine.threshold,
         trabecular={},
@@ -66,6 +116,7 @@ def _scene(spine: Spine, stack: Stack, labels: np.ndarray, names: dict[int, str]
 
 
 def _planes(stack: Stack) -> tuple[DiscPlane, ...]:
+    """The discs of the stack as others see them."""
     made = []
     for n, one in enumerate(stack.gaps):
         s = int(stack.stations[n])

@@ -27,9 +27,14 @@ CLOSING = 3
 class Sheet:
     """A label array that is painted on; the first structure to claim a voxel keeps it."""
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.labels: NDArray[np.uint16] = np.zeros(shape, dtype=np.uint16)
-        self.numbers: dict[str, int] = {}
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        labels: NDArray[np.uint16] | None = None,
+        numbers: dict[str, int] | None = None,
+    ) -> None:
+        self.labels: NDArray[np.uint16] = np.zeros(shape, dtype=np.uint16) if labels is None else labels.copy()
+        self.numbers: dict[str, int] = dict(numbers or {})
 
     def paint(self, key: str, box: Box, mask: NDArray[np.bool_]) -> None:
         """Give the free voxels of `mask` in `box` to `key`."""
