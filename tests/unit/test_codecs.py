@@ -1,7 +1,9 @@
 """Compressed frames: each codec against streams of an encoder that is not ours, and against damage."""
 
 import base64
+import time
 
+import jpeg_ls
 import numpy as np
 import pytest
 from dicom_traps import jpeg_lossless
@@ -69,6 +71,15 @@ def test_a_truncated_jpeg_lossless_stream_is_refused_wherever_it_ends():
     for end in range(2, len(stream) - 3):
         with pytest.raises(KeyholeError):
             codecs.decoded(codecs.JPEG_LOSSLESS[0], stream[: max(end, start - 8)], (12, 16), 2)
+
+
+def test_a_truncated_jpeg_ls_stream_is_refused_at_once():
+    stream = bytes(jpeg_ls.encode_array(np.tile(SIXTEEN, (4, 4))))
+    start = time.monotonic()
+    for share in (0.3, 0.6, 0.9):
+        with pytest.raises(RuntimeError, match="JPEG-LS"):
+            codecs.decoded(codecs.JPEG_LS[0], stream[: int(share * len(stream))], (48, 64), 2)
+    assert time.monotonic() - start < 2
 
 
 def test_a_stream_of_another_size_than_the_header_is_refused_before_it_is_decoded():

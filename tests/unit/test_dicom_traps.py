@@ -1,5 +1,6 @@
 """Series that are easily read wrong: read to the header's own positions, or refused with the reason."""
 
+import time
 import zipfile
 from dataclasses import replace
 
@@ -153,6 +154,24 @@ def test_a_contradictory_multi_frame_file_is_refused(tmp_path, change):
     write(traps()["enhanced CT"], tmp_path, 0)
     _damage(tmp_path / "IM1", change)
     with pytest.raises(InvalidInput, match="IM1"):
+        read_image(tmp_path)
+
+
+def test_a_long_stretch_of_zeros_is_refused_at_once(tmp_path):
+    write(traps()["enhanced CT"], tmp_path, 0)
+    with (tmp_path / "IM1").open("r+b") as stream:
+        stream.seek(900)
+        stream.write(bytes(30 << 20))
+    start = time.monotonic()
+    with pytest.raises(InvalidInput, match="IM1 is truncated or damaged"):
+        read_image(tmp_path)
+    assert time.monotonic() - start < 3
+
+
+@pytest.mark.parametrize(("step", "sentence"), [((0, 40.0, 10.0), "no gantry tilts so far"), ((0, 0, 70.0), "50 mm")])
+def test_a_stack_that_no_scanner_makes_is_refused(tmp_path, step, sentence):
+    write(Trap(stack(4, step=step, start=(-20, -60, -60))), tmp_path, 0)
+    with pytest.raises(InvalidInput, match=sentence):
         read_image(tmp_path)
 
 

@@ -246,7 +246,7 @@ def _unpack(data: NDArray[np.uint8], out: NDArray[np.uint8]) -> int:
 def _jpeg_ls(data: bytes, shape: tuple[int, int], markers: _Markers) -> NDArray[Any]:
     import jpeg_ls  # noqa: PLC0415  (heavy import)
 
-    raw = jpeg_ls.decode_from_buffer(data)
+    raw = jpeg_ls.decode_from_buffer(data + b"\xff\xd9")  # without an end it looks for one through 2**31 bits
     return np.frombuffer(raw, dtype="<u1" if markers.precision <= 8 else "<u2").reshape(shape)
 
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pydicom
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.filereader import read_partial
 
 from keyhole.errors import UnreadableFile
 
@@ -23,6 +23,12 @@ MOST_BYTES = 1 << 31
 
 HEAD = 1 << 16
 """Bytes read first; nearly every header of one slice ends within them."""
+
+MOST_HEADER = 24 << 20
+"""A header that is longer than this has lost its end; the largest real ones, of thousands of frames, are half of it."""
+
+UNORDERED = 1000
+"""So many tags below the one before them are damage, not an unorderly writer."""
 
 DEFLATED = b"1.2.840.10008.1.2.1.99"
 PLAIN = b"1.2.840.10008.1.2.1\0\0\0"
@@ -202,7 +208,7 @@ def _opened(found: Found, interned: dict[frozenset[int], frozenset[str]]) -> Dic
         header, pixels = _parsed(content, bare, whole=len(content) >= found.size)
     except _More:
         try:
-            header, pixels = _parsed(read(), bare, whole=True)
+            header, pixels = _parsed(read()[:MOST_HEADER], bare, whole=True)
         except DAMAGED as error:
             raise UnreadableFile(f"{found.name} is truncated or damaged: {reason(error)}") from error
     except DAMAGED as error:
@@ -229,7 +235,7 @@ def _parsed(content: bytes, bare: bool, *, whole: bool) -> tuple[Any, int | None
     """The data set before the pixels, and where the pixel element begins."""
     stream = io.BytesIO(content)
     try:
-        header = pydicom.dcmread(stream, stop_before_pixels=True, force=bare)
+        header = read_partial(stream, _until_pixels(), force=bare)
     except DAMAGED:
         if whole:
             raise
@@ -242,6 +248,21 @@ def _parsed(content: bytes, bare: bool, *, whole: bool) -> tuple[Any, int | None
     if not whole:
         raise _More
     return header, None
+
+
+def _until_pixels() -> Callable[[int, str | None, int], bool]:
+    """True at the pixels; tags that keep going backwards are damage (a stretch of zeros), and would take minutes."""
+    last, back = 0, 0
+
+    def stop(tag: int, _vr: str | None, _length: int) -> bool:
+        nonlocal last, back
+        back += tag <= last
+        last = tag
+        if back > UNORDERED:
+            raise ValueError("its tags are out of order")
+        return tag in _PIXELS
+
+    return stop
 
 
 def _compact(header: Any) -> Any:

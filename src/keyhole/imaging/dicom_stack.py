@@ -15,6 +15,12 @@ from keyhole.imaging.dicom_planes import Plane
 TILT = 0.1
 """Largest angle, degrees, between the stack's direction and the slices' normal that counts as upright."""
 
+MOST_TILT = 45.0
+"""Degrees: gantries lean up to 30; more is a damaged header [keyhole-choice]."""
+
+HUMAN_SPACING = (0.01, 50.0)
+"""mm between voxels of any scan of a spine."""
+
 UNEVEN = 0.02
 """Largest departure of a slice from even spacing, as a share of the spacing [keyhole-choice]."""
 
@@ -102,10 +108,21 @@ def stacked(planes: Sequence[Plane], where: str) -> Stack:
     matrix[:3, 2], matrix[:3, 3] = step, start
     drift = float(np.linalg.norm(np.cross(step, normal)))
     lean = float(np.degrees(np.arctan2(drift, abs(step @ normal))))
+    _human(where, (*first.spacing, abs(float(step @ normal))), lean)
     tilt = lean if lean > TILT and drift * (len(planes) - 1) > POSITION_ROUNDING else 0.0
     depth = int(places[-1]) + 1
     caveats = _told(planes, places, depth, off)
     return Stack(tuple(planes), tuple(int(n) for n in places), depth, matrix, tilt, caveats)
+
+
+def _human(where: str, spacing: tuple[float, ...], lean: float) -> None:
+    """Refuse sizes and angles that no scanner makes."""
+    low, high = HUMAN_SPACING
+    if not low <= min(spacing) <= max(spacing) <= high:
+        size = " x ".join(f"{s:.3g}" for s in spacing)
+        raise InvalidInput(f"{where}: voxels of a spine scan measure between {low:g} and {high:g} mm, found {size} mm")
+    if not lean <= MOST_TILT:
+        raise InvalidInput(f"{where}: the slices lean {lean:.0f} degrees against the stack; no gantry tilts so far")
 
 
 def _placed(planes: Sequence[Plane], where: str) -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from keyhole.errors import InvalidInput
 from keyhole.geometry import Volume, affine
 from keyhole.imaging.dicom_stack import normal_of
+
+MOST_MEMORY = 3 << 30
+"""Bytes of the scan before and after together; more does not fit beside the rest."""
 
 
 def upright(volume: Volume) -> Volume:
@@ -24,12 +28,14 @@ def upright(volume: Volume) -> Volume:
     frame = np.column_stack([across, down, straight])
     shift = np.linalg.solve(frame, step - straight)[:2]  # columns and rows that each slice lies off the one before
     n = volume.array.shape[2]
-    low = np.floor(np.minimum(0, shift * (n - 1)) + 1e-9).astype(int)
-    high = np.ceil(np.maximum(0, shift * (n - 1)) - 1e-9).astype(int)
+    low = [int(np.floor(min(0.0, s * (n - 1)) + 1e-9)) for s in shift]
+    high = [int(np.ceil(max(0.0, s * (n - 1)) - 1e-9)) for s in shift]
     shape = (volume.array.shape[0] + high[0] - low[0], volume.array.shape[1] + high[1] - low[1], n)
+    if volume.array.nbytes + 4 * int(np.prod(shape)) > MOST_MEMORY:
+        raise InvalidInput(f"the tilted scan, upright, would have {' x '.join(map(str, shape))} voxels; crop it first")
     out = np.full(shape, np.nan, dtype=np.float32)
     for k in range(n):
-        _place(volume.array[:, :, k], out[:, :, k], shift * k - low)
+        _place(volume.array[:, :, k], out[:, :, k], (shift * k - low).astype(np.float64))
     upright_from_index = np.eye(4)
     upright_from_index[:3, :3] = frame
     upright_from_index[:3, 3] = matrix[:3, 3] + low[0] * across + low[1] * down
