@@ -14,21 +14,23 @@ FAT = (-140.0, -60.0)
 SOFT = (10.0, 90.0)
 """HU in which the peaks of air, fat and muscle or organs lie [keyhole-choice, about fat-hu and long2019]."""
 
+BETWEEN = (-52.0, 2.0)
+"""HU between the peaks of fat and of soft tissue [keyhole-choice]."""
+
 OFF = 40.0
 """A peak farther than this from its tissue's middle, HU, makes every threshold doubtful [keyhole-choice]."""
 
 _BIN = 5.0
-_CLEAR = 0.4  # least score of another scale, and least advantage over the values as they are [keyhole-choice]
-_FAR = 0.25
+_CLEAR, _FAR = 0.4, 0.2  # least score of a shift, and least advantage over the values as they are [keyhole-choice]
+_NOTHING = 0.1  # a score below which the values fit no body at all [keyhole-choice]
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """What the values are: `offset` and `slope` such that HU = (value - offset) / slope; None where nothing fits."""
+    """What the values are: HU = value - `offset`; `fits` is False where no offset makes a body of them."""
 
     offset: float
-    slope: float
-    score: float
+    fits: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,36 +49,40 @@ def calm(blocks: Blocks) -> Points:
     return np.asarray(blocks.mean[blocks.variance <= np.median(blocks.variance)])
 
 
-def score(means: Points, offset: float = 0.0, slope: float = 1.0) -> float:
-    """How well `means` fit a body if HU = (value - offset) / slope: shares of air, fat and soft tissue, capped."""
-    hu = (means - offset) / slope
+def score(means: Points, offset: float = 0.0) -> float:
+    """How well `means` fit a body if HU = value - `offset`.
+
+    Shares of air, fat and soft tissue, capped, those of fat and soft tissue halved where one of the two is missing;
+    less the share of what lies between both, where a body has little: two peaks have to be there, not one wide heap.
+    """
+    hu = means - offset
     if not len(hu):
         return 0.0
-    held = [float(((hu >= low) & (hu <= high)).mean()) for low, high in (AIR, FAT, SOFT)]
-    return min(held[0], 0.2) + min(held[1], 0.2) + min(held[2], 0.3)
+    air, fat, soft, between = (float(((hu > low) & (hu < high)).mean()) for low, high in (AIR, FAT, SOFT, BETWEEN))
+    both = 1.0 if min(fat, soft) >= 0.01 else 0.5
+    return min(air, 0.2) + both * (min(fat, 0.2) + min(soft, 0.3)) - between
 
 
 def fitting(means: Points) -> Scale:
-    """The scale that fits best: the values as they are, unless another one fits far better."""
-    own = Scale(0.0, 1.0, score(means))
+    """The values as they are, unless a shift of all of them fits a body far better, or nothing fits."""
+    own = score(means)
     if not len(means):
-        return own
+        return Scale(0.0, fits=True)
     low, high = np.percentile(means, (0.5, 99.5))
-    best = own
-    for slope in (1.0, 0.25, 0.5, 2.0, 4.0):
-        for offset in np.arange(low - 100 * slope, high + 1100 * slope, 20.0 * slope):
-            found = Scale(float(offset), slope, score(means, float(offset), slope))
-            best = found if found.score > best.score + 0.02 else best
-    if not (best.score >= _CLEAR and best.score >= own.score + _FAR):
-        return own
-    return _centred(means, best)
+    offsets = np.arange(low - 100, high + 1100, 10.0)
+    scores = np.array([score(means, float(offset)) for offset in offsets])
+    top = np.flatnonzero(scores >= scores.max() - 1e-9)
+    best = float(offsets[top[len(top) // 2]])
+    if scores.max() >= _CLEAR and scores.max() >= own + _FAR:
+        return Scale(_centred(means, best), fits=True)
+    return Scale(0.0, fits=own >= _NOTHING)
 
 
-def _centred(means: Points, found: Scale) -> Scale:
-    """`found` moved so that air lies at -1000 HU, or soft tissue in the middle of its range where no air is seen."""
-    at = peaks((means - found.offset) / found.slope)
+def _centred(means: Points, offset: float) -> float:
+    """`offset` moved so that air lies at -1000 HU, or soft tissue in the middle of its range where no air is seen."""
+    at = peaks(means - offset)
     off = at.air + 1000 if at.air is not None else (0.0 if at.soft is None else at.soft - sum(SOFT) / 2)
-    return Scale(round(found.offset + found.slope * off, 1), found.slope, found.score)
+    return round(offset + off, 1)
 
 
 def peaks(means: Points) -> Peaks:

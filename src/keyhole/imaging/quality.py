@@ -39,6 +39,12 @@ NOISES = (30.0, 100.0)
 METAL_HU = 2500.0
 """HU that no bone reaches [keyhole-choice]."""
 
+NEGATIVE, WHOLE = -20.0, 5e5
+"""An image of more than so many mm³ whose least value lies above -20 holds neither fat nor air."""
+
+SHIFT = 100.0
+"""A shift of all tissues by up to so many HU makes thresholds unsure; a larger one makes them void."""
+
 LEAST_METAL = 0.05
 """mL of it that count: single bright voxels are noise or calcium."""
 
@@ -59,10 +65,10 @@ def quality(volume: Volume, modality: str) -> tuple[QualityItem, ...]:
     blocks = blocks_of(volume)
     means = hounsfield.calm(blocks)
     scale = hounsfield.fitting(means) if is_ct else None
-    trusted = is_ct and scale is not None and scale.offset == 0 and scale.slope == 1
     found = [_spacing(volume, is_ct), _anisotropy(volume), _extent(volume)]
-    if is_ct and scale is not None:
-        found.append(_scale(means, scale))
+    if scale is not None:
+        found.append(_scale(volume, means, scale))
+    trusted = is_ct and are_hounsfield(found)
     sd = noise(blocks, means, hounsfield_units=trusted)
     found.append(_noise(sd, is_ct))
     if trusted:
@@ -130,15 +136,23 @@ def _extent(volume: Volume) -> QualityItem:
 # --- values
 
 
-def _scale(means: NDArray[np.float64], scale: hounsfield.Scale) -> QualityItem:
+def _scale(volume: Volume, means: NDArray[np.float64], scale: hounsfield.Scale) -> QualityItem:
     """Whether the values are Hounsfield units."""
-    if (scale.offset, scale.slope) != (0.0, 1.0):
-        value = f"HU = (value - {scale.offset:.0f}) / {scale.slope:g}"
-        text = (
-            f"the values are shifted or scaled (they fit {value}): no tissue class and no HU is taken from them; "
-            "convert the image from DICOM again"
-        )
-        return _item(HOUNSFIELD, value, "", "unusable", text)
+    least = float(np.nanmin(thinned(volume)))
+    is_large = volume.grid.voxel_volume * volume.array.size > WHOLE
+    if 0 < abs(scale.offset) <= SHIFT:
+        text = "all tissues lie that many HU from where they are usual: thresholds between tissues are less sure"
+        return _item(HOUNSFIELD, f"shifted by about {scale.offset:+.0f}", "[hnsf'U]", "limited", text)
+    why = ""
+    if scale.offset != 0:
+        why = f"they would be HU if {scale.offset:.0f} were taken off"
+    elif is_large and least > NEGATIVE:
+        why = f"none lies below {least:.0f}, so there is neither fat nor air"
+    elif is_large and not scale.fits:
+        why = "neither fat nor soft tissue nor air lies where it should, whatever is taken off"
+    if why:
+        text = "no tissue class and no HU is taken from them; convert the image from DICOM again, with its rescaling"
+        return _item(HOUNSFIELD, f"the values are none: {why}", "", "unusable", text)
     at = hounsfield.peaks(means)
     named = {"air": at.air, "fat": at.fat, "soft tissue": at.soft}
     value = ", ".join(f"{name} {hu:.0f}" for name, hu in named.items() if hu is not None) or "no peak found"
@@ -284,10 +298,14 @@ def _jumps(volume: Volume) -> QualityItem:
 
 
 def _changes(volume: Volume, axis: int) -> NDArray[np.float64]:
-    """Mean absolute change between neighbouring slices along `axis`, on a sample of each slice."""
+    """Mean absolute change between neighbouring slices along `axis`, on a sample of each slice.
+
+    Where the slices as a whole become brighter or darker, as at the body's edge, that is taken off.
+    """
     steps = [1 if a == axis else max(1, n // 96) for a, n in enumerate(volume.array.shape)]
     thin = np.moveaxis(volume.array[:: steps[0], :: steps[1], :: steps[2]], axis, 0)
     flat = np.nan_to_num(np.ascontiguousarray(thin).reshape(len(thin), -1).astype(np.float32))
     low, high = np.percentile(flat[:: max(1, len(flat) // 20)], (2, 98))
     flat = np.clip(flat, low, high)
-    return np.asarray(np.abs(np.diff(flat, axis=0)).mean(axis=1), dtype=np.float64)
+    step = np.diff(flat, axis=0)
+    return np.asarray(np.abs(step).mean(axis=1) - np.abs(step.mean(axis=1)), dtype=np.float64)

@@ -27,7 +27,7 @@ PADDING = -1500
 class Blocks:
     """Mean and unbiased variance of small blocks spread over an image, `count` voxels each.
 
-    Blocks with unmeasured voxels, and those of one value throughout, are left out.
+    Blocks with voxels of no value, and those of one value throughout, as padding is, are left out.
     """
 
     mean: Points
@@ -51,7 +51,7 @@ def blocks_of(volume: Volume) -> Blocks:
     count = int(np.prod(sides))
     off = held - mean[:, None, :, None, :, None].astype(np.float32)
     variance = (off**2).sum(axis=(1, 3, 5), dtype=np.float64) / max(count - 1, 1)
-    good = np.isfinite(mean) & (variance > 0) & (held.min(axis=(1, 3, 5)) > PADDING)
+    good = np.isfinite(mean) & (variance > 0)
     return Blocks(mean[good], variance[good], count)
 
 
