@@ -58,6 +58,11 @@ def check_names(labels: LabelMap, found: Mapping[str, Bone], cut: frozenset[str]
     boxes = label_boxes(labels)
     for name, bone in found.items():
         _check_one(labels, boxes, name, bone)
+    if found and all(not bone.arch.any() for name, bone in found.items() if name != "S1"):
+        raise ImplausibleAnatomy(
+            "the labels hold vertebral bodies without their arches, so the canal cannot be found; give a label file "
+            "with whole vertebrae as well"
+        )
     _check_line(labels, found)
     _check_discs(labels, boxes, found)
     _check_sacrum(labels, boxes)

@@ -178,6 +178,9 @@ def _canal_notes(anatomy: Anatomy, level: str) -> tuple[str, ...]:
         notes.append("the epidural space is not labelled: the canal measured here is the dural sac alone")
     elif _is_bony(anatomy, level):
         notes.append("ligamentum flavum is not labelled: it is counted as free canal, so this is the bony canal")
+    disc = anatomy.structures.get(f"disc/{in_key(level)}")
+    if disc is not None and disc.origin is not Origin.LABELLED:
+        notes.append("the disc is not labelled: a bulge or herniation into the canal would not be seen")
     return tuple(notes)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from keyhole.anatomy.schemes.merge import Merged
 
 REACH = 4.0
-"""A voxel of a label for all levels belongs to a named vertebra at most this far away, mm [keyhole-choice]."""
+"""A voxel that hangs on no named vertebra belongs to one at most this far away, mm [keyhole-choice]."""
 
 BEYOND = 45.0
 """How far beyond the last named vertebra's middle a disc on the sacrum is looked for, mm [keyhole-choice]."""
@@ -79,13 +79,22 @@ def _owners(merged: Merged, names: Sequence[str], box: Box, mask: NDArray[np.boo
     inside = lookup[merged.array[box]]
     bare = mask & (inside == 0) & (merged.array[box] == 0)
     if bare.any() and inside.any():
+        inside = _flooded(inside, bare)
         apart, near = ndimage.distance_transform_edt(
             inside == 0, sampling=tuple(merged.grid.spacing), return_indices=True
         )
-        close = bare & (apart <= REACH)
-        inside = inside.copy()
+        close = bare & (inside == 0) & (apart <= REACH)
         inside[close] = inside[tuple(axis[close] for axis in near)]
     return np.where(mask, inside, 0).astype(np.uint8)
+
+
+def _flooded(inside: NDArray[np.uint8], bare: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """`inside` grown through the `bare` voxels that hang on it: an arch comes to the body it grows from."""
+    from skimage.segmentation import watershed  # noqa: PLC0415  (heavy import)
+
+    flat = np.zeros(inside.shape, dtype=np.uint8)
+    grown = watershed(flat, inside.astype(np.int32), mask=bare | (inside > 0))
+    return np.asarray(grown, dtype=np.uint8)
 
 
 def _disc_levels(merged: Merged, names: Sequence[str], box: Box, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
