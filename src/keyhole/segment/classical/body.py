@@ -26,11 +26,22 @@ STEP = 0.5
 FAINT = 70.0
 """How far below the threshold, HU, the inside of a wall counts nothing [keyhole-choice]."""
 
-WALL = 2.5
+SHARP = 0.6
+"""Sd, mm, of the smoothing along a radius before its slope is taken [keyhole-choice]."""
+
+WALL = 1.0
 """How far behind the canal's front wall the body may reach, mm [keyhole-choice]."""
 
 ROUNDS = ((2.5, 2.0, 3.0), (1.5, 1.2, 2.0), (1.0, 0.8, 1.5))
 """Rounds of the search: smoothing over angles and heights, and half window of radii, mm [keyhole-choice]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How an image shows bone: its threshold, HU, and how far outside the blurred edge of a thin shell lies, mm."""
+
+    threshold: float
+    shift: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +77,7 @@ class Body:
 
 
 def body(
-    hu: NDArray[np.int16], grid: Grid, gaps: tuple[Gap, Gap], back: Points, threshold: float, widest: float = RADII[1]
+    hu: NDArray[np.int16], grid: Grid, gaps: tuple[Gap, Gap], back: Points, look: Look, widest: float = RADII[1]
 ) -> Body:
     """The body between two `gaps`, the one over it and the one under it.
 
@@ -76,11 +87,11 @@ def body(
     over, under = gaps
     radii = np.arange(RADII[0] - 3.0, RADII[1] + 3.0 + STEP / 2, STEP)
     values = _values(hu, grid, over, under, radii)
-    smooth = ndimage.gaussian_filter1d(values, 1.0 / STEP, axis=2, mode="nearest")
+    smooth = ndimage.gaussian_filter1d(values, SHARP / STEP, axis=2, mode="nearest")
     fall = np.maximum(-np.gradient(smooth, STEP, axis=2), 0.0)
     inside = (radii >= RADII[0]) & (radii <= widest)
     fall[:, :, ~inside] = 0.0
-    fall *= _bony(smooth, threshold)
+    fall *= _bony(smooth, look.threshold)
     limit = _limit(back)
     fall[radii[None, None] > limit[..., None] + 1.0] = 0.0
     start = _ring(ndimage.gaussian_filter1d(fall[:, 4:-4].mean(axis=1), 1.0, axis=0, mode="wrap"), radii)
@@ -97,7 +108,7 @@ def body(
         total = ndimage.gaussian_filter(weight, soft, mode=("wrap", "nearest"))
         surface = ndimage.gaussian_filter(weight * radii[best], soft, mode=("wrap", "nearest")) / total
         strong = float(np.median(np.sqrt(weight)))
-    return Body(over, under, np.minimum(surface, limit), strong)
+    return Body(over, under, np.minimum(surface - look.shift, limit), strong)
 
 
 def _bony(values: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
@@ -129,7 +140,7 @@ def _values(hu: NDArray[np.int16], grid: Grid, over: Gap, under: Gap, radii: Poi
     share = (np.arange(LEVELS) / (LEVELS - 1))[:, None, None]
     points = (1 - share) * ends[0] + share * ends[1]
     values = sampled(hu, grid.index(points.reshape(-1, 3)), 0.0).reshape(LEVELS, ANGLES, len(radii))
-    return np.clip(values.transpose(1, 0, 2).astype(np.float64), 20.0, 350.0)
+    return np.clip(values.transpose(1, 0, 2).astype(np.float64), 20.0, 600.0)
 
 
 def _ring(gain: NDArray[np.float64], radii: Points) -> Points:

@@ -20,6 +20,9 @@ STEP = 0.5
 WIDE, DEEP = 32, 28
 """Half width and half depth, mm, of the square of columns, 1 mm apart [keyhole-choice]."""
 
+SHARP = 0.6
+"""Sd, mm, of the smoothing along a column before its slope is taken [keyhole-choice]."""
+
 LEAST = 1.0
 """Least distance of an endplate from the middle plane, mm [keyhole-choice]."""
 
@@ -48,7 +51,9 @@ class Gap:
         return local[:, 2] - over, local[:, 2] - under
 
 
-def gap(hu: NDArray[np.int16], grid: Grid, frame: tuple[Points, Points], half: float, wall: float) -> Gap:
+def gap(
+    hu: NDArray[np.int16], grid: Grid, frame: tuple[Points, Points], half: float, wall: float, shift: float
+) -> Gap:
     """The endplates about a disc's middle plane.
 
     Parameters
@@ -56,14 +61,15 @@ def gap(hu: NDArray[np.int16], grid: Grid, frame: tuple[Points, Points], half: f
     frame : the plane's centre (3,) LPS mm and its axes (rows: left, posterior, up).
     half : first guess of the endplates' distance from the plane, mm.
     wall : where along posterior the canal begins, mm: columns behind it say nothing.
+    shift : how far, mm, a thin shell's blurred edge lies outside its true one.
     """
     centre, axes = frame
     values = _columns(hu, grid, centre, axes)
-    rise = np.gradient(ndimage.gaussian_filter1d(values, 1.0 / STEP, axis=2, mode="nearest"), STEP, axis=2)
+    rise = np.gradient(ndimage.gaussian_filter1d(values, SHARP / STEP, axis=2, mode="nearest"), STEP, axis=2)
     heights = np.arange(-REACH, REACH + STEP / 2, STEP)
     above, strong_above = _surface(np.maximum(rise, 0.0), heights, half, wall)
     below, strong_below = _surface(np.maximum(-rise, 0.0)[:, :, ::-1], heights, half, wall)
-    return Gap(centre, axes, above, -below, (strong_above, strong_below))
+    return Gap(centre, axes, above + shift, -below - shift, (strong_above, strong_below))
 
 
 def flat(centre: Points, axes: Points) -> Gap:

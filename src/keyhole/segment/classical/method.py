@@ -75,9 +75,7 @@ def _paint_canal(sheet: Sheet, spine: Spine) -> Spine:
     table = np.zeros(len(sheet.numbers) + 1, dtype=np.bool_)
     for key, n in sheet.numbers.items():
         table[n] = key.startswith(("vertebra/", "disc/", "sacrum"))
-    wall = table[sheet.labels]
-    wall |= spine.bone
-    canal = bony_canal(wall, spine.grid, spine.axis.line, spine.axis.posterior)
+    canal = bony_canal(table[sheet.labels], spine.grid, spine.axis.line, spine.axis.posterior)
     sheet.paint(SAC, *within(canal, spine.grid, SAC_SHARE))
     sheet.paint("canal/epidural", *within(canal, spine.grid))
     return replace(spine, canal=canal)

@@ -18,7 +18,7 @@ TILTS = np.arange(-32.0, 33.0, 4.0)
 LEANS = np.arange(-12.0, 13.0, 4.0)
 """... and sideways [keyhole-choice]."""
 
-GAPS = np.arange(2.0, 9.0)
+GAPS = np.arange(1.0, 9.0)
 """Half heights of a disc, mm, between its endplates' middles [keyhole-choice]."""
 
 SPACING = (20, 48)

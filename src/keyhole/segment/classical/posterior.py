@@ -24,6 +24,10 @@ SLOW = 90
 FAINT = 20.0
 """How far below the threshold, HU, a voxel next to bone still counts as bone of an arch [keyhole-choice]."""
 
+SHARE, MOST = (0.50, 0.38), 1000
+"""Share of the densest voxel within 2 mm, capped at so many HU, from which a voxel is bone: on voxels of 1 mm and of
+3 mm, whose labels are wider [keyhole-choice]."""
+
 FAR = 255 * 17 * 40
 
 NOBODY = 9999
@@ -55,13 +59,14 @@ def places(mask: NDArray[np.bool_], grid: Grid, axis: Axis, last: Gap) -> Places
     return Places(index, near + along, left, back, depth)
 
 
-def price(hu: NDArray[np.int16], bone: NDArray[np.bool_], threshold: float) -> NDArray[np.uint8]:
-    """Price of each voxel: 2 in dense bone, more towards the threshold, `SLOW` in narrow gaps, 0 elsewhere."""
-    near = ndimage.binary_dilation(bone, ndimage.generate_binary_structure(3, 1))
-    cost = np.clip(2.0 + (threshold + 260.0 - hu.astype(np.float32)) / 12.0, 2.0, 30.0)
-    closed = ndimage.binary_erosion(near, ndimage.generate_binary_structure(3, 1), border_value=True)
-    out = np.where(bone, cost, 0.0)
-    out[closed & ~bone] = SLOW
+def price(hu: NDArray[np.int16], solid: NDArray[np.bool_], local: NDArray[np.int16]) -> NDArray[np.uint8]:
+    """Price of each voxel: 2 in dense bone, more towards its edge, `SLOW` in narrow gaps, 0 elsewhere."""
+    cross = ndimage.generate_binary_structure(3, 1)
+    share = hu.astype(np.float32) / np.maximum(local, 150)
+    cost = np.clip(2.0 + (0.85 - share) * 60.0, 2.0, 30.0)
+    closed = ndimage.binary_erosion(ndimage.binary_dilation(solid, cross), cross, border_value=True)
+    out = np.where(solid, cost, 0.0)
+    out[closed & ~solid] = SLOW
     return out.astype(np.uint8)
 
 
@@ -96,8 +101,10 @@ def arches(
     grid = spine.grid.crop(box)
     hu = spine.hu[box]
     is_body = seeds > 0
-    solid = (_soft_bone(hu, spine.bone[box], spine.threshold) | is_body) & ~discs
-    cost = price(hu, solid, spine.threshold)
+    local = ndimage.maximum_filter(np.minimum(hu, MOST), 5)
+    share = float(np.interp(max(spine.spacing), (1.0, 3.0), SHARE))
+    solid = (sharpened(hu, spine.bone[box], local, spine.threshold, share) | is_body) & ~discs
+    cost = price(hu, solid, local)
     cost[discs] = 0
     where = places(solid & ~is_body, grid, spine.axis, stack.gaps[-1])
     number = _markers(where, spine, stack, hu)
@@ -110,10 +117,15 @@ def arches(
     return np.asarray(label[tuple(where.index.T)]), where
 
 
-def _soft_bone(hu: NDArray[np.int16], bone: NDArray[np.bool_], threshold: float) -> NDArray[np.bool_]:
-    """`bone` with the fainter voxels next to it: thin processes are blurred."""
+def sharpened(
+    hu: NDArray[np.int16], bone: NDArray[np.bool_], local: NDArray[np.int16], threshold: float, share: float
+) -> NDArray[np.bool_]:
+    """Bone whose edge lies at `share` of the densest voxel nearby, marrow inside included, faint thin processes too."""
     near = ndimage.binary_dilation(bone, ndimage.generate_binary_structure(3, 2))
-    return np.asarray(bone | (near & (hu > threshold - FAINT)))
+    weak = bone | (near & (hu > threshold - FAINT))
+    dense = weak & (hu > share * local)
+    rim = ndimage.binary_dilation(~weak, ndimage.generate_binary_structure(3, 1), iterations=2, mask=~dense)
+    return np.asarray(weak & ~rim)
 
 
 def _markers(where: Places, spine: Spine, stack: Stack, hu: NDArray[np.int16]) -> NDArray[np.uint16]:
@@ -136,6 +148,10 @@ def _markers(where: Places, spine: Spine, stack: Stack, hu: NDArray[np.int16]) -
     flank = (side <= 11) & (where.back > 2) & (where.back < 24)
     flank &= (where.station > after + 14) & (where.station < before - 3)
     number[flank & (number == 0)] = place[flank & (number == 0)] + 1
+    behind = np.array([-np.inf, *stack.stations])[np.searchsorted(np.array(stack.stations), where.station)]
+    stem = (side >= 9) & (side <= 24) & (where.back > -9) & (where.back < 4) & (number == 0)
+    stem &= (where.station > behind + 2) & (where.station < behind + 15)
+    number[stem] = np.searchsorted(np.array(stack.stations), where.station[stem]) + 1
     return number
 
 

@@ -17,6 +17,10 @@ LONGEST = 460.0
 BELOW, ABOVE = 60.0, 30.0
 """Room, mm, below and above the canal's line [keyhole-choice]."""
 
+SLOPE, PSF, SHELL, SHIFT = 0.6, 0.4, 1.1, 0.4
+"""Sd, mm, of the smoothing before a slope is taken; a scan's own blur as a share of its voxel; thickness of a body's
+shell; largest correction, mm [keyhole-choice]."""
+
 BLUR = ((25.0, 0.6), (40.0, 0.8), (1e9, 1.0))
 """Sd of the smoothing, mm, up to each noise in HU [keyhole-choice]."""
 
@@ -35,6 +39,18 @@ class Spine:
     threshold: float
     noise: float
     spacing: tuple[float, float, float]
+    sigma: float  # of the smoothing, mm
+
+    @property
+    def shift(self) -> float:
+        """How far outside the true wall of a body the steepest slope of its blurred thin shell lies, mm."""
+        spread = np.sqrt(SLOPE**2 + self.sigma**2 + (PSF * max(self.spacing)) ** 2)
+        return float(np.clip(spread - SHELL / 2, 0.0, SHIFT))
+
+    @property
+    def plate_shift(self) -> float:
+        """The same for an endplate; coarse scans are read as their labels are, endplates whole."""
+        return self.shift * float(np.clip(3.0 - max(self.spacing), 0.0, 1.5)) / 1.5
 
 
 def find(image: Volume) -> Spine:
@@ -56,7 +72,7 @@ def find(image: Volume) -> Spine:
     axis, bony = frame.canal_of(axis, solid, fine)
     straight = frame.straight(axis, hu, fine)
     held = grid.taken(body, coarse, fine)
-    return Spine(hu, fine, solid, held, axis, bony, straight, threshold, noise, _spacing(image.grid, fine))
+    return Spine(hu, fine, solid, held, axis, bony, straight, threshold, noise, _spacing(image.grid, fine), sigma)
 
 
 def _kept(points: Points) -> Points:

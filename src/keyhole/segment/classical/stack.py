@@ -9,7 +9,7 @@ import numpy as np
 from keyhole.casefile import EvidenceEntry
 from keyhole.geometry import Points, unit
 from keyhole.segment.classical import numbering, planes
-from keyhole.segment.classical.body import RADII, Body, body
+from keyhole.segment.classical.body import RADII, Body, Look, body
 from keyhole.segment.classical.endplates import Gap, flat, gap
 from keyhole.segment.classical.spine import Spine
 
@@ -46,7 +46,11 @@ class Stack:
 def stacked(spine: Spine) -> tuple[Stack, tuple[EvidenceEntry, ...]]:
     """The named stack, and the evidence for the names; refused where there is none."""
     signals = planes.signals(spine.straight, spine.threshold)
-    row = [s for s in planes.row(signals) if signals.disc[s] > LEAST]
+    row = planes.row(signals)
+    while len(row) > 1 and not signals.disc[row[0]] > LEAST:
+        row = row[1:]
+    while len(row) > 1 and not signals.disc[row[-1]] > LEAST:
+        row = row[:-1]
     shares = [numbering.wings(spine.straight, signals, s, spine.threshold) for s in row]
     lowest, evidence = numbering.checked(numbering.lumbosacral(shares), None, shares)
     gaps = [_gap(spine, signals, s) for s in row[: lowest + 2]]
@@ -74,7 +78,7 @@ def _frame(spine: Spine, signals: planes.Signals, station: int) -> tuple[Points,
 def _gap(spine: Spine, signals: planes.Signals, station: int) -> Gap:
     centre, axes = _frame(spine, signals, station)
     wall = _wall(spine, centre, axes[1])
-    return gap(spine.hu, spine.grid, (centre, axes), float(signals.half[station]), wall)
+    return gap(spine.hu, spine.grid, (centre, axes), float(signals.half[station]), wall, spine.plate_shift)
 
 
 def _wall(spine: Spine, point: Points, back: Points) -> float:
@@ -86,7 +90,7 @@ def _wall(spine: Spine, point: Points, back: Points) -> float:
 
 
 def _body(spine: Spine, over: Gap, under: Gap, widest: float = RADII[1]) -> Body:
-    return body(spine.hu, spine.grid, (over, under), _back(spine, over, under), spine.threshold, widest)
+    return body(spine.hu, spine.grid, (over, under), _back(spine, over, under), Look(spine.threshold, spine.shift), widest)
 
 
 def _back(spine: Spine, over: Gap, under: Gap) -> Points:
