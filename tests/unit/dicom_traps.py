@@ -166,6 +166,7 @@ def traps():
 
 
 SYNTAXES = {
+    "encapsulated": pydicom.uid.UID("1.2.840.10008.1.2.1.98"),
     "implicit": ImplicitVRLittleEndian,
     "big endian": ExplicitVRBigEndian,
     "deflated": DeflatedExplicitVRLittleEndian,
@@ -264,6 +265,8 @@ def _save(data, path, trap, stored):
     if syntax in (JPEG_LOSSLESS_57, JPEGLosslessSV1):
         predictor = 1 if syntax == JPEGLosslessSV1 else 6
         data.PixelData = encapsulate([jpeg_lossless(p.view(np.uint16), predictor) for p in stored])
+    elif syntax == SYNTAXES["encapsulated"]:
+        data.PixelData = encapsulate([p.tobytes() for p in stored])
     elif syntax == JPEG2000Lossless:
         data.PixelData = encapsulate([encode_array(p, photometric_interpretation=2) for p in stored])
     elif syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian:

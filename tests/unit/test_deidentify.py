@@ -116,6 +116,16 @@ def test_a_burned_in_flag_is_a_caveat(tmp_path):
     assert any("burned-in" in caveat for caveat in found.caveats)
 
 
+def test_a_nifti_name_that_its_sidecar_gives_away_is_not_kept(tmp_path):
+    from import_files import scan
+
+    image, _ = scan(tmp_path / "n")
+    named = image.rename(image.with_name("Roe_Jane_T2.nii.gz"))
+    named.with_name("Roe_Jane_T2.json").write_text(json.dumps({"PatientName": "Roe^Jane", "Modality": "CT"}))
+    found = read_image(named)
+    assert (found.source_file, found.name, found.modality) == ("image.nii.gz", "image", "CT")
+
+
 def test_short_words_do_not_empty_a_description():
     data = pydicom.Dataset()
     data.PatientName, data.PatientID = "Li^A", "7"

@@ -189,12 +189,12 @@ BAD_STACKS = {
     "zero spacing": (lambda d, n: setattr(d, "PixelSpacing", [0, 1]), None, "PixelSpacing must be > 0 mm"),
     "two spacings": (lambda d, n: setattr(d, "PixelSpacing", [1, 1]), {4}, r"holds 2 series.*number 1\.2"),
     "two orientations": (
-        lambda d, n: setattr(d, "ImageOrientationPatient", [0, 1, 0, 1, 0, 0]), {4}, "holds 2 series.*'axial' 'axial' CT, 5 slices"),
+        lambda d, n: setattr(d, "ImageOrientationPatient", [0, 1, 0, 1, 0, 0]), {4}, "2 series.*'axial' CT, 5 slices"),
     "skew": (lambda d, n: setattr(d, "ImageOrientationPatient", [1, 0, 0, 0.5, 0.8, 0]), None, "perpendicular"),
     "no HU": (lambda d, n: d.pop("RescaleIntercept"), {1}, "IM00002.dcm: a CT slice needs RescaleSlope"),
     "slope 0": (lambda d, n: setattr(d, "RescaleSlope", 0), {1}, "slope must be finite and not 0"),
     "inverted": (lambda d, n: setattr(d, "PhotometricInterpretation", "MONOCHROME1"), None, "found MONOCHROME1"),
-    "frames": (lambda d, n: setattr(d, "NumberOfFrames", 4), {0}, "IM00001.dcm contradicts itself: CT Image Storage holds one"),
+    "frames": (lambda d, n: setattr(d, "NumberOfFrames", 4), {0}, "IM00001.dcm contradicts itself: CT Image"),
     "constant": (lambda d, n: setattr(d, "PixelData", b"\0" * 240), None, "needs contrast, every voxel holds -1024"),
     "codec": (
         lambda d, n: (setattr(d.file_meta, "TransferSyntaxUID", JPEGLSLossless),

@@ -1,5 +1,6 @@
 """Series that are easily read wrong: read to the header's own positions, or refused with the reason."""
 
+import io
 import time
 import zipfile
 from dataclasses import replace
@@ -8,6 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_traps import OBLIQUE, Slice, Trap, disc_slabs, stack, tilted, traps, turned, worst, write
+from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
 from scipy.spatial.transform import Rotation
 
@@ -235,8 +237,6 @@ def _implicit(stream):
 
 
 def _directory(*names):
-    import io
-
     data = Dataset()
     data.file_meta = FileMetaDataset()
     data.file_meta.MediaStorageSOPClassUID, data.file_meta.MediaStorageSOPInstanceUID = "1.2.840.10008.1.3.10", "1.2"
@@ -267,6 +267,46 @@ def test_unused_bits_and_a_second_scale_do_not_reach_the_image(tmp_path):
     signed = np.where(twelve >= 2048, twelve.astype(int) - 4096, twelve) - 24
     assert array.dtype == np.int16
     np.testing.assert_array_equal(array[:, :, 5], signed.T)
+
+
+@pytest.mark.parametrize(("one", "two", "is_mixed"), [
+    ("Roe^Jane", "ROE^JANE^MARY", False), ("Roe^Jane", "Doe^John", True), ("Roe^Jane", "", False),
+])  # fmt: skip
+def test_names_without_a_common_word_are_two_patients_whatever_the_number_says(tmp_path, one, two, is_mixed):
+    write(Trap([replace(s, tags={"PatientName": one if n < 7 else two}) for n, s in enumerate(stack())]), tmp_path, 0)
+    assert bool(survey(tmp_path).problem) == is_mixed
+    if is_mixed:
+        with pytest.raises(InvalidInput, match="2 different patients, for one IM0000 and IM0007") as told:
+            read_image(tmp_path)
+        assert "Roe" not in str(told.value)
+
+
+def test_lossy_baseline_jpeg_is_read_with_a_caveat(tmp_path):
+    write(Trap(stack(4)), tmp_path, 0)
+    grey = np.tile(np.arange(36, dtype=np.uint8) * 5, (32, 1))
+    stream = io.BytesIO()
+    Image.fromarray(grey).save(stream, "JPEG", quality=95)
+
+    def change(data):
+        data.BitsAllocated = data.BitsStored = 8
+        data.HighBit, data.RescaleSlope, data.RescaleIntercept = 7, 1, -100
+        data.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.50"
+        data.PixelData = pydicom.encaps.encapsulate([stream.getvalue()])
+        data["PixelData"].VR = "OB"
+
+    for file in tmp_path.iterdir():
+        _damage(file, change)
+    found = read_image(tmp_path)
+    assert any("compressed with loss" in caveat for caveat in found.caveats)
+    assert np.abs(found.volume.array[:, :, 0].T + 100 - grey).max() <= 8
+
+
+def test_floating_point_pixels_are_refused(tmp_path):
+    write(Trap(stack(4)), tmp_path, 0)
+    content = (tmp_path / "IM0001").read_bytes()
+    (tmp_path / "IM0001").write_bytes(content.replace(b"\xe0\x7f\x10\x00OW", b"\xe0\x7f\x08\x00OF"))
+    with pytest.raises(UnreadableFile, match="IM0001 holds floating-point pixels"):
+        read_image(tmp_path)
 
 
 def test_a_truncated_slice_is_listed_and_nothing_is_read(tmp_path):

@@ -20,7 +20,13 @@ JPEG_LS = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81")
 JPEG_2000 = tuple(f"1.2.840.10008.1.2.4.{n}" for n in (90, 91, 201, 202, 203))
 """Transfer syntaxes; 201 to 203 are high-throughput JPEG 2000."""
 
-READ = (RLE, *JPEG_BASELINE, *JPEG_LOSSLESS, *JPEG_LS, *JPEG_2000)
+ENCAPSULATED = "1.2.840.10008.1.2.1.98"
+"""Uncompressed, but cut into fragments."""
+
+LOSSY = (*JPEG_BASELINE, JPEG_LS[1], JPEG_2000[1], JPEG_2000[4])
+"""Syntaxes that may have lost something."""
+
+READ = (ENCAPSULATED, RLE, *JPEG_BASELINE, *JPEG_LOSSLESS, *JPEG_LS, *JPEG_2000)
 
 _NO_LENGTH = (0x01, *range(0xD0, 0xDA))
 _FRAME_HEADERS = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7)
@@ -31,6 +37,8 @@ def decoded(syntax: str, data: bytes, shape: tuple[int, int], n_bytes: int) -> N
 
     The size that the compressed stream itself states is compared with `shape` before anything is allocated.
     """
+    if syntax == ENCAPSULATED:
+        return np.frombuffer(data, f"<u{n_bytes}", shape[0] * shape[1]).reshape(shape)
     if syntax == RLE:
         return _rle(data, shape, n_bytes)
     if syntax in JPEG_2000:

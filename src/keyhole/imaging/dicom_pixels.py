@@ -135,7 +135,8 @@ def _told(stack: Stack, padded: int, size: int) -> tuple[str, ...]:
         share = 100 * padded / size
         caveats.append(f"{share:.2g} % of the image lies outside the scanner's reconstruction and counts as unseen")
     header = stack.planes[0].file.header
-    if str(header.get("LossyImageCompression") or "").strip() in ("1", "01"):
+    is_lossy = str(header.file_meta.get("TransferSyntaxUID") or "").strip() in codecs.LOSSY
+    if is_lossy or str(header.get("LossyImageCompression") or "").strip() in ("1", "01"):
         caveats.append("the image was compressed with loss; its values are not those that were measured")
     units = str(attribute(stack.planes[0], "RescaleType") or "HU").strip()
     if units.upper() not in ("HU", "US", "NORMALIZED") or units == "US":
@@ -209,6 +210,8 @@ def _frames(file: DicomFile, form: Format, content: bytes, where: str) -> Sequen
 def _element(file: DicomFile, form: Format, content: bytes) -> tuple[int, int]:
     """Where the value of the pixel element begins, and its stated length."""
     at = file.pixels or 0
+    if content[at : at + 4] not in (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10"):
+        raise UnreadableFile(f"{file.name} holds floating-point pixels, which no CT or MR image has")
     end = ">" if form.syntax == _BIG_ENDIAN else "<"
     if form.syntax == NATIVE[0]:
         return at + 8, int(struct.unpack_from(end + "L", content, at + 4)[0])

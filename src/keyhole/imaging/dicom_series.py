@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -162,20 +163,31 @@ def _listed(found: Sequence[Series]) -> str:
 
 def _mixed(images: Sequence[Plane]) -> str:
     """That slices are of two patients, or contradict themselves on who it is; files are named, not people."""
-    heads = [plane.file.header for plane in images]
-    for what in (
-        patient_of,
-        lambda h: str(h.get("PatientBirthDate") or "").strip(),
-        lambda h: str(h.get("PatientSex") or "").strip(),
-    ):
+    heads = {id(plane.file): plane.file for plane in images}.values()
+    for what in (patient_of, _stated("PatientBirthDate"), _stated("PatientSex")):
         known: dict[str, str] = {}
-        for plane, head in zip(images, heads, strict=True):
-            if what(head):
-                known.setdefault(what(head), plane.file.name)
+        for file in heads:
+            if what(file.header):
+                known.setdefault(what(file.header), file.name)
         if len(known) > 1:
-            first, second = sorted(known.values())[:2]
-            return f"holds images of {len(known)} different patients, for one {first} and {second}; separate them first"
+            return _two(len(known), *sorted(known.values())[:2])
+    names: dict[frozenset[str], str] = {}
+    for file in heads:
+        words = frozenset(re.findall(r"\w+", str(file.header.get("PatientName") or "").upper()))
+        other = next((name for known_words, name in names.items() if words and not words & known_words), None)
+        if other is not None:
+            return _two(2, other, file.name)
+        if words:
+            names.setdefault(words, file.name)
     return ""
+
+
+def _stated(tag: str) -> Callable[[Any], str]:
+    return lambda header: str(header.get(tag) or "").strip()
+
+
+def _two(n: int, first: str, second: str) -> str:
+    return f"holds images of {n} different patients, for one {first} and {second}; separate them first"
 
 
 def _grouped(images: Sequence[Plane]) -> tuple[Series, ...]:

@@ -6,12 +6,14 @@ import json
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keyhole.casefile.store import sha256
 from keyhole.errors import UnreadableFile
 from keyhole.geometry import Volume
+from keyhole.imaging.deidentify import file_name
 from keyhole.imaging.dicom import read_dicom
 from keyhole.imaging.model import MODALITIES, ScanImage, check_values
 from keyhole.imaging.nifti import read_nifti
@@ -61,22 +63,28 @@ def is_dicom(path: Path) -> bool:
 
 def _read_nifti(path: Path) -> ScanImage:
     found = read_nifti(path)
-    stem = path.name.split(".nii")[0]
+    name = file_name(path.name, _beside(path), "image.nii.gz")
     modality, caveats = stated_modality(path), found.caveats
     if modality is None:
         modality, caveat = inferred_modality(found.volume)
         caveats = (*caveats, caveat)
-    return ScanImage(found.volume, modality, stem, path.name, {}, caveats, sha256=sha256(path))
+    return ScanImage(found.volume, modality, name.split(".nii")[0], name, {}, caveats, sha256=sha256(path))
 
 
 def stated_modality(path: Path) -> str | None:
     """CT or MR as the JSON file beside the NIfTI file at `path` says; None where there is none or it does not say."""
+    stated = _beside(path)
+    value = str(stated.get("Modality", stated.get("modality", ""))).upper()
+    return value if value in MODALITIES else None
+
+
+def _beside(path: Path) -> dict[str, Any]:
+    """What the JSON file beside a NIfTI file says; nothing where there is none."""
     try:
         stated = json.loads(path.with_name(path.name.split(".nii")[0] + ".json").read_bytes())
-    except (OSError, ValueError):
-        return None
-    value = str(stated.get("Modality", stated.get("modality", ""))).upper() if isinstance(stated, dict) else ""
-    return value if value in MODALITIES else None
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return stated if isinstance(stated, dict) else {}
 
 
 def inferred_modality(volume: Volume) -> tuple[str, str]:
