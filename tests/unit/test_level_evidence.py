@@ -2,17 +2,20 @@
 
 import numpy as np
 import pytest
-from block_spine import ROW, Spine, painted, turned
+from block_spine import ROW, Spine, ct_of, painted, turned
 
-from keyhole.anatomy.level_evidence import against, evidence, merged, rib_bearers, seen_in
+from keyhole.anatomy.level_evidence import against, evidence, merged
+from keyhole.anatomy.ribs import rib_bearers, rib_in_image
+from keyhole.anatomy.row import seen_in
 from keyhole.casefile import EvidenceEntry
+from keyhole.geometry import LabelMap
 
 SHIFTED = ("T10", "T11", "T12", "L1", "L2", "L3", "L4")
 SIX = ("T10", "T11", "T12", "L1", "L2", "L3", "L4", "L5")
 
 
 def told(spine, **how):
-    return {e.kind: e for e in evidence(painted(spine, **how), {})}
+    return {e.kind: e for e in evidence(painted(spine, **how))}
 
 
 def verdicts(spine, **how):
@@ -71,7 +74,7 @@ def test_a_missing_vertebra_leaves_the_count_to_the_names():
     labels = painted(Spine())
     kept = {n: k for n, k in labels.structures.items() if not k.startswith("vertebra/L2")}
     array = np.where(np.isin(labels.array, list(kept)), labels.array, 0)
-    found = {e.kind: e for e in evidence(type(labels)(array, labels.patient_from_index, kept), {})}
+    found = {e.kind: e for e in evidence(type(labels)(array, labels.patient_from_index, kept))}
     assert found["count"].supports is False
     assert "L2" in found["count"].finding
 
@@ -122,7 +125,7 @@ def test_pose_and_grid_do_not_change_what_is_said(how):
 
 
 def test_ribs_are_given_to_the_vertebra_they_join():
-    found = rib_bearers(painted(Spine()), {})
+    found = rib_bearers(painted(Spine()))
     assert found == {"rib/11/left": "T11", "rib/11/right": "T11", "rib/12/left": "T12", "rib/12/right": "T12"}
 
 
@@ -136,15 +139,39 @@ def test_each_vertebra_is_seen_where_it_lies():
 
 def test_labels_without_a_lumbar_row_say_nothing():
     labels = painted(Spine(names=("T10", "T11", "T12"), ribs=("T12",)))
-    assert evidence(labels, {}) == ()
+    assert evidence(labels) == ()
     assert seen_in(labels) == ()
 
 
 def test_what_a_method_says_takes_the_place_of_what_labels_cannot_say():
     own = EvidenceEntry(kind="ribs", finding="seen in the image", supports=True)
-    computed = evidence(painted(Spine(ribs=())), {})
+    computed = evidence(painted(Spine(ribs=())))
     both = merged((own,), computed)
     assert [e.finding for e in both if e.kind == "ribs"] == ["seen in the image"]
     assert any(e.kind == "sacrum" for e in both)
     assert against(both) == ()
-    assert "have no label" not in against(evidence(painted(Spine(gap=30.0)), {}))[0]
+    assert "have no label" not in against(evidence(painted(Spine(gap=30.0))))[0]
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"turn": turned((15, -10, 160)), "shift": (9, 8, 7)}, {"axes": turned((8, 9, 10))}]
+)
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_ribs_are_seen_in_the_image_where_no_label_has_them(how, mirrored):
+    for ribs, lowest in ((("T11", "T12"), "T12"), (("T11",), "T11"), (("T11", "T12", "L1"), "L1"), ((), None)):
+        labels = painted(Spine(ribs=ribs, mirrored=mirrored), **how)
+        image = ct_of(labels)
+        kept = {n: k for n, k in labels.structures.items() if not k.startswith("rib/")}
+        bare = LabelMap(np.where(np.isin(labels.array, list(kept)), labels.array, 0), labels.patient_from_index, kept)
+        assert rib_in_image(bare, image) == lowest
+
+
+def test_ribs_of_the_image_stand_in_for_labels_and_are_weighed_against_the_names():
+    bare = painted(Spine(ribs=()))
+    found = {e.kind: e for e in evidence(bare, "T12")}
+    assert [found[k].supports for k in ("ribs", "count")] == [True, True]
+    assert (found["ribs"].method, found["ribs"].vertebra) == ("image", "T12")
+    wrong = {e.kind: e for e in evidence(bare, "T11")}
+    assert [wrong[k].supports for k in ("ribs", "count")] == [False, False]
+    assert "what is called L4/L5 here would be L5/L6" in wrong["ribs"].means
+    assert {e.finding for e in evidence(bare, "T5")} == {e.finding for e in evidence(bare)}

@@ -257,7 +257,7 @@ def test_the_same_image_gives_the_same_report():
 
 def sides(spine, **how):
     labels = painted(spine, **how)
-    return {i.name: i for i in label_quality(labels, {}, None, is_hu=False)}
+    return {i.name: i for i in label_quality(labels, None, is_hu=False)}
 
 
 def test_organs_on_their_sides_speak_for_the_file():
@@ -285,7 +285,7 @@ def test_whole_levels_are_listed_and_cut_vertebrae_named():
     labels = painted(Spine())
     n = labels.array.shape[2]
     low = labels.crop((slice(0, labels.array.shape[0]), slice(0, labels.array.shape[1]), slice(0, n // 2 - 4)))
-    cut = {i.name: i for i in label_quality(low, {}, None, is_hu=False)}["whole lumbar vertebrae"]
+    cut = {i.name: i for i in label_quality(low, None, is_hu=False)}["whole lumbar vertebrae"]
     assert "cut by the label map's edge: L" in cut.value
     assert cut.verdict == "limited"
 
@@ -297,7 +297,7 @@ def test_contrast_medium_is_told_from_aorta_and_cava():
     for n, key in labels.structures.items():
         table[n] = blood.get(key, 50)
     image = Volume(table[labels.array].astype(np.int16), labels.patient_from_index)
-    found = {i.name: i for i in label_quality(labels, {}, image, is_hu=True)}["contrast phase"]
+    found = {i.name: i for i in label_quality(labels, image, is_hu=True)}["contrast phase"]
     assert found.verdict == "limited"
     assert "arterial" in found.consequence
     assert found.value == "aorta 320 HU, IVC 120 HU"
@@ -309,6 +309,6 @@ def test_vertebrae_beside_metal_are_named():
     at = np.argwhere(labels.mask("vertebra/L4/body")).mean(axis=0).astype(int)
     array[at[0] - 2 : at[0] + 2, at[1] : at[1] + 8, at[2] - 1 : at[2] + 1] = 3071
     image = Volume(array, labels.patient_from_index)
-    found = {i.name: i for i in label_quality(labels, {}, image, is_hu=True)}["metal near the lumbar spine"]
+    found = {i.name: i for i in label_quality(labels, image, is_hu=True)}["metal near the lumbar spine"]
     assert found.verdict == "limited"
     assert found.consequence.startswith("L3, L4, L5 within")

@@ -11,8 +11,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from keyhole.anatomy.boxes import label_boxes, union_box
-from keyhole.anatomy.level_evidence import vertebrae_in_view
-from keyhole.anatomy.model import Structure
+from keyhole.anatomy.row import vertebrae_in_view
 from keyhole.casefile import QualityItem
 from keyhole.geometry import Box, LabelMap, Points, Volume, unit
 from keyhole.imaging.quality import METAL_HU
@@ -39,9 +38,7 @@ CLOSE = 30.0
 """Distance to a lumbar vertebra, mm, within which metal disturbs it [keyhole-choice]."""
 
 
-def label_quality(
-    labels: LabelMap, structures: Mapping[str, Structure], image: Volume | None, *, is_hu: bool
-) -> tuple[QualityItem, ...]:
+def label_quality(labels: LabelMap, image: Volume | None, *, is_hu: bool) -> tuple[QualityItem, ...]:
     """What `labels` tell of the image they belong to, as items like those of the image's own quality.
 
     Parameters
@@ -49,7 +46,7 @@ def label_quality(
     is_hu : whether the image's values are Hounsfield units; contrast medium and metal are judged on those alone.
     """
     boxes = label_boxes(labels)
-    found = [_coverage(labels, structures), _sides(labels, boxes)]
+    found = [_coverage(labels), _sides(labels, boxes)]
     if image is not None and is_hu:
         found += [_phase(labels, boxes, image), *_metal(labels, boxes, image)]
     return tuple(found)
@@ -70,8 +67,8 @@ def _item(name: str, value: float | str | None, unit: str, verdict: str, consequ
     )
 
 
-def _coverage(labels: LabelMap, structures: Mapping[str, Structure]) -> QualityItem:
-    row = vertebrae_in_view(labels, structures)
+def _coverage(labels: LabelMap) -> QualityItem:
+    row = vertebrae_in_view(labels)
     whole = [name for name, cut in row if not cut and name.startswith("L")]
     cut = [name for name, is_cut in row if is_cut]
     both = [f"{a}/{b}" for a, b in itertools.pairwise(whole) if are_neighbours(a, b)]

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from keyhole.anatomy.level_evidence import against, evidence, merged, rib_bearers
-from keyhole.anatomy.model import Structure
+from keyhole.anatomy.level_evidence import against, evidence, merged
+from keyhole.anatomy.ribs import rib_bearers, rib_in_image
 from keyhole.casefile import (
     Case,
     CaseRecord,
@@ -30,9 +30,9 @@ from keyhole.casefile import (
 )
 from keyhole.casefile.folder import carry, put_aside, remove_stale, replaced_folder
 from keyhole.errors import InvalidInput, NotInScan, WrongCase
-from keyhole.geometry import LabelMap
+from keyhole.geometry import LabelMap, Volume
 from keyhole.imaging.nifti import read_nifti, write_nifti
-from keyhole.terms import Origin, counted_anew, rank, renamed_key, renamed_text
+from keyhole.terms import counted_anew, rank, renamed_key, renamed_text
 
 LABELS = "labels.nii.gz"
 DIGEST = "labels_sha256"
@@ -77,12 +77,21 @@ def caveats(now: LevelState) -> tuple[str, ...]:
 
 
 def with_evidence(
-    basis: str, own: tuple[EvidenceEntry, ...], labels: LabelMap, structures: Mapping[str, Structure]
+    basis: str,
+    own: tuple[EvidenceEntry, ...],
+    labels: LabelMap,
+    image: Volume | None = None,
 ) -> tuple[EvidenceEntry, ...]:
-    """Everything that speaks for or against the names: their `basis`, the method's `own` entries, the labels'."""
+    """Everything that speaks for or against the names: their `basis`, the method's `own` entries, the labels'.
+
+    Parameters
+    ----------
+    image : a CT in HU of the labels; None where there is none: then nothing is looked for in it.
+    """
     told = any(entry.kind == "file" for entry in own)
     first = () if told else (EvidenceEntry(kind="file", finding=f"numbered by {basis}", supports=True),)
-    return merged((*first, *own), evidence(labels, structures))
+    rib = rib_in_image(labels, image) if image is not None else None
+    return merged((*first, *own), evidence(labels, rib))
 
 
 def lowest_lumbar(known: LabelsRecord) -> str:
@@ -190,7 +199,7 @@ def rename(
         raise InvalidInput(f"{case.path}: {lowest} is already the lowest lumbar vertebra by these names")
     stored = read_nifti(case.path / LABELS).volume  # as it is stored: renaming back gives the same bytes
     labels = LabelMap(stored.array, stored.patient_from_index, {n: e.key for n, e in known.structures.items()})
-    keys = _new_keys(labels, _structures(known), names)
+    keys = _new_keys(labels, names)
     when = _time(at)
     also = f", the vertebra above L1 is {last_thoracic}" if last_thoracic != "T12" else ""
     sentence = _with_note(f"{_RENAMED}{person}: the lowest lumbar vertebra {now} is now {lowest}{also}", note)
@@ -225,8 +234,8 @@ def _rewritten(
     path.unlink()
     write_nifti(new, path)
     entries = {n: _renamed_entry(entry, keys, vertebrae) for n, entry in known.structures.items()}
-    structures = {keys[key]: one for key, one in _structures(known).items()}
     own = [entry for entry in known.evidence if entry.method == "given"]
+    rib = next((names[1].get(entry.vertebra) for entry in known.evidence if entry.method == "image"), None)
     user = EvidenceEntry(kind="user", finding=sentence, supports=True)
     parameters = {**known.provenance.parameters, DIGEST: sha256(path), "renamed": sentence}
     record = known.model_copy(
@@ -238,7 +247,7 @@ def _rewritten(
                 )
                 for name, one in known.vertebrae.items()
             },
-            "evidence": merged((user, *(_earlier(e) for e in own)), evidence(new, structures)),
+            "evidence": merged((user, *(_earlier(e) for e in own)), evidence(new, rib)),
             "quality": tuple(
                 q.model_copy(
                     update={
@@ -271,23 +280,16 @@ def _renamed_entry(entry: StructureEntry, keys: Mapping[str, str], vertebrae: Ma
     return entry.model_copy(update={"key": keys[entry.key], "source": source, "caveats": told})
 
 
-def _new_keys(labels: LabelMap, structures: Mapping[str, Structure], names: Mapping[str, str]) -> dict[str, str]:
+def _new_keys(labels: LabelMap, names: Mapping[str, str]) -> dict[str, str]:
     """New key of every key; a rib takes the number of the vertebra that it joins, where that is one to one."""
     plain = {key: renamed_key(key, names) for key in labels.keys}
-    joined = {key: names[bone] for key, bone in rib_bearers(labels, structures).items() if bone in names}
+    joined = {key: names[bone] for key, bone in rib_bearers(labels).items() if bone in names}
     by_joint = plain | {
         key: f"rib/{bone[1:] if bone[0] == 'T' else bone}/{key.split('/', 2)[2]}"
         for key, bone in joined.items()
         if key.count("/") == 2
     }
     return by_joint if len(set(by_joint.values())) == len(by_joint) else plain
-
-
-def _structures(known: LabelsRecord) -> dict[str, Structure]:
-    return {
-        one.key: Structure(one.key, Origin(one.origin), one.source, one.sd, one.caveats, one.confidence)
-        for one in known.structures.values()
-    }
 
 
 def _keys(known: LabelsRecord) -> list[str]:

@@ -17,6 +17,7 @@ from keyhole.anatomy.schemes import NamedLabels, read_labels
 from keyhole.casefile import (
     Case,
     CaseRecord,
+    EvidenceEntry,
     ImageEntry,
     LabelsRecord,
     Patient,
@@ -50,6 +51,7 @@ class _Anatomy:
     caveats: tuple[str, ...]
     made_from: Mapping[str, str]
     quality: tuple[QualityItem, ...]
+    evidence: tuple[EvidenceEntry, ...]
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -221,9 +223,10 @@ def _anatomy(
     modality = image.modality if image and quality.are_hounsfield(image.quality) else ""
     full, structures, doubts = _completed(labels, kept, volume, modality, tell)
     tell("Looking at what the labels tell", 0.82)
-    items = coverage.label_quality(full, structures, volume, is_hu=modality == "CT")
+    items = coverage.label_quality(full, volume, is_hu=modality == "CT")
     told = (*named.caveats, *seen, *moved, *doubts, *coverage.caveats(items))
-    return _Anatomy(full, structures, named, told, made_from, items)
+    evidence = gate.with_evidence(named.basis, named.evidence, full, volume if modality == "CT" else None)
+    return _Anatomy(full, structures, named, told, made_from, items, evidence)
 
 
 def _completed(
@@ -307,7 +310,7 @@ def _write_labels(folder: Path, anatomy: _Anatomy) -> None:
         schema="keyhole.labels/1",
         structures=entries,
         vertebrae=dict(anatomy.named.vertebrae),
-        evidence=gate.with_evidence(anatomy.named.basis, anatomy.named.evidence, anatomy.labels, anatomy.structures),
+        evidence=anatomy.evidence,
         quality=anatomy.quality,
         caveats=_once(anatomy.caveats),
         provenance=provenance(

@@ -139,7 +139,8 @@ class EvidenceEntry(Strict):
     finding: str  # one sentence
     supports: bool | None  # None: it says nothing either way
     means: str = ""  # what would follow for the names, if it is so
-    method: Literal["given", "labels"] = "given"  # by what named the levels; or computed here from the labels alone
+    method: Literal["given", "labels", "image"] = "given"  # by what named the levels; or seen here in labels or image
+    vertebra: str = ""  # by its name here, where the finding is about one and has to follow it through a renaming
 
 
 class LabelsRecord(Strict):

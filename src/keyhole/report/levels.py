@@ -10,9 +10,9 @@ import numpy as np
 
 from keyhole.anatomy.boxes import label_boxes, union_box
 from keyhole.anatomy.gate import numbered_by, state
-from keyhole.anatomy.level_evidence import Seen, seen_in
 from keyhole.anatomy.model import Anatomy
 from keyhole.anatomy.reading import image_of, labels_of
+from keyhole.anatomy.row import Seen, seen_in
 from keyhole.casefile import RESEARCH_USE, Case, CaseRecord, EvidenceEntry, LabelsRecord, LevelState, write_bytes
 from keyhole.errors import NotInScan
 from keyhole.geometry import LabelMap, Points, Volume, unit
