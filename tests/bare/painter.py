@@ -19,6 +19,7 @@ HU = {
     "root": 35, "content": 40,
 }  # fmt: skip
 CONTRAST = {"artery": 290, "vein": 150, "kidney": 170, "liver": 110, "content": 220}
+ARCH = 1.7  # times as thick as on bodies is the cortex of every other bone
 EDGE = 22.0  # mm by which the ends of the world are repeated for turned scans
 
 
@@ -34,8 +35,8 @@ class Look:
     noise: float = 20.0
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
     cancellous: float = 190.0
-    cortex: float = 1.1
-    hull: float = 800.0
+    cortex: float = 0.6
+    hull: float = 720.0
     contrast: bool = False
     table: bool = True
     thin: float = 0.0
@@ -193,8 +194,15 @@ def _owners(labels: LabelMap) -> NDArray[np.uint8]:
     return table
 
 
+def _bodies(labels: LabelMap) -> NDArray[np.bool_]:
+    """Which labels are vertebral bodies."""
+    table = np.zeros(max(labels.structures) + 1, dtype=bool)
+    table[[n for n, key in labels.structures.items() if key.endswith("/body")]] = True
+    return table
+
+
 def _cortex(hu: NDArray[np.float32], world: World, look: Look) -> None:
-    """A dense shell `look.cortex` mm thick around every bone, with cartilage where two bones touch."""
+    """A dense shell around every bone, `look.cortex` mm on bodies, with cartilage where two bones touch."""
     import edt
 
     bone = world.material == MATERIALS.index("bone")
@@ -214,7 +222,8 @@ def _cortex(hu: NDArray[np.float32], world: World, look: Look) -> None:
     spacing = tuple(float(s) for s in world.grid.spacing)
     voxel = float(np.mean(spacing))
     depth = edt.edt(inside, anisotropy=spacing, black_border=False, parallel=2)
-    shell = np.clip((look.cortex - (depth - voxel)) / voxel, 0, 1, dtype=np.float32)
+    thick = np.where(_bodies(world.labels)[world.labels.array[box]], np.float32(1.0), np.float32(ARCH)) * look.cortex
+    shell = np.clip((thick - (depth - voxel)) / voxel, 0, 1, dtype=np.float32)
     part = hu[box]
     part[inside] += (shell * (look.hull - part))[inside]
     part[joint] = 130.0

@@ -19,16 +19,21 @@ from keyhole.geometry.resample import resample
 from keyhole.terms import rank
 
 LEAST = 0.3  # share of a vertebra that a found one must cover to count as found there
+REMNANT = 0.5  # share of the median vertebra's volume up to which one at the edge counts as a remnant
 MUSCLES = ("muscle/psoas/left", "muscle/psoas/right", "muscle/paraspinal/left", "muscle/paraspinal/right")
 VESSELS = ("vessel/aorta", "vessel/ivc")
 
 
 @dataclass(frozen=True)
 class VertebraScore:
-    """One true vertebra: `found_as` is the name it was given ("" where nothing was found there)."""
+    """One true vertebra: `found_as` is the name it was given ("" where nothing was found there).
+
+    `share`: how much of it is in view, against the median of all.
+    """
 
     name: str
     is_whole: bool
+    share: float
     found_as: str
     dice: float
     body: float
@@ -54,8 +59,8 @@ class CaseScore:
 
     @property
     def wrong(self) -> tuple[VertebraScore, ...]:
-        """Vertebrae that carry another one's name."""
-        return tuple(v for v in self.vertebrae if v.found_as not in ("", v.name))
+        """Vertebrae, remnants at the edge aside, that carry another one's name."""
+        return tuple(v for v in self.vertebrae if v.share > REMNANT and v.found_as not in ("", v.name))
 
     @property
     def lumbar(self) -> tuple[VertebraScore, ...]:
@@ -84,7 +89,8 @@ def score(
     here = LabelMap(np.asarray(onto.array).astype(np.int32), truth.patient_from_index, labels.structures)
     names = sorted({k.split("/")[1] for k in truth.keys if k.startswith("vertebra/")}, key=rank)
     counts = _Counts.of(truth, here)
-    scores = tuple(s for n in names if (s := _vertebra(n, n in whole, counts, found)) is not None)
+    usual = float(np.median([counts([f"vertebra/{n}"], None) for n in names]))
+    scores = tuple(s for n in names if (s := _vertebra(n, n in whole, counts, found, usual)) is not None)
     discs = {k.split("/")[1]: counts.dice(k) for k in truth.keys if k.startswith("disc/") and k.count("/") == 1}
     return CaseScore(
         name, "", scores, {k: d for k, d in discs.items() if np.isfinite(d)}, _canal(truth, labels, names),
@@ -135,7 +141,7 @@ def _inside(counts: _Counts, key: str) -> float:
     return counts([key], [key]) / found if found else float("nan")
 
 
-def _vertebra(name: str, is_whole: bool, counts: _Counts, given: NamedLabels) -> VertebraScore | None:
+def _vertebra(name: str, is_whole: bool, counts: _Counts, given: NamedLabels, usual: float) -> VertebraScore | None:
     key, body = f"vertebra/{name}", f"vertebra/{name}/body"
     own = counts([key], None)
     if not own:
@@ -149,6 +155,7 @@ def _vertebra(name: str, is_whole: bool, counts: _Counts, given: NamedLabels) ->
     return VertebraScore(
         name,
         is_whole,
+        own / usual,
         found_as,
         counts.dice(key),
         counts.dice(body),

@@ -12,6 +12,7 @@ from scipy import ndimage
 from keyhole.casefile import VertebraEntry
 from keyhole.geometry import Points
 from keyhole.segment.classical import planes
+from keyhole.segment.classical.frame import FRONT
 from keyhole.segment.classical.scene import DiscPlane, Scene
 from keyhole.terms import rank
 
@@ -176,7 +177,7 @@ def _sizes(scene: Scene, names: Sequence[str]) -> dict[str, dict[str, float]]:
         parts = [n for key, n in of.items() if key.startswith(f"vertebra/{name}/") and not key.endswith("/body")]
         body[name] = float(count[of[f"vertebra/{name}/body"]])
         arch[name] = float(count[parts].sum()) if parts else np.nan
-        cells = np.argwhere(np.isin(labels, parts)) if parts else np.empty((0, 3))
+        cells = np.argwhere(np.isin(labels, parts)) if parts else np.empty((0, 3), dtype=np.int64)
         lean[name] = _asymmetry(place(SPARSE * cells)[1]) if len(cells) > 30 else np.nan
     loose = _loose(scene, SPARSE * np.argwhere(bone & (labels == 0)), SPARSE * np.argwhere(labels > 0), place)
     return {
@@ -217,8 +218,9 @@ def _asymmetry(left: Points) -> float:
 
 def _spans(scene: Scene) -> dict[str, tuple[float, float]]:
     """Stations between the planes above and below each vertebra."""
-    over = {plane.lower: plane.station for plane in scene.planes}
-    under = {plane.upper: plane.station for plane in scene.planes}
+    at = [float(((scene.canal.line - plane.centre) ** 2).sum(axis=1).argmin()) for plane in scene.planes]
+    over = {plane.lower: station for plane, station in zip(scene.planes, at, strict=True)}
+    under = {plane.upper: station for plane, station in zip(scene.planes, at, strict=True)}
     return {n: (over[n], under[n]) for n in over if n in under}
 
 
@@ -248,20 +250,20 @@ def _widths(scene: Scene) -> dict[str, float]:
 
 def _loose(scene: Scene, free: NDArray[np.int64], taken: NDArray[np.int64], place: Placer) -> dict[str, float]:
     """Share of the bone about the canal beside each vertebra that has no label."""
-    counts = []
+    counts: list[NDArray[np.int64]] = []
     for cells in (free, taken):
         box = scene.grid.index(scene.canal.line)
         low, high = box.min(axis=0) - 55 / scene.grid.spacing, box.max(axis=0) + 55 / scene.grid.spacing
         some = cells[((cells >= low) & (cells <= high)).all(axis=1)]
         if not len(some):
-            counts.append(np.empty(0))
+            counts.append(np.empty(0, dtype=np.int64))
             continue
         station, left, back = place(some)
         near = (np.abs(left) < AROUND[0]) & (back > AROUND[1]) & (back < AROUND[2])
         counts.append(station[near])
     made = {}
     for name, (a, b) in _spans(scene).items():
-        off, on = (np.count_nonzero((c >= a) & (c < b)) for c in counts)
+        off, on = (int(np.count_nonzero((c >= a) & (c < b))) for c in counts)
         made[name] = off / max(off + on, 1)
     return made
 
@@ -303,7 +305,7 @@ def _turned(straight: NDArray[np.float32], degrees: float) -> NDArray[np.float32
     filled = ndimage.gaussian_filter(np.where(known, straight, 0.0).astype(np.float32), 0.8)
     weight = ndimage.gaussian_filter(known.astype(np.float32), 0.8)
     smooth = np.where(known, filled / np.maximum(weight, 1e-3), np.nan).astype(np.float32)
-    middle = (planes.COLUMN[0] + planes.COLUMN[1]) / 2 - planes.FRONT
+    middle = (planes.COLUMN[0] + planes.COLUMN[1]) / 2 + FRONT
     out = np.empty_like(smooth)
     for column in range(smooth.shape[2]):
         shift = round((column - middle) * np.tan(np.radians(degrees)))
