@@ -11,6 +11,7 @@ from scipy import ndimage
 from keyhole.errors import InvalidInput
 from keyhole.geometry import Grid, Volume, affine
 from keyhole.segment.classical._kernels import resampled
+from keyhole.segment.classical._resampling import along_axes
 from keyhole.segment.classical.scene import UNSEEN
 
 COARSE = 2.0
@@ -68,8 +69,12 @@ def on_grid(array: NDArray[np.int16], source: Grid, grid: Grid) -> NDArray[np.in
     """`array` (on `source`) on `grid`; averaged where the new voxels are larger."""
     between = source.patient_from_index.inverse @ grid.patient_from_index
     part = 2 if grid.spacing.min() > 1.4 * source.spacing.min() else 1
+    to_index = np.round(between.matrix, 9)
+    straight: NDArray[np.int16] | None = along_axes(array, to_index, grid.shape, part)
+    if straight is not None:
+        return straight
     out = np.empty(grid.shape, dtype=np.int16)
-    resampled(np.ascontiguousarray(array), np.round(between.matrix, 9), out, part)
+    resampled(np.ascontiguousarray(array), to_index, out, part)
     return out
 
 
