@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from keyhole.anatomy.model import Structure
 from keyhole.anatomy.schemes.model import Layer
@@ -51,15 +52,14 @@ def _tell(merged: Merged, names: Sequence[str], layer: Layer, label: int, one: S
         return ""
     part = mask[box]
     at = _disc_levels(merged, names, box, part) if one.key.startswith("disc") else _owners(merged, names, box, part)
-    new = np.zeros(merged.array.shape, dtype=np.uint16)
-    view = new[box]
+    new = np.zeros(part.shape, dtype=np.uint16)
     caveat = "its level is that of the named vertebra it lies at"
     for number, level in enumerate(_levels(names) if one.key.startswith("disc") else names, 1):
         chosen = at == number
         if chosen.any():
             made = replace(one, key=one.key.replace(LEVEL, level), caveats=(*one.caveats, caveat))
-            view[chosen] = merged.number(made)
-    merged.paint(new)
+            new[chosen] = merged.number(made)
+    merged.paint(new, box)
     lost = int((part & (at == 0)).sum())
     return f"{layer.file}: {lost} voxels of label {label} lie at no named level and were left out" if lost else ""
 
@@ -79,22 +79,32 @@ def _owners(merged: Merged, names: Sequence[str], box: Box, mask: NDArray[np.boo
     inside = lookup[merged.array[box]]
     bare = mask & (inside == 0) & (merged.array[box] == 0)
     if bare.any() and inside.any():
-        inside = _flooded(inside, bare)
-        apart, near = ndimage.distance_transform_edt(
-            inside == 0, sampling=tuple(merged.grid.spacing), return_indices=True
-        )
-        close = bare & (inside == 0) & (apart <= REACH)
-        inside[close] = inside[tuple(axis[close] for axis in near)]
+        inside = _flooded(_nearest(inside, bare, merged.grid.spacing), bare)
     return np.where(mask, inside, 0).astype(np.uint8)
+
+
+def _nearest(inside: NDArray[np.uint8], bare: NDArray[np.bool_], spacing: Points) -> NDArray[np.uint8]:
+    """`inside` with the `bare` voxels that lie at most `REACH` from a named one."""
+    rim = (inside > 0) & ~ndimage.binary_erosion(inside > 0)
+    named, asked = np.argwhere(rim), np.argwhere(bare)
+    apart, near = cKDTree(named * spacing).query(asked * spacing, distance_upper_bound=REACH)
+    close = np.isfinite(apart)
+    grown = inside.copy()
+    grown[tuple(asked[close].T)] = inside[tuple(named[near[close]].T)]
+    return grown
 
 
 def _flooded(inside: NDArray[np.uint8], bare: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """`inside` grown through the `bare` voxels that hang on it: an arch comes to the body it grows from."""
+    left = bounding_box(bare & (inside == 0), 1)
+    if left is None:
+        return inside
     from skimage.segmentation import watershed  # noqa: PLC0415  (heavy import)
 
-    flat = np.zeros(inside.shape, dtype=np.uint8)
-    grown = watershed(flat, inside.astype(np.int32), mask=bare | (inside > 0))
-    return np.asarray(grown, dtype=np.uint8)
+    part = inside[left]
+    flat = np.zeros(part.shape, dtype=np.uint8)
+    part[...] = watershed(flat, part.astype(np.int32), mask=bare[left] | (part > 0))
+    return inside
 
 
 def _disc_levels(merged: Merged, names: Sequence[str], box: Box, mask: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,12 +14,16 @@ from keyhole.anatomy.schemes.levels import tell_levels
 from keyhole.anatomy.schemes.model import Layer, NamedLabels
 from keyhole.anatomy.schemes.tables import LEVEL, title
 from keyhole.errors import InvalidInput, UnknownScheme
-from keyhole.geometry import Grid, LabelMap, affine
+from keyhole.geometry import Box, Grid, LabelMap, affine
 from keyhole.geometry.resample import labels_on_grid, reoriented
 from keyhole.terms import belongs
 
 FILLERS = ("tissue/fat", "tissue/muscle", "organ/abdominal_cavity", "organ/thoracic_cavity", "organ/mediastinum")
 """What fills the space between structures: everything that is finer wins over it, in whatever file it stands."""
+
+
+SLAB = 32
+"""Slices that are merged at a time: a large map needs no second one of indices."""
 
 
 @dataclass(slots=True, eq=False)
@@ -45,24 +49,29 @@ class Merged:
         chosen[[n for key, n in self.numbers.items() if belongs(key, *prefixes)]] = True
         return np.asarray(chosen[self.array])
 
-    def paint(self, new: NDArray[np.uint16]) -> None:
-        """Add the numbers `new`, 0 nothing, where nothing stands yet or where they are a part of what does."""
-        free = self.array == 0
-        both = np.flatnonzero((~free & (new > 0) & (new != self.array)).ravel())
-        self.array[free] = new[free]
-        if not len(both):
-            return
-        old, other = self.array.ravel()[both], new.ravel()[both]
-        n = len(self.numbers) + 1
-        pair, where, count = np.unique(old.astype(np.int64) * n + other, return_inverse=True, return_counts=True)
+    def paint(self, new: NDArray[np.uint16], box: Box | None = None) -> None:
+        """Add the numbers `new`, 0 nothing, in `box`, where nothing stands or where they are a part of what does."""
+        view = self.array if box is None else self.array[box]
         keys = {number: key for key, number in self.numbers.items()}
+        for start in range(0, len(view), SLAB):
+            self._paint(view[start : start + SLAB], new[start : start + SLAB], keys)
+
+    def _paint(self, view: NDArray[np.uint16], new: NDArray[np.uint16], keys: Mapping[int, str]) -> None:
+        at = np.nonzero((view > 0) & (new > 0) & (new != view))
+        old, other = view[at], new[at]
+        free = view == 0
+        view[free] = new[free]
+        if not len(old):
+            return
+        n = len(keys) + 1
+        pair, where, count = np.unique(old.astype(np.int64) * n + other, return_inverse=True, return_counts=True)
         takes = np.zeros(len(pair), dtype=np.bool_)
         for place, code in enumerate(pair):
             was, now = keys[int(code) // n], keys[int(code) % n]
             takes[place] = belongs(now, was) or (belongs(was, *FILLERS) and not belongs(now, *FILLERS))
             if not takes[place] and not belongs(was, now) and not belongs(now, *FILLERS):
                 self.overruled[was, now] = self.overruled.get((was, now), 0) + int(count[place])
-        self.array.ravel()[both] = np.where(takes[where.ravel()], other, old)
+        view[at] = np.where(takes[where.ravel()], other, old)
 
 
 def one_partition(layers: Sequence[Layer]) -> NamedLabels:
