@@ -78,7 +78,7 @@ def sampled(array: NDArray[Any], points: NDArray[np.float64], fill: float) -> ND
 
 
 @compiled(parallel=True)
-def canal_score(
+def canal_score(  # noqa: C901  (compiled)
     hu: NDArray[np.int16],
     bone: NDArray[np.bool_],
     front: NDArray[np.float32],
@@ -179,7 +179,7 @@ def best_path(score: NDArray[np.float32], least: float, bend: float, lean: float
 
 
 @compiled()
-def grown(
+def grown(  # noqa: C901  (compiled)
     label: NDArray[np.uint16], cost: NDArray[np.uint8], distance: NDArray[np.int32], most: int
 ) -> NDArray[np.int32]:
     """Grow the labelled voxels of `label` (in place) over voxels of positive `cost` by the cheapest way.

@@ -73,7 +73,7 @@ def _front(hu: NDArray[np.int16], step: float) -> NDArray[np.float32]:
     ahead = np.zeros_like(dense)
     ahead[:, middle:] = dense[:, : dense.shape[1] - middle]
     ndimage.minimum_filter1d(ahead, 2 * round(9.0 / step) + 1, axis=0, output=ahead, mode="constant")
-    return np.clip(ahead / DENSE, 0.0, 1.0, out=ahead)
+    return np.asarray(np.clip(ahead / DENSE, 0.0, 1.0), dtype=np.float32)
 
 
 def _central(body: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -54,6 +55,10 @@ LIMITS = (
 )
 """Limits of 25 % against neighbours and 3 mm are from the prototype's list of failure signals [bare-ct-prototype]; the
 others were set on painted scans [keyhole-choice]."""
+
+MERGED, SPLIT = 1.45, 0.62
+"""Distance of two discs, as a share of the usual one, from which two vertebrae were taken for one, and up to which two
+in a row are one [keyhole-choice]."""
 
 NOISE, SLICE = 55.0, 4.0
 """HU of noise and mm of slice beyond which every level carries a warning [keyhole-choice]."""
@@ -119,6 +124,32 @@ def _strain(limit: Limit, value: float) -> float:
     if np.isfinite(limit.high):
         return max(value, 0.0) / limit.high
     return min(limit.low / max(value, 1e-3), 2.0) if value < 1 else 0.0
+
+
+def misplaced(scene: Scene) -> str | None:
+    """Why the row of discs cannot be right, as a sentence; None where nothing speaks against it.
+
+    Two vertebrae taken for one stand twice as far apart as the others, one taken for two half as far: every name
+    beyond would be wrong.
+    """
+    found = scene.planes
+    steps = np.array([np.linalg.norm(a.centre - b.centre) for a, b in itertools.pairwise(found)])
+    if len(steps) < 3:
+        return None
+    usual = np.array([np.median(np.delete(steps, n)[max(0, n - 2) : n + 2]) for n in range(len(steps))])
+    share = steps / usual
+    for n in np.flatnonzero(share > MERGED):
+        return (
+            f"{found[n + 1].upper}: its discs lie {steps[n]:.0f} mm apart and their neighbours {usual[n]:.0f} mm: "
+            "a disc was missed, and every name above it would be wrong"
+        )
+    short = steps < SPLIT * np.median(steps)
+    for n in np.flatnonzero(short[:-1] & short[1:]):
+        return (
+            f"{found[n + 1].upper} and {found[n + 1].lower}: their discs lie {steps[n]:.0f} and {steps[n + 1]:.0f} mm "
+            f"apart, the others {np.median(steps):.0f} mm: one vertebra was taken for two"
+        )
+    return None
 
 
 # --- signals ---

@@ -51,9 +51,7 @@ class Gap:
         return local[:, 2] - over, local[:, 2] - under
 
 
-def gap(
-    hu: NDArray[np.int16], grid: Grid, frame: tuple[Points, Points], half: float, wall: float, shift: float
-) -> Gap:
+def gap(hu: NDArray[np.int16], grid: Grid, frame: tuple[Points, Points], half: float, wall: float, shift: float) -> Gap:
     """The endplates about a disc's middle plane.
 
     Parameters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +12,9 @@ from keyhole.anatomy.model import Structure
 from keyhole.anatomy.schemes import NamedLabels, boundary_sd
 from keyhole.casefile import EvidenceEntry, VertebraEntry
 from keyhole.geometry import LabelMap, Volume
-from keyhole.segment.classical.partition import Sheet, painted
+from keyhole.segment.classical.confidence import confidence, retest
+from keyhole.segment.classical.numbering import last_rib, named
+from keyhole.segment.classical.partition import Sheet, painted, solids
 from keyhole.segment.classical.scene import DiscPlane, Scene
 from keyhole.segment.classical.soft import UNKNOWN, UNKNOWN_CAVEAT, coarse, soft_tissue
 from keyhole.segment.classical.spine import Spine, find
@@ -35,39 +37,71 @@ LEAST_SD = 1.0
 
 
 def ct_classical(image: Volume, *, progress: Progress | None = None) -> NamedLabels:
-    """Vertebrae, discs, sacrum, pelvis and what surrounds them on a CT in Hounsfield units, with names and doubts."""
+    """Vertebrae, discs, sacrum, pelvis and what surrounds them on a CT in Hounsfield units, with names and doubts.
+
+    Everything follows from bone: a canal is looked for, the spine is straightened along it, discs are found as dark
+    gaps between bright endplates in step with the pedicles, and the bone around is given to its vertebra. Names are
+    counted from the sacrum and checked by the ribs.
+
+    Parameters
+    ----------
+    image : on any grid, oblique or anisotropic; nan and a scanner's padding are unseen.
+
+    Raises
+    ------
+    NotInScan where the scan shows too little of a spine, or nothing to name it by.
+    ImplausibleAnatomy where sacrum and ribs disagree.
+
+    References
+    ----------
+    [bare-ct-prototype].
+    """
     tell = progress or (lambda _sentence, _share: None)
-    scene, evidence = scene_of(image, progress)
-    tell("Finding muscles and vessels", 0.75)
+    scene, spine, evidence = scene_of(image, tell)
+    tell("Finding muscles and vessels", 0.7)
+    moved = retest(spine.straight, spine.threshold, scene.planes)
+    vertebrae = confidence(scene, moved)
     scene = _with_soft_tissue(scene)
     sd = max(LEAST_SD, boundary_sd(np.array(scene.spacing)))
-    structures = {key: _structure(key, sd) for key in scene.names.values()}
+    structures = {key: _structure(key, sd, vertebrae) for key in scene.names.values()}
     labels = LabelMap(scene.labels, scene.grid.patient_from_index, dict(scene.names))
-    vertebrae = {name: VertebraEntry(confidence=0.5) for name in scene.whole}
     tell("Anatomy found", 1.0)
-    return NamedLabels(labels, structures, METHOD, "counted from the sacrum", (), vertebrae, evidence)
+    basis = "counted up from the sacrum" if evidence[0].supports else "counted down from the last ribs"
+    return NamedLabels(labels, structures, METHOD, f"{METHOD}: {basis}", _caveats(scene), vertebrae, evidence)
 
 
-def _structure(key: str, sd: float) -> Structure:
+def _caveats(scene: Scene) -> tuple[str, ...]:
+    """What everyone must know of these labels."""
+    return (
+        "labels by ct-classical, without a reader: check every outline before it is used",
+        f"cut by the scan's edge: {', '.join(scene.cut)}",
+    )
+
+
+def _structure(key: str, sd: float, vertebrae: Mapping[str, VertebraEntry]) -> Structure:
     """How the structure `key` came to be known."""
+    own = vertebrae.get(key.split("/")[1]) if key.startswith("vertebra/") else None
     if key == SAC:
         return Structure(key, Origin.MODELLED, "80 % of the bony canal's radius", sd, caveats=(SAC_CAVEAT,))
     if key == UNKNOWN:
         return Structure(key, Origin.CLASSED, f"{METHOD}: by Hounsfield units", sd, caveats=(UNKNOWN_CAVEAT,))
-    return Structure(key, Origin.DERIVED, f"{METHOD}: from the image by geometry", sd)
+    sure, caveats = (own.confidence, own.warnings) if own else (None, ())
+    return Structure(key, Origin.DERIVED, f"{METHOD}: from the image by geometry", sd, caveats, confidence=sure)
 
 
-def scene_of(image: Volume, progress: Progress | None = None) -> tuple[Scene, tuple[EvidenceEntry, ...]]:
+def scene_of(image: Volume, tell: Progress) -> tuple[Scene, Spine, tuple[EvidenceEntry, ...]]:
     """The spine of `image` as far as bone shows it, and the evidence for its names."""
-    tell = progress or (lambda _sentence, _share: None)
     tell("Looking for the spine", 0.0)
     spine = find(image)
     tell("Finding the discs", 0.35)
-    stack, evidence = stacked(spine)
+    stack = stacked(spine)
     tell("Cutting out the vertebrae", 0.5)
-    sheet = painted(spine, stack)
+    found = solids(spine, stack)
+    names, evidence = named(stack.shares, stack.is_sacral, last_rib(found.reach()))
+    stack = replace(stack, names=names)
+    sheet = painted(spine, stack, found)
     spine = _paint_canal(sheet, spine)
-    return _scene(spine, stack, sheet), evidence
+    return _scene(spine, stack, sheet), spine, evidence
 
 
 def _paint_canal(sheet: Sheet, spine: Spine) -> Spine:
@@ -102,7 +136,7 @@ def _scene(spine: Spine, stack: Stack, sheet: Sheet) -> Scene:
         canal=spine.canal,
         planes=_planes(stack),
         whole=stack.whole,
-        cut=(stack.names[0],),
+        cut=stack.cut,
         labels=sheet.labels,
         names=sheet.names,
         noise=spine.noise,

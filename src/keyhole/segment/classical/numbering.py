@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from keyhole.casefile import EvidenceEntry
 from keyhole.errors import ImplausibleAnatomy, NotInScan
-from keyhole.geometry import Points
 from keyhole.segment.classical._kernels import sampled
 from keyhole.segment.classical.frame import FRONT, HALF
 from keyhole.segment.classical.planes import COLUMN, Signals
@@ -23,6 +22,9 @@ WING = (29.0, 38.0)
 
 WING_SHARE = 0.25
 """Least share of bone there on either side just below L5/S1; elsewhere at most .21 [bare-ct-prototype]."""
+
+LUMBAR = 5
+"""Lumbar vertebrae of a spine of the usual count."""
 
 RIB, PROCESS = 74.0, 64.0
 """Reach of bone, mm from the midline: a rib from the first on, a transverse process up to the second
@@ -67,20 +69,6 @@ def lumbosacral(shares: Sequence[Wings]) -> int | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
-    """The name of the vertebra above each plane and below the last, with the reasons."""
-
-    above: tuple[str, ...]  # vertebra above plane n
-    below_last: str
-    evidence: tuple[EvidenceEntry, ...]
-
-
-def by_sacrum(n_planes: int, lowest: int) -> list[str]:
-    """Names of the vertebrae above plane 0, between planes, and so on down to the one below the last plane kept."""
-    return [UPWARD[lowest + 1 - n] for n in range(min(n_planes, lowest + 1) + 1)]
-
-
 def last_rib(reach: Mapping[int, tuple[float, float]]) -> int | None:
     """Which vertebra, counted from the top, bears the last ribs; None where the scan does not tell.
 
@@ -92,43 +80,52 @@ def last_rib(reach: Mapping[int, tuple[float, float]]) -> int | None:
     return None
 
 
-def checked(lowest: int | None, rib: int | None, shares: Sequence[Wings]) -> tuple[int, tuple[EvidenceEntry, ...]]:
-    """Place, from the top, of the plane L5/S1, and the evidence for it.
+def named(
+    shares: Sequence[Wings], is_sacral: bool, rib: int | None
+) -> tuple[tuple[str, ...], tuple[EvidenceEntry, ...]]:
+    """Names from the top: of the vertebra above each of the discs and of the one below the last; and the evidence.
+
+    Parameters
+    ----------
+    shares : what lies beside the body below each disc, cranial to caudal.
+    is_sacral : whether the last disc is L5/S1 by the sacrum's wings.
+    rib : place from the top of the vertebra with the last ribs; None where that does not show.
 
     Raises
     ------
     NotInScan where neither the sacrum nor the last ribs show: no name would be more than a guess.
     ImplausibleAnatomy where both show and disagree.
     """
-    if lowest is None and rib is None:
+    n = len(shares)
+    if not is_sacral and rib is None:
         raise NotInScan(
             "the vertebrae cannot be named: the scan shows neither the sacrum's wings on both sides nor the last "
             "ribs with a ribless vertebra below them; label the levels by hand or scan more of the spine"
         )
-    found: list[EvidenceEntry] = []
-    if lowest is not None:
-        one = shares[lowest]
-        text = (
-            f"sacral wings on both sides below the lowest disc (bone share {one.left:.2f} left, {one.right:.2f} right)"
-        )
-        found.append(EvidenceEntry(kind="sacrum", finding=text, supports=True))
-    else:
-        found.append(EvidenceEntry(kind="sacrum", finding="the sacrum's wings are not in view", supports=None))
-    if rib is None:
-        found.append(EvidenceEntry(kind="ribs", finding="the last ribs are not in view or not clear", supports=None))
-        return (lowest if lowest is not None else 0), tuple(found)
-    by_ribs = rib + 5  # T12 above plane rib: L5/S1 five planes on
-    if lowest is not None and by_ribs != lowest:
-        count = lowest - rib
+    if is_sacral and rib is not None and n - 1 - rib != LUMBAR:
         raise ImplausibleAnatomy(
-            f"the vertebrae cannot be named: between the last ribs and the sacrum lie {count} vertebrae, 5 were "
-            "expected; T13, L6 or a transitional vertebra are possible; label the levels by hand"
+            f"the vertebrae cannot be named: between the last ribs and the sacrum lie {n - 1 - rib} vertebrae, "
+            f"{LUMBAR} were expected; T13, L6 or a transitional vertebra are possible; label the levels by hand"
         )
-    text = "the last ribs sit on the vertebra that the names call T12"
-    found.append(EvidenceEntry(kind="ribs", finding=text, supports=True))
-    return (by_ribs if lowest is None else lowest), tuple(found)
+    if not is_sacral and rib is not None and n - rib > LUMBAR:
+        raise ImplausibleAnatomy(
+            f"the vertebrae cannot be named: {n - rib} vertebrae lie below the last ribs without a sacrum, at most "
+            f"{LUMBAR} were expected; label the levels by hand"
+        )
+    lowest = 0 if is_sacral or rib is None else LUMBAR + 1 - (n - rib)
+    names = tuple(UPWARD[lowest + n - k] for k in range(n + 1))
+    return names, (_by_sacrum(shares[-1], is_sacral), _by_ribs(rib))
 
 
-def unseen(points: Points) -> bool:
-    """Whether any of `points` is nan."""
-    return not bool(np.isfinite(points).all())
+def _by_sacrum(last: Wings, is_sacral: bool) -> EvidenceEntry:
+    if not is_sacral:
+        return EvidenceEntry(kind="sacrum", finding="the sacrum's wings are not in view", supports=None)
+    text = f"the sacrum's wings lie on both sides below the last disc: bone share {last.left:.2f} and {last.right:.2f}"
+    return EvidenceEntry(kind="sacrum", finding=text, supports=True)
+
+
+def _by_ribs(rib: int | None) -> EvidenceEntry:
+    if rib is None:
+        return EvidenceEntry(kind="ribs", finding="the last ribs are not in view, or not clear", supports=None)
+    text = "the last ribs sit on T12, and the next vertebra has none"
+    return EvidenceEntry(kind="ribs", finding=text, supports=True)

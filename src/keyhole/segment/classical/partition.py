@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -49,60 +52,90 @@ class Sheet:
         return {n: key for key, n in self.numbers.items()}
 
 
-def painted(spine: Spine, stack: Stack) -> Sheet:
-    """Every bone and disc of the stack."""
-    sheet = Sheet(spine.hu.shape)
-    for name, one in zip(stack.names[1:], stack.bodies, strict=True):
-        sheet.paint(f"vertebra/{name}/body", *fill(one, spine.grid))
+@dataclass(frozen=True, slots=True, eq=False)
+class Solids:
+    """What was cut out, still without names: bodies (the first may be None), discs, and the owners of other bone."""
+
+    bodies: tuple[tuple[Box, NDArray[np.bool_]] | None, ...]
+    discs: tuple[tuple[Box, NDArray[np.bool_]], ...]
+    box: Box
+    owner: NDArray[np.uint16]
+    where: posterior.Places
+
+    def reach(self) -> dict[int, tuple[float, float]]:
+        """Reach of each vertebra's bone to the left and to the right of the canal, mm, by its place from the top."""
+        found = {}
+        for n in range(len(self.bodies)):
+            aside = self.where.left[self.owner == n + 1]
+            sides = [s[s > 0] for s in (aside, -aside)]
+            if min(len(s) for s in sides) > 200:
+                found[n] = float(np.percentile(sides[0], 99.7)), float(np.percentile(sides[1], 99.7))
+        return found
+
+
+def solids(spine: Spine, stack: Stack) -> Solids:
+    """Bodies, discs and arches of the stack."""
+    bodies: list[tuple[Box, NDArray[np.bool_]] | None] = [None]
+    for one in (stack.top, *stack.bodies):
+        if one is not None:
+            box, mask = fill(one, spine.grid)
+            bodies.append((box, mask & (spine.hu[box] != UNSEEN)))
     if stack.top is not None:
-        box, mask = fill(stack.top, spine.grid)
-        sheet.paint(f"vertebra/{stack.names[0]}/body", box, mask & (spine.hu[box] != UNSEEN))
+        bodies = bodies[1:]
     above = (stack.top, *stack.bodies[:-1])
-    for n, (upper, lower) in enumerate(zip(stack.names[:-1], stack.names[1:], strict=True)):
-        box, mask = fill_gap(stack.gaps[n], above[n], stack.bodies[n], spine.grid)
-        sheet.paint(f"disc/{in_key(level(upper, lower))}", box, mask)
-    _paint_arches(sheet, spine, stack)
+    discs = [
+        fill_gap(gap, upper, lower, spine.grid)
+        for gap, upper, lower in zip(stack.gaps, above, stack.bodies, strict=True)
+    ]
+    box = posterior.box_of(spine.grid, spine.axis, 105, 60, 75)
+    whole = np.zeros(spine.hu.shape, dtype=np.uint16)
+    for n, found in enumerate(bodies):
+        if found is not None:
+            part = whole[found[0]]
+            part[found[1] & (part == 0)] = n + 1
+    gaps = np.zeros(spine.hu.shape, dtype=np.bool_)
+    for at, mask in discs:
+        gaps[at] |= mask & (whole[at] == 0)
+    owner, where = posterior.arches(spine, stack, box, whole[box], gaps[box])
+    return Solids(tuple(bodies), tuple(discs), box, owner, where)
+
+
+def painted(spine: Spine, stack: Stack, found: Solids) -> Sheet:
+    """Every bone and disc of the named stack."""
+    sheet = Sheet(spine.hu.shape)
+    for name, body in zip(stack.names, found.bodies, strict=True):
+        if body is not None:
+            sheet.paint(f"vertebra/{name}/body", *body)
+    for (upper, lower), disc in zip(itertools.pairwise(stack.names), found.discs, strict=True):
+        sheet.paint(f"disc/{in_key(level(upper, lower))}", *disc)
+    for n, name in enumerate(stack.names):
+        mine = found.owner == n + 1
+        if name == "S1":
+            _paint_sacrum(sheet, found, mine)
+        else:
+            _paint_arch(sheet, found, name, mine)
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        hip = (found.owner == len(stack.names) + 1) & (sign * found.where.left > 0)
+        _solid(sheet, found.box, f"pelvis/{side}", found.where.index[hip])
     return sheet
 
 
-def _paint_arches(sheet: Sheet, spine: Spine, stack: Stack) -> None:
-    """Posterior elements, sacrum, pelvis and ribs."""
-    box = posterior.box_of(spine.grid, spine.axis, 105, 60, 75)
-    grown = posterior.arches(spine, stack, box, _seeds(sheet, stack, box), _discs(sheet, box))
-    owner, where = grown
-    for n, name in enumerate(stack.names):
-        mine = owner == n + 1
-        if name == "S1":
-            _paint_sacrum(sheet, box, mine, where)
-            continue
-        limit = THORACIC if name.startswith("T") else PROCESS
-        near = mine & (np.abs(where.left) < limit)
-        _dot(sheet, box, f"vertebra/{name}/posterior", where.index[near])
-        if name.startswith("T"):
-            for side, sign in (("left", 1.0), ("right", -1.0)):
-                rib = mine & ~near & (sign * where.left > 0)
-                if rib.sum() > 300:
-                    _dot(sheet, box, f"rib/{name[1:]}/{side}", where.index[rib])
+def _paint_arch(sheet: Sheet, found: Solids, name: str, mine: NDArray[np.bool_]) -> None:
+    """The arch of `name`, and its ribs."""
+    where = found.where
+    near = mine & (np.abs(where.left) < (THORACIC if name.startswith("T") else PROCESS))
+    _dot(sheet, found.box, f"vertebra/{name}/posterior", where.index[near])
+    if not name.startswith("T"):
+        return
     for side, sign in (("left", 1.0), ("right", -1.0)):
-        hip = (owner == len(stack.names) + 1) & (sign * where.left > 0)
-        _solid(sheet, box, f"pelvis/{side}", where.index[hip])
+        rib = mine & ~near & (sign * where.left > 0)
+        if rib.sum() > 300:
+            _dot(sheet, found.box, f"rib/{name[1:]}/{side}", where.index[rib])
 
 
-def _seeds(sheet: Sheet, stack: Stack, box: Box) -> NDArray[np.uint16]:
-    """Number of the vertebra, from the top and from 1, in the voxels of each body."""
-    table = np.zeros(len(sheet.numbers) + 1, dtype=np.uint16)
-    for n, name in enumerate(stack.names):
-        table[sheet.numbers.get(f"vertebra/{name}/body", 0)] = n + 1
-    table[0] = 0
-    return np.asarray(table[sheet.labels[box]])
-
-
-def _discs(sheet: Sheet, box: Box) -> NDArray[np.bool_]:
-    chosen = [n for key, n in sheet.numbers.items() if key.startswith("disc/")]
-    return np.asarray(np.isin(sheet.labels[box], chosen))
-
-
-def _paint_sacrum(sheet: Sheet, box: Box, mine: NDArray[np.bool_], where: posterior.Places) -> None:
+def _paint_sacrum(sheet: Sheet, found: Solids, mine: NDArray[np.bool_]) -> None:
+    """The arch of S1 and the rest of the sacrum."""
+    where, box = found.where, found.box
     arch = mine & (np.abs(where.left) < 32) & (where.back > -8) & (where.depth < 29)
     _dot(sheet, box, "vertebra/S1/posterior", where.index[arch])
     _solid(sheet, box, "sacrum", where.index[mine & ~arch])

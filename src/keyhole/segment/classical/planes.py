@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from keyhole.geometry import Points
 from keyhole.segment.classical._kernels import sampled
 from keyhole.segment.classical.frame import FRONT, HALF
 
@@ -51,14 +50,15 @@ def signals(straight: NDArray[np.float32], threshold: float) -> Signals:
     """What speaks for a disc at each station of the straight copy (station, left, posterior)."""
     profile = _profiles(straight)
     dip, half = _dips(profile)
-    n = np.nanargmax(np.where(np.isfinite(dip), dip, -np.inf), axis=1)
+    tilts, leans = np.meshgrid(TILTS, LEANS, indexing="ij")
+    plain = 1.0 - 0.3 * (tilts / TILTS[-1]) ** 2 - 0.2 * (leans / LEANS[-1]) ** 2  # steep planes need more
+    n = np.where(np.isfinite(dip), dip * plain.ravel(), -np.inf).argmax(axis=1)
     rows = np.arange(len(dip))
     best = np.where(np.isfinite(dip[rows, n]), dip[rows, n], 0.0)
     scale = max(float(np.percentile(best[best > 0], 95)) if (best > 0).any() else 0.0, 40.0)
     disc = np.clip(best / scale, 0.0, 1.2)
     pedicle = _pedicles(straight, threshold)
     phase = _phase(pedicle)
-    tilts, leans = np.meshgrid(TILTS, LEANS, indexing="ij")
     total = disc + 0.6 * phase
     return Signals(disc, tilts.ravel()[n], leans.ravel()[n], half[rows, n], pedicle, phase, total)
 
@@ -95,7 +95,7 @@ def _dips(profile: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np
     padded = np.pad(profile.astype(np.float64), ((14, 14), (0, 0)), constant_values=np.nan)
 
     def at(shift: int) -> NDArray[np.float64]:
-        return padded[14 + shift : 14 + shift + n]
+        return np.asarray(padded[14 + shift : 14 + shift + n])
 
     best = np.full(profile.shape, -np.inf)
     half = np.zeros(profile.shape)
@@ -137,9 +137,8 @@ def row(found: Signals) -> list[int]:
     change = UNEVEN * np.abs(np.log(gaps[:, None] / gaps[None, :]))  # (now, before)
     total = np.full((n, len(gaps)), -np.inf)  # best row that ends at a station, with its last spacing
     came = np.full((n, len(gaps)), -1, dtype=np.int64)
-    first = np.zeros(n, dtype=np.int64)
     for s in range(n):
-        for g, gap in enumerate(gaps):
+        for g, gap in enumerate(range(low, high + 1)):
             before = s - gap
             if before < 0:
                 continue
@@ -150,7 +149,6 @@ def row(found: Signals) -> list[int]:
                 total[s, g], came[s, g] = chain[k] + score[s], k
             else:
                 total[s, g], came[s, g] = start + score[s], -1
-    del first
     s, g = (int(a) for a in np.unravel_index(int(total.argmax()), total.shape))
     stations = [s]
     while True:
@@ -158,11 +156,5 @@ def row(found: Signals) -> list[int]:
         stations.append(before)
         k = int(came[s, g])
         if k < 0:
-            break
+            return stations[::-1]
         s, g = before, k
-    return stations[::-1]
-
-
-def centre_of(station: float) -> Points:
-    """Left and posterior, mm, of the body column's middle from the canal's."""
-    return np.array([station, 0.0, (COLUMN[0] + COLUMN[1]) / 2])

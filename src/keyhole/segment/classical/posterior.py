@@ -93,7 +93,9 @@ def lamina_rows(found: Places, hu: NDArray[np.int16], discs: list[float], thresh
 def arches(
     spine: Spine, stack: Stack, box: Box, seeds: NDArray[np.uint16], discs: NDArray[np.bool_]
 ) -> tuple[NDArray[np.uint16], Places]:
-    """Owner of every voxel of bone about the spine: n + 1 for ``stack.names[n]``, one more for the pelvis, 0 nobody.
+    """Owner of every voxel of bone about the spine: n + 1 for the vertebra above disc n, and so on; 0 nobody.
+
+    The one after the last disc's lower vertebra is the pelvis.
 
     Seeds are the bodies (`seeds`), the laminae in the midline between the gaps that part them, the sacrum below the
     last disc, and what lies far beside it.
@@ -131,7 +133,7 @@ def sharpened(
 def _markers(where: Places, spine: Spine, stack: Stack, hu: NDArray[np.int16]) -> NDArray[np.uint16]:
     """The number of whom each voxel surely belongs to; 0 where it is open, NOBODY where nothing may grow."""
     number = np.zeros(len(where.index), dtype=np.uint16)
-    sacrum, pelvis = len(stack.names), len(stack.names) + 1
+    sacrum, pelvis = len(stack.gaps) + 1, len(stack.gaps) + 2
     side = np.abs(where.left)
     number[(side > 62) & (where.station > stack.stations[-1] - 45)] = pelvis
     number[(side > 45) & (where.back < -16) & (where.station <= stack.stations[-1] - 45)] = NOBODY

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from keyhole.casefile import EvidenceEntry
+from keyhole.errors import NotInScan
 from keyhole.geometry import Points, unit
 from keyhole.segment.classical import numbering, planes
 from keyhole.segment.classical.body import RADII, Body, Look, body
@@ -15,6 +16,9 @@ from keyhole.segment.classical.spine import Spine
 
 LEAST = 0.12
 """Disc score below which a plane of the row was set by its neighbours alone [keyhole-choice]."""
+
+FEWEST = 3
+"""Fewest discs in a row that make a spine: one whole vertebra proves nothing [bare-ct-prototype]."""
 
 SACRAL = 29.0
 """Height, mm, of the first sacral body where its lower end does not show [keyhole-choice]."""
@@ -25,45 +29,63 @@ SHARE = 0.92
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stack:
-    """Discs, cranial to caudal, down to L5/S1, and the bodies between; `bodies` ends with the first sacral one.
+    """Discs, cranial to caudal, down to L5/S1 where the scan holds it, and the bodies below each of them.
 
-    ``names[n]`` is the vertebra above disc n, and ``names[-1]`` is S1; ``bodies[n]`` lies below disc n.
+    ``bodies[n]`` lies below disc n; the last one is S1's where `is_sacral`, else a vertebra that the scan cuts.
+    ``names[n]`` is the vertebra above disc n; there is one more name than discs, and none before they are named.
     """
 
     stations: tuple[float, ...]
     gaps: tuple[Gap, ...]
     bodies: tuple[Body, ...]
     top: Body | None  # the body above the first disc, of which the scan may hold only a part
-    names: tuple[str, ...]
+    shares: tuple[numbering.Wings, ...]  # what lies beside the body below each disc
+    is_sacral: bool
     signals: planes.Signals
+    names: tuple[str, ...] = ()
 
     @property
     def whole(self) -> tuple[str, ...]:
         """Vertebrae between two discs."""
         return self.names[1:-1]
 
+    @property
+    def cut(self) -> tuple[str, ...]:
+        """Vertebrae of which the scan holds a part."""
+        return (self.names[0],) if self.is_sacral else (self.names[0], self.names[-1])
 
-def stacked(spine: Spine) -> tuple[Stack, tuple[EvidenceEntry, ...]]:
-    """The named stack, and the evidence for the names; refused where there is none."""
+
+def stacked(spine: Spine) -> Stack:
+    """The stack of discs and bodies, still without names."""
     signals = planes.signals(spine.straight, spine.threshold)
-    row = planes.row(signals)
-    while len(row) > 1 and not signals.disc[row[0]] > LEAST:
-        row = row[1:]
-    while len(row) > 1 and not signals.disc[row[-1]] > LEAST:
-        row = row[:-1]
+    row = _trimmed(planes.row(signals), signals)
     shares = [numbering.wings(spine.straight, signals, s, spine.threshold) for s in row]
-    lowest, evidence = numbering.checked(numbering.lumbosacral(shares), None, shares)
-    gaps = [_gap(spine, signals, s) for s in row[: lowest + 2]]
-    sacral = gaps[lowest + 1] if len(gaps) > lowest + 1 else _below(gaps[lowest])
-    ends = [*gaps[: lowest + 1], sacral]
-    bodies = [_body(spine, a, b) for a, b in zip(ends[:-2], ends[1:-1], strict=True)]
+    lowest = numbering.lumbosacral(shares)
+    last = len(row) - 1 if lowest is None else lowest
+    gaps = [_gap(spine, signals, s) for s in row[: last + 2]]
+    ends = [*gaps[: last + 1], gaps[last + 1] if len(gaps) > last + 1 else _below(gaps[last])]
+    bodies = [_body(spine, a, b) for a, b in itertools.pairwise(ends[:-1])]
     rim = float(np.percentile(bodies[-1].radius[:, 0], 90)) + 2.0 if bodies else RADII[1]
     bodies.append(_body(spine, ends[-2], ends[-1], min(rim, RADII[1])))
-    names = tuple(numbering.UPWARD[lowest + 1 - n] for n in range(lowest + 2))
-    top = _top(spine, gaps[0], row)
     return Stack(
-        tuple(float(s) for s in row[: lowest + 1]), tuple(ends[:-1]), tuple(bodies), top, names, signals
-    ), evidence
+        stations=tuple(float(s) for s in row[: last + 1]),
+        gaps=tuple(ends[:-1]),
+        bodies=tuple(bodies),
+        top=_top(spine, gaps[0], row),
+        shares=tuple(shares[: last + 1]),
+        is_sacral=lowest is not None,
+        signals=signals,
+    )
+
+
+def _trimmed(row: list[int], signals: planes.Signals) -> list[int]:
+    """`row` without the planes at its ends that rest on their neighbours alone; refused where too few remain."""
+    seen = [n for n, s in enumerate(row) if signals.disc[s] > LEAST]
+    if len(seen) < FEWEST:
+        raise NotInScan(
+            f"no lumbar spine was found: {len(seen)} discs are in view along the canal, at least {FEWEST} are needed"
+        )
+    return row[seen[0] : seen[-1] + 1]
 
 
 def _frame(spine: Spine, signals: planes.Signals, station: int) -> tuple[Points, Points]:
@@ -90,7 +112,9 @@ def _wall(spine: Spine, point: Points, back: Points) -> float:
 
 
 def _body(spine: Spine, over: Gap, under: Gap, widest: float = RADII[1]) -> Body:
-    return body(spine.hu, spine.grid, (over, under), _back(spine, over, under), Look(spine.threshold, spine.shift), widest)
+    return body(
+        spine.hu, spine.grid, (over, under), _back(spine, over, under), Look(spine.threshold, spine.shift), widest
+    )
 
 
 def _back(spine: Spine, over: Gap, under: Gap) -> Points:
