@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from keyhole.anatomy.boxes import label_boxes, union_box
 from keyhole.anatomy.model import Structure
 from keyhole.anatomy.schemes.model import Layer
 from keyhole.anatomy.schemes.tables import LEVEL, title, vertebra_of
@@ -34,7 +35,7 @@ def tell_levels(merged: Merged, layers: Sequence[Layer]) -> list[str]:
     wanted = [(layer, n, s) for layer in layers for n, s in layer.structures.items() if LEVEL in s.key]
     if not wanted:
         return []
-    names = sorted({name for key in merged.numbers if (name := vertebra_of(key))}, key=rank)
+    names = sorted({name for key in label_boxes(merged.view) if (name := vertebra_of(key))}, key=rank)
     if not names:
         layer, n, _ = wanted[0]
         raise UnknownScheme(
@@ -128,13 +129,13 @@ def _row(merged: Merged, names: Sequence[str]) -> Points:
     """Middle of each named vertebra's body, and below a last lumbar vertebra a point in the sacrum's top."""
     from keyhole.anatomy.parts import core_of  # noqa: PLC0415  (a heavy library)
 
+    boxes = label_boxes(merged.view)
     middles = []
     for name in names:
-        mask = merged.mask(f"vertebra/{name}/body")
-        whole = mask if mask.any() else merged.mask(f"vertebra/{name}")
-        box = bounding_box(whole, 2)
-        crop = whole[box] if box is not None else whole
-        middles.append(core_of(crop, merged.grid.crop(box) if box is not None else merged.grid)[0])
+        box = union_box(boxes, f"vertebra/{name}")
+        if box is not None:
+            body, whole = (merged.mask(f"vertebra/{name}{part}", box=box) for part in ("/body", ""))
+            middles.append(core_of(body if body.any() else whole, merged.grid.crop(box))[0])
     if names[-1] in ("L5", "L6"):
         middles.append(_sacral(merged, middles))
     return np.array(middles)
@@ -143,10 +144,10 @@ def _row(merged: Merged, names: Sequence[str]) -> Points:
 def _sacral(merged: Merged, middles: Sequence[Points]) -> Points:
     """A point in the sacrum as far below the last middle as a vertebra: towards the sacrum, else straight on."""
     last = middles[-1]
-    box = bounding_box(merged.mask("sacrum"))
+    box = union_box(label_boxes(merged.view), "sacrum")
     if box is None:
         return last + (last - middles[-2] if len(middles) > 1 else np.zeros(3))
     grid: Grid = merged.grid.crop(box)
-    points = grid.centres(np.argwhere(merged.mask("sacrum")[box])[::3])
+    points = grid.centres(np.argwhere(merged.mask("sacrum", box=box))[::3])
     near = points[np.linalg.norm(points - last, axis=1) < BEYOND + 10]
     return np.asarray(near.mean(axis=0) if len(near) else points.mean(axis=0))

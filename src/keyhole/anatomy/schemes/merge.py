@@ -43,11 +43,16 @@ class Merged:
             self.structures[one.key] = one
         return self.numbers[one.key]
 
-    def mask(self, *prefixes: str) -> NDArray[np.bool_]:
-        """True at or below any of `prefixes`."""
+    @property
+    def view(self) -> LabelMap:
+        """The partition as it is now."""
+        return LabelMap(self.array, self.grid.patient_from_index, {n: key for key, n in self.numbers.items()})
+
+    def mask(self, *prefixes: str, box: Box | None = None) -> NDArray[np.bool_]:
+        """True at or below any of `prefixes`, in `box` or everywhere."""
         chosen = np.zeros(len(self.numbers) + 1, dtype=np.bool_)
         chosen[[n for key, n in self.numbers.items() if belongs(key, *prefixes)]] = True
-        return np.asarray(chosen[self.array])
+        return np.asarray(chosen[self.array if box is None else self.array[box]])
 
     def paint(self, new: NDArray[np.uint16], box: Box | None = None) -> None:
         """Add the numbers `new`, 0 nothing, in `box`, where nothing stands or where they are a part of what does."""
@@ -198,7 +203,9 @@ def _renumbered(layer: Layer, merged: Merged) -> NDArray[np.uint16]:
 
 def _labels(merged: Merged) -> LabelMap:
     """The finished partition, without the names that lost all their voxels."""
-    count = np.bincount(merged.array.ravel(), minlength=len(merged.numbers) + 1)
+    count = np.zeros(len(merged.numbers) + 1, dtype=np.int64)
+    for slab in merged.array:
+        count += np.bincount(slab.ravel(), minlength=len(count))
     names = {n: key for key, n in merged.numbers.items() if count[n]}
     array: NDArray[Any] = merged.array
     return LabelMap(array, merged.grid.patient_from_index, names)
