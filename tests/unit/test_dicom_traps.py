@@ -318,7 +318,20 @@ def test_a_truncated_slice_is_listed_and_nothing_is_read(tmp_path):
     assert list(survey(tmp_path).damaged) == ["IM0004"]
 
 
-@pytest.mark.parametrize("seed", range(60))
+def test_a_damaged_slice_of_another_series_is_a_caveat_one_of_no_known_series_is_refused(tmp_path):
+    write(Trap(stack()), tmp_path / "a", 0)
+    write(Trap(stack()), tmp_path / "b", 0, seed="other")
+    _damage(tmp_path / "b" / "IM0004", LIES["huge"])
+    whole, broken = (row.choice for row in sorted(survey(tmp_path).rows, key=lambda row: -row.slices))
+    assert "1 damaged files of other series were left out" in read_image(tmp_path, whole).caveats
+    with pytest.raises(InvalidInput, match="b/IM0004"):
+        read_image(tmp_path, broken)
+    (tmp_path / "c.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\xff" * 50)
+    with pytest.raises(InvalidInput, match=r"c\.dcm"):
+        read_image(tmp_path, whole)
+
+
+@pytest.mark.parametrize("seed", range(40))
 def test_no_damage_to_any_kind_of_file_gives_more_than_a_sentence(tmp_path, seed, capfd):
     rng = np.random.default_rng(seed)
     names = ["enhanced CT", "enhanced CT, JPEG-LS", "MR slabs along the discs", "gantry tilt +15°"]

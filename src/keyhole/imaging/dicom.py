@@ -16,7 +16,7 @@ from keyhole.imaging.deidentify import file_name, kept
 from keyhole.imaging.dicom_files import DAMAGED, reason
 from keyhole.imaging.dicom_pixels import voxels
 from keyhole.imaging.dicom_planes import attribute
-from keyhole.imaging.dicom_series import Series, chosen, contents, patient_of, usable
+from keyhole.imaging.dicom_series import Series, chosen, contents, patient_of, refuse_damaged, usable
 from keyhole.imaging.model import Acquired, ScanImage
 from keyhole.imaging.shear import upright
 from keyhole.imaging.verdict import suggestion
@@ -60,6 +60,7 @@ def _read(path: Path, series: str | None, keep_identity: bool) -> ScanImage:
     if path.is_file() and len(listed) == 1 and len(listed[0].planes) == 1:
         raise UnreadableFile(f"{path} is one DICOM slice; give the folder or zip that holds the whole series")
     one = chosen(listed, series, path, suggestion(listed))
+    others = refuse_damaged(found, one, path)
     where = f"{path}, series {one.label or one.uid or 'without a UID'}"
     if one.stack is None:
         raise InvalidInput(f"{path}: {one.problem}" if str(path) not in one.problem else one.problem)
@@ -70,6 +71,8 @@ def _read(path: Path, series: str | None, keep_identity: bool) -> ScanImage:
     caveats = [*one.caveats, *stack.caveats, *_contradictions(one), *told]
     if not one.uid:
         caveats.insert(0, "the files state no series; slices of one frame of reference and size were taken as one")
+    if others:
+        caveats.append(f"{others} damaged files of other series were left out")
     if found.absent:
         caveats.append(f"the disc's index names {len(found.absent)} files that are not there")
     if stack.tilt:

@@ -18,6 +18,8 @@ MR_CLASSES = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1", "1.2.8
 CLASSIC = (CT_CLASSES[0], MR_CLASSES[0])
 """CT and MR Image Storage; the others are enhanced and legacy converted enhanced: many slices in one file."""
 
+DIRECTORY = "1.2.840.10008.1.3.10"
+
 MOST_PIXELS = 1 << 26
 MOST_FRAMES = 1 << 16
 """Largest slice and largest number of slices in a file that are believed [keyhole-choice]."""
@@ -104,6 +106,8 @@ def checked_kind(file: DicomFile) -> str:
 def aside(file: DicomFile, found: str) -> str:
     """Why an object is no slice of a CT or MR series, in a few words; empty for one that is."""
     header = file.header
+    if found == DIRECTORY:
+        return "a disc's index"
     if found not in CT_CLASSES + MR_CLASSES:
         return UID(found).name if UID(found).is_valid else "an unknown object"
     types = [str(part).strip().upper() for part in _several(header.get("ImageType"))]

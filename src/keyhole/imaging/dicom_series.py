@@ -76,7 +76,10 @@ class Series:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contents:
-    """What a folder or zip holds: series, objects set aside by reason, damaged files, and other files."""
+    """What a folder or zip holds: series, objects set aside by reason, damaged files, and other files.
+
+    `damaged` tells why by the file's name, `belongs` the series of those that still state it.
+    """
 
     series: tuple[Series, ...]
     aside: dict[str, int]
@@ -84,6 +87,7 @@ class Contents:
     others: int
     absent: tuple[str, ...]
     mixed: str = ""
+    belongs: dict[str, str] = field(default_factory=dict)
 
 
 def contents(path: Path) -> Contents:
@@ -91,7 +95,7 @@ def contents(path: Path) -> Contents:
     found: Listing = listing(path)
     images: list[Plane] = []
     others: dict[str, int] = {}
-    damaged = dict(found.damaged)
+    damaged, belongs = dict(found.damaged), dict[str, str]()
     for file in found.files:
         try:
             what = checked_kind(file)
@@ -101,33 +105,48 @@ def contents(path: Path) -> Contents:
                 continue
             images.extend(planes(file, what))
         except KeyholeError as error:
-            damaged[file.name] = str(error)
+            damaged[file.name], belongs[file.name] = str(error), _uid_of(file)
         except DAMAGED as error:
             damaged[file.name] = f"{file.name} holds a DICOM value that cannot be read: {reason(error)}"
+            belongs[file.name] = _uid_of(file)
     made = [part for whole in _grouped(images) for part in _split(whole)]
-    mixed = _mixed(images)
-    return Contents(tuple(made), dict(sorted(others.items())), damaged, found.others, found.absent, mixed)
+    mixed, aside_by_kind = _mixed(images), dict(sorted(others.items()))
+    return Contents(tuple(made), aside_by_kind, damaged, found.others, found.absent, mixed, belongs)
+
+
+def _uid_of(file: DicomFile) -> str:
+    try:
+        return str(file.header.get("SeriesInstanceUID") or "").strip()
+    except DAMAGED:
+        return ""
 
 
 def series_in(path: Path) -> tuple[Series, ...]:
     """Every CT and MR series below the folder or inside the zip at `path`, localizers and non-images left out.
 
-    Refused in one sentence: damaged files, nothing that is DICOM, no CT or MR image, slices of two patients.
+    Refused in one sentence: nothing that is DICOM, no CT or MR image, slices of two patients.
     """
     return usable(contents(path), path)
 
 
 def usable(found: Contents, path: Path) -> tuple[Series, ...]:
-    """The series of `found`, if nothing in it is damaged or mixed."""
-    if found.damaged:
-        more = f" (and {len(found.damaged) - 1} more damaged files)" if len(found.damaged) > 1 else ""
-        raise UnreadableFile(f"{path}: {next(iter(found.damaged.values()))}{more}")
+    """The series of `found`, if there are any and all are of one patient."""
     if not found.series:
+        refuse_damaged(found, None, path)
         what = f"only {', '.join(sorted(found.aside))}" if found.aside else "no DICOM file at all"
         raise UnreadableFile(f"{path} holds no CT or MR series: found {what}")
     if found.mixed:
         raise InvalidInput(f"{path} {found.mixed}")
     return found.series
+
+
+def refuse_damaged(found: Contents, one: Series | None, path: Path) -> int:
+    """How many damaged files belong to other series; one that may belong to `one` is refused by name."""
+    near = [name for name in found.damaged if one is None or one.uid.startswith(found.belongs.get(name, ""))]
+    if near:
+        more = f" (and {len(near) - 1} more damaged files)" if len(near) > 1 else ""
+        raise UnreadableFile(f"{path}: {found.damaged[near[0]]}{more}")
+    return len(found.damaged)
 
 
 def chosen(found: Sequence[Series], series: str | None, path: Path, hint: str = "") -> Series:
