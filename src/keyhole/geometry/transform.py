@@ -56,7 +56,8 @@ class Transform:
 
     def apply(self, points: ArrayLike) -> NDArray[np.float64]:
         """Map `points`, shape (..., 3), from `source` to `target`."""
-        mapped: NDArray[np.float64] = np.asarray(points) @ self.matrix[:3, :3].T + self.matrix[:3, 3]
+        mapped: NDArray[np.float64] = np.asarray(points, dtype=np.float64) @ self.matrix[:3, :3].T
+        mapped += self.matrix[:3, 3]
         return mapped
 
     def turn(self, vectors: ArrayLike) -> NDArray[np.float64]:

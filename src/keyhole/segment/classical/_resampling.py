@@ -28,10 +28,11 @@ def along_axes(array: NDArray[np.int16], to_index: NDArray[np.float64], shape: t
     lines = [
         _line(to_index[order[a], a], to_index[order[a], 3], shape[a], array.shape[order[a]], part) for a in range(3)
     ]
-    turned = np.ascontiguousarray(array.transpose(order[::-1]))
-    out = np.empty(shape[::-1], dtype=np.int16)
-    _passed(turned, out, *lines[2], *lines[1], *lines[0])
-    return np.ascontiguousarray(out.T)
+    far = sorted(range(3), key=lambda a: -abs(array.strides[order[a]]))  # as it lies in memory: no copy of the scan
+    turned = np.ascontiguousarray(array.transpose([order[a] for a in far]))
+    out = np.empty([shape[a] for a in far], dtype=np.int16)
+    _passed(turned, out, *lines[far[0]], *lines[far[1]], *lines[far[2]])
+    return np.ascontiguousarray(out.transpose(np.argsort(far)))
 
 
 def _line(
