@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from plan_anatomy import back
 
+from keyhole.casefile import LevelState
 from keyhole.geometry import LabelMap, Tube
 from keyhole.plan import catalogue, plan
 from keyhole.plan.clearance import clearances, surfaces
@@ -88,7 +89,9 @@ def test_without_a_canal_the_decompression_is_unknown_and_says_why():
 
 
 def test_unconfirmed_levels_leave_their_caveat_on_the_plan():
-    record = asked(replace(back(), levels_confirmed=False), WINDOW)
+    state = LevelState(numbering="told", against=("a rib at L1",))
+    record = asked(replace(back(), levels_confirmed=False, level_state=state), WINDOW)
+    assert record.levels == state
     assert any(said.startswith("levels not confirmed") for said in record.caveats)
 
 

@@ -10,7 +10,6 @@ from keyhole.report.wording import Text
 
 SAYS = {True: "for", False: "against", None: "neither"}
 AGAINST = "Something speaks against the names of the levels: {what}. Look at the numbered spine before reading on."
-UNUSABLE = "The image {name} is not fit for this: {name_of} is {value}; {what}."
 
 _KINDS = {"file": "the file", "pelvis": "iliac crests", "shape": "shapes", "user": "a person"}
 _UNITS = {"[hnsf'U]": "HU", "1": ""}
@@ -83,4 +82,5 @@ def made_before(findings: FindingsRecord | None, plan: PlanRecord | None) -> str
         for name, record in (("findings", findings), ("plan", plan))
         if record is not None and record.levels is not None and record.levels.confirmation is None
     ]
-    return f"{' and '.join(made)} were made before the confirmation, on the same labels" if made else ""
+    was = "was" if made == ["plan"] else "were"
+    return f"the {' and the '.join(made)} {was} made before the confirmation, on the same labels" if made else ""
