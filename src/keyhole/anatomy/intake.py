@@ -119,6 +119,7 @@ def adopt(
     progress: Progress | None = None,
     *,
     parameters: Mapping[str, str] | None = None,
+    volumes: Mapping[str, Volume] | None = None,
 ) -> Case:
     """Give an existing case the labels `named`, exactly as importing them from a file would.
 
@@ -126,12 +127,13 @@ def adopt(
     ----------
     made_from : name -> SHA-256 of what the labels were made from.
     parameters : what else labels.json has to say of how they were made.
+    volumes : images of the case, by name, that were read already.
     """
     tell = progress or (lambda _sentence, _share: None)
     path = case.path.resolve()
     remove_stale(path)
     before = case.read(CaseRecord)
-    anatomy = _anatomy(named, path, _stored_images(path, before, []), made_from, tell)
+    anatomy = _anatomy(named, path, _stored_images(path, before, [], volumes), made_from, tell)
     anatomy = replace(anatomy, parameters=dict(parameters or {}))
     tell("Writing the case", 0.85)
     with replaced_folder(path) as folder:
@@ -192,11 +194,14 @@ def _judged(image: ScanImage) -> ScanImage:
     return replace(image, quality=items, caveats=_once([*image.caveats, *quality.caveats(items)]))
 
 
-def _stored_images(path: Path, before: CaseRecord, read: Sequence[ScanImage]) -> list[ScanImage]:
-    """The images that the case already has and that were not read again."""
+def _stored_images(
+    path: Path, before: CaseRecord, read: Sequence[ScanImage], volumes: Mapping[str, Volume] | None = None
+) -> list[ScanImage]:
+    """The images that the case already has and that were not read again; `volumes` are in memory, by name."""
     made = []
     for entry in before.images:
-        volume = read_nifti(path / entry.file).volume
+        at_hand = (volumes or {}).get(entry.name)
+        volume = read_nifti(path / entry.file).volume if at_hand is None else at_hand
         known = read_record(path / "images" / f"{entry.name}.json", ImageRecord)
         if not any(_is_same(volume, image.volume) for image in read):
             image = ScanImage(volume, entry.modality, entry.name, entry.source_file, known.identifiers)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from keyhole.anatomy.intake import adopt
 from keyhole.casefile import Case, CaseRecord, ImageEntry
 from keyhole.errors import InvalidInput, NotInScan
+from keyhole.geometry import Volume
 from keyhole.imaging.nifti import read_nifti
 from keyhole.segment.tools import TIMEOUT_S, TOOLS, run_tool
 
@@ -36,10 +37,12 @@ def segment_case(
     chosen, image = _chosen(case, record, method)
     path = case.path / image.file
     made_from = {image.source_file: image.sha256}
+    volumes: dict[str, Volume] = {}
     if chosen == CLASSICAL:
         from keyhole.segment.classical import ct_classical  # noqa: PLC0415  (heavy import)
 
-        named = ct_classical(read_nifti(path).volume, progress=lambda text, share: tell(text, 0.6 * share))
+        volumes[image.name] = read_nifti(path).volume
+        named = ct_classical(volumes[image.name], progress=lambda text, share: tell(text, 0.6 * share))
         parameters = {"method": CLASSICAL}
     else:
         made = run_tool(chosen, path, image.modality, progress=lambda t, s: tell(t, 0.6 * s), timeout=timeout)
@@ -55,6 +58,7 @@ def segment_case(
         named,
         made_from,
         parameters=parameters,
+        volumes=volumes,
         progress=lambda text, share: tell(text, 0.6 + 0.4 * share),
     )
 
