@@ -11,7 +11,6 @@ from keyhole.anatomy.ribs import rib_in_image
 from keyhole.geometry import LabelMap, Volume
 from keyhole.imaging.quality import quality
 
-
 pytestmark = pytest.mark.slow
 
 
