@@ -33,16 +33,22 @@ if TYPE_CHECKING:
 def segment_command(case: Path, method: str | None, timeout: float, as_json: bool) -> None:
     """Find the anatomy in the image of CASE and build the labels from it."""
     from keyhole.casefile import Case
+    from keyhole.cli.levels import draw
     from keyhole.segment import segment_case
 
     with progress("segment") as show:
-        segment_case(Case(case), method, show, timeout=60 * timeout)
+        made = segment_case(Case(case), method, show, timeout=60 * timeout)
+        picture = draw(made)
     show_segmented(case, as_json)
+    if picture and not as_json:
+        click.echo(f"look at: {picture}")
 
 
 def show_segmented(case: Path, as_json: bool) -> None:
     """Say what a segmentation found: levels and how sure each is, and what to be wary of."""
+    from keyhole.anatomy.gate import lowest_lumbar, state
     from keyhole.casefile import Case, CaseRecord, LabelsRecord
+    from keyhole.cli.levels import gate_lines
     from keyhole.terms import rank
 
     found = Case(case)
@@ -57,13 +63,14 @@ def show_segmented(case: Path, as_json: bool) -> None:
         click.echo(json.dumps(told, ensure_ascii=False))
         return
     click.echo(f"case:   {case}")
-    click.echo(f"levels: {record.numbering}")
+    click.echo("\n".join(gate_lines(state(record, labels))))
     click.echo(
         f"found:  {', '.join(_shown(name, labels) for name in names)}; {len(labels.structures)} structures in all"
     )
     warnings = [f"{name}: {text}" for name, entry in labels.vertebrae.items() for text in entry.warnings]
     caveats([*warnings, *labels.caveats])
-    click.echo(f"next:   keyhole confirm {case} --lowest-lumbar L5 --by YOUR-NAME   (after checking the level names)")
+    lowest = lowest_lumbar(labels)
+    click.echo(f"next:   keyhole confirm {case} --lowest-lumbar {lowest} --by YOUR-NAME   (after checking the names)")
 
 
 def _shown(name: str, labels: LabelsRecord) -> str:
