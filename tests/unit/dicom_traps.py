@@ -135,7 +135,8 @@ def traps():
         "mixed patients": Trap(two_people, outcome="refused"),
         "oblique": Trap(turned(plain, OBLIQUE)),
         "anisotropic": Trap([replace(s, spacing=(0.7, 2.3)) for s in stack(step=(0, 0, 5.0), start=(-5, -20, -30))]),
-        "uneven spacing": Trap(_uneven(), outcome="refused"),
+        "uneven spacing": Trap(_uneven()),
+        "spacing doubles": Trap(stack() + stack(step=(0, 0, 6.0), start=(-20, -15, 20.0)), outcome="parts"),
         "head to foot": Trap(stack(step=(0, 0, -3.0), start=(-20, -15, 20))),
         "SliceThickness and SliceLocation lie": Trap(
             [replace(s, tags={"SliceThickness": 9.0, "SliceLocation": -7.0 * n}) for n, s in enumerate(plain)]

@@ -181,7 +181,7 @@ def _move(data, n, by):
 
 BAD_STACKS = {
     "sideways": (lambda d, n: _move(d, n, (3.0, 0, 0)), {2, 3}, r"lie up to 2\.\d+ mm beside one straight stack"),
-    "uneven": (lambda d, n: _move(d, n, (0, 0, 0.4)), {3}, r"evenly spaced, found steps from 2\.100 to 2\.900 mm"),
+    "uneven": (lambda d, n: _move(d, n, (0, 0, 1.5)), {5}, r"evenly spaced, found steps from 2\.500 to 4\.000 mm"),
     "double": (lambda d, n: _move(d, n, (0, 0, -2.5)), {3}, r"2 of 6 slices share a position, for one IM00003"),
     "no position": (lambda d, n: d.pop("ImagePositionPatient"), {2}, "IM00003.dcm: the tag ImagePositionPatient must"),
     "no orientation": (lambda d, n: d.pop("ImageOrientationPatient"), {2}, "tag ImageOrientationPatient must hold 6"),

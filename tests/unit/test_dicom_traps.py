@@ -66,14 +66,36 @@ def test_the_angle_of_a_tilt_is_told_and_the_sheared_grid_kept(tmp_path, axis, d
 
 
 def test_slices_that_one_affine_describes_within_rounding_are_not_resampled(tmp_path):
-    slices = [
-        replace(s, position=np.round(s.position + k * np.array((0, 0.0005, 0)), 3)) for k, s in enumerate(stack())
-    ]
-    write(Trap(slices), tmp_path, 0)
+    rounded = [replace(s, position=np.round(s.position, 2)) for s in stack(step=(0, 0, 0.625))]
+    write(Trap(rounded), tmp_path, 0)
     found = read_image(tmp_path)
     assert found.acquired is None
-    assert np.issubdtype(found.volume.array.dtype, np.floating)
     assert found.volume.grid.shape == (36, 32, 14)
+    assert not [c for c in found.caveats if "resampled" in c]
+
+
+@pytest.mark.parametrize("matrix", [np.eye(3), OBLIQUE, np.diag((1.0, -1, 1))])
+def test_uneven_tilted_and_missing_slices_together_are_as_exact(tmp_path, matrix):
+    rng = np.random.default_rng(5)
+    slices = [
+        replace(s, position=s.position + np.array((0, 0, d)))
+        for s, d in zip(stack(40), rng.uniform(-0.4, 0.4, 40), strict=True)
+    ]
+    leaning = Rotation.from_euler("x", 12, degrees=True).as_matrix()
+    slices = [replace(s, axes=s.axes @ leaning.T) for s in slices[:20] + slices[21:]]
+    trap = Trap(turned(slices, matrix))
+    assert max(_errors(trap, tmp_path)) < EXACT
+    found = read_image(tmp_path / "x")
+    words = " ".join(found.caveats)
+    assert "lean 1" in words and "resampled once onto" in words and "1 of 40 slices are missing" in words  # noqa: PT018
+    np.testing.assert_allclose(found.acquired.positions, sorted_along(trap.slices), atol=1e-6)
+    seen = np.isfinite(found.volume.array).any(axis=(0, 1))
+    assert 36 <= seen.sum() < 40
+
+
+def sorted_along(slices):
+    normal = np.cross(*slices[0].axes)
+    return sorted((s.position.tolist() for s in slices), key=lambda p: float(np.dot(p, normal)))
 
 
 def test_a_missing_slice_is_unseen_and_the_others_stay_where_they_were(tmp_path):

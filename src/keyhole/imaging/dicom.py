@@ -17,6 +17,7 @@ from keyhole.imaging.dicom_files import DAMAGED, reason
 from keyhole.imaging.dicom_pixels import voxels
 from keyhole.imaging.dicom_planes import attribute
 from keyhole.imaging.dicom_series import Series, chosen, contents, patient_of, refuse_damaged, usable
+from keyhole.imaging.dicom_stack import Stack, normal_of
 from keyhole.imaging.model import Acquired, ScanImage
 from keyhole.imaging.shear import upright
 from keyhole.imaging.verdict import suggestion
@@ -75,13 +76,10 @@ def _read(path: Path, series: str | None, keep_identity: bool) -> ScanImage:
         caveats.append(f"{others} damaged files of other series were left out")
     if found.absent:
         caveats.append(f"the disc's index names {len(found.absent)} files that are not there")
-    if stack.tilt:
-        acquired = Acquired.model_validate({"shape": volume.grid.shape, "patient_from_index": stack.matrix.tolist()})
-        volume = upright(volume)
-        caveats.append(
-            f"the slices lean {stack.tilt:.1f} degrees against the stack (gantry tilt); each was moved within its own "
-            "plane onto perpendicular axes, and what no slice shows counts as unseen"
-        )
+    if stack.tilt or not stack.is_even:
+        acquired = _acquired(stack, volume)
+        volume = upright(array, stack)
+        caveats += _resampled(stack, float(volume.grid.spacing[2]))
     header = _header(one)
     present = frozenset[str]().union(*(plane.file.present for plane in one.planes))
     left = kept(header, present, keep_identity=keep_identity)
@@ -100,6 +98,32 @@ def _read(path: Path, series: str | None, keep_identity: bool) -> ScanImage:
         sex=left.sex,
         acquired=acquired,
     )
+
+
+def _acquired(stack: Stack, volume: Volume) -> Acquired:
+    """The slices as they lay."""
+    return Acquired.model_validate(
+        {
+            "shape": volume.grid.shape,
+            "patient_from_index": stack.matrix.tolist(),
+            "positions": stack.positions.tolist(),
+        }
+    )
+
+
+def _resampled(stack: Stack, step: float) -> list[str]:
+    """Caveats that say why a stack was resampled."""
+    told = []
+    if stack.tilt:
+        told.append(
+            f"the slices lean {stack.tilt:.1f} degrees against the stack (gantry tilt); each was moved within its own "
+            "plane onto perpendicular axes, and what no slice shows counts as unseen"
+        )
+    if not stack.is_even:
+        steps = np.diff(stack.positions @ normal_of(stack.matrix[:3, :2].T))
+        low, high = sorted((abs(float(steps.min())), abs(float(steps.max()))))
+        told.append(f"slices lie {low:.3f} to {high:.3f} mm apart; they were resampled once onto {step:.3f} mm steps")
+    return told
 
 
 def _header(one: Series) -> Any:

@@ -309,18 +309,18 @@ Parts = list[tuple[str, list[Plane]]]
 def _by_tag(slices: list[Plane], whole: Series) -> Parts:
     """Slices of one direction as stacks: whole, or by what tells images of one place apart, or by slabs."""
     problem = _fault(slices)
-    if not problem or len(slices) < 4 or slices[0].problem:
+    if _is_sound(slices) or len(slices) < 4 or slices[0].problem:
         return [("", slices)]
     doubled = "share a position" in problem
     for parts in itertools.chain(_by_values(slices, 1), _by_values(slices, 2)):
-        if all(not _fault(group) for _, group in parts) and (doubled or _is_natural(parts, slices, whole)):
+        if all(_is_sound(group) for _, group in parts) and (doubled or _is_natural(parts, slices, whole)):
             return parts
     if doubled:
         kept = _without_twins(slices)
         if len(kept) < len(slices) and "share a position" not in _fault(kept):
             return [("", kept)]
     for parts in _slabs(slices, by_place=not doubled):
-        if all(not _fault(group) for _, group in parts) and _is_natural(parts, slices, whole):
+        if all(_is_sound(group) for _, group in parts) and _is_natural(parts, slices, whole):
             return parts
     return [("", slices)]
 
@@ -331,6 +331,13 @@ def _fault(slices: Sequence[Plane]) -> str:
     except KeyholeError as error:
         return str(error)
     return ""
+
+
+def _is_sound(slices: Sequence[Plane]) -> bool:
+    try:
+        return stacked(slices, "").is_even
+    except KeyholeError:
+        return False
 
 
 def _by_values(slices: Sequence[Plane], n: int) -> Iterator[Parts]:

@@ -21,14 +21,18 @@ MOST_TILT = 45.0
 HUMAN_SPACING = (0.01, 50.0)
 """mm between voxels of any scan of a spine."""
 
-UNEVEN = 0.02
-"""Largest departure of a slice from even spacing, as a share of the spacing [keyhole-choice]."""
-
 POSITION_ROUNDING = 0.02
-"""Scanners write positions to this many mm; smaller departures mean nothing."""
+"""Scanners write positions to this many mm; a drift of the whole stack below it is no tilt."""
 
 EXACT = 0.01
-"""Departures of slices from the one affine, mm, from which on a caveat says so."""
+"""Largest departure, mm, of a slice from the one affine; slices that lie farther off are resampled."""
+
+SIDEWAYS = 0.5
+"""Slices farther than this, mm, beside one straight stack contradict each other [keyhole-choice]."""
+
+WHOLE = 0.1
+"""A wider step is slices missing if it is whole steps within this share of one, and else no even stack
+[keyhole-choice]."""
 
 SAME_PLACE = 1e-3
 """Slices closer than this, mm, are images of one place."""
@@ -47,12 +51,15 @@ class Stack:
     """Slices in the order of their normal. `places` are their numbers among `depth`; the other slices are missing.
 
     `matrix` maps (column, row, slice number) to LPS mm; it is sheared by `tilt` degrees where that is not 0.
+    `positions` are the first voxels, (n, 3) LPS mm; `matrix` gives them within `EXACT` where `is_even`.
     """
 
     planes: tuple[Plane, ...]
     places: tuple[int, ...]
     depth: int
     matrix: NDArray[np.float64]
+    positions: NDArray[np.float64]
+    is_even: bool = True
     tilt: float = 0.0
     caveats: tuple[str, ...] = ()
 
@@ -98,11 +105,9 @@ def stacked(planes: Sequence[Plane], where: str) -> Stack:
     places = _places(planes, heights, where)
     start, step, apart = _line(corners, places)
     off = float(np.linalg.norm(apart, axis=1).max())
-    limit = max(UNEVEN * abs(float(step @ normal)), POSITION_ROUNDING)
-    if np.abs(apart @ normal).max() > limit:
-        raise InvalidInput(_uneven(where, np.diff(heights)))
-    if off > limit:
-        raise InvalidInput(f"{where}: the slices lie up to {off:.2f} mm beside one straight stack")
+    beside = float(np.linalg.norm(np.cross(apart, normal), axis=1).max())
+    if beside > SIDEWAYS:
+        raise InvalidInput(f"{where}: the slices lie up to {beside:.2f} mm beside one straight stack")
     matrix = np.eye(4)
     matrix[:3, 0], matrix[:3, 1] = first.axes[0] * first.spacing[0], first.axes[1] * first.spacing[1]
     matrix[:3, 2], matrix[:3, 3] = step, start
@@ -111,8 +116,8 @@ def stacked(planes: Sequence[Plane], where: str) -> Stack:
     _human(where, (*first.spacing, abs(float(step @ normal))), lean)
     tilt = lean if lean > TILT and drift * (len(planes) - 1) > POSITION_ROUNDING else 0.0
     depth = int(places[-1]) + 1
-    caveats = _told(planes, places, depth, off)
-    return Stack(tuple(planes), tuple(int(n) for n in places), depth, matrix, tilt, caveats)
+    caveats = _told(planes, places, depth)
+    return Stack(tuple(planes), tuple(int(n) for n in places), depth, matrix, corners, off <= EXACT, tilt, caveats)
 
 
 def _human(where: str, spacing: tuple[float, ...], lean: float) -> None:
@@ -167,8 +172,11 @@ def _places(planes: Sequence[Plane], heights: NDArray[np.float64], where: str) -
         )
     usual = float(np.sort(steps)[(len(steps) - 1) // 2])  # of two middle ones the smaller: the wider may be a gap
     strides = np.rint(steps / usual).astype(np.int64)
-    if strides.min() < 1:
-        raise InvalidInput(_uneven(where, steps))
+    wide = strides > 1
+    if strides.min() < 1 or (np.abs(steps / usual - strides)[wide] > WHOLE).any():
+        raise InvalidInput(
+            f"{where}: slices must be evenly spaced, found steps from {steps.min():.3f} to {steps.max():.3f} mm"
+        )
     missing, widest = int((strides - 1).sum()), int(strides.max()) - 1
     if missing > MOST_MISSING * (len(planes) + missing) or widest > MOST_MISSING_RUN:
         at = int(np.flatnonzero(strides > 1)[0])
@@ -177,10 +185,6 @@ def _places(planes: Sequence[Plane], heights: NDArray[np.float64], where: str) -
             f"{steps[at]:.2f} mm among steps of {usual:.2f} mm"
         )
     return np.concatenate([[0], np.cumsum(strides)])
-
-
-def _uneven(where: str, steps: NDArray[np.float64]) -> str:
-    return f"{where}: slices must be evenly spaced, found steps from {steps.min():.3f} to {steps.max():.3f} mm"
 
 
 def _line(
@@ -195,16 +199,10 @@ def _line(
     return start, step, corners - start - places[:, None] * step
 
 
-def _told(planes: Sequence[Plane], places: NDArray[np.int64], depth: int, off: float) -> tuple[str, ...]:
+def _told(planes: Sequence[Plane], places: NDArray[np.int64], depth: int) -> tuple[str, ...]:
     """What to be wary of."""
-    caveats = []
-    if depth > len(planes):
-        gaps = np.flatnonzero(np.diff(places) > 1)
-        first = planes[int(gaps[0])].position
-        caveats.append(
-            f"{depth - len(planes)} of {depth} slices are missing, the first after "
-            f"({', '.join(f'{v:.1f}' for v in first)}) mm; they count as unseen"
-        )
-    if off > EXACT:
-        caveats.append(f"slices lie up to {off:.3f} mm off even spacing")
-    return tuple(caveats)
+    if depth == len(planes):
+        return ()
+    gaps = np.flatnonzero(np.diff(places) > 1)
+    first = ", ".join(f"{v:.1f}" for v in planes[int(gaps[0])].position)
+    return (f"{depth - len(planes)} of {depth} slices are missing, the first after ({first}) mm; they count as unseen",)

@@ -17,10 +17,15 @@ MODALITIES = ("CT", "MR")
 
 
 class Acquired(Strict):
-    """The grid on which a tilted scan was acquired, before its slices were moved: LPS mm from (column, row, slice)."""
+    """Where the slices of a tilted or uneven scan lay before they were resampled.
+
+    `patient_from_index` is the sheared map to LPS mm from (column, row, slice), which fits the slices best;
+    `positions` are the first voxels of the slices as their headers have them, LPS mm.
+    """
 
     shape: tuple[int, int, int]
     patient_from_index: tuple[tuple[float, float, float, float], ...]
+    positions: tuple[tuple[float, float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,7 +36,7 @@ class ScanImage:
     holds the keywords of the tags left behind, and `identity` those that a user asked to keep. `patient` is what
     tells two patients apart while files are read; it stays in memory and is never written. `sha256` is that of the
     file, or of the slices' own in their order. `age` in years and `sex` are as the header states them. `acquired` is
-    the sheared grid of a tilted scan.
+    the grid of a tilted or uneven scan before it was resampled.
     """
 
     volume: Volume
