@@ -146,7 +146,8 @@ def outcome(reader: Reader, folders: list[Path]) -> str:
             errors.append(worst(unseen([values for values, _ in along]), along[0][1]))
     n, said = counts.pop(), per_axis[0][1]
     notes = [f"{n} images"] * (n > 1) + [said] * bool(said)
-    shown = f"{np.nanmax(errors):.3f}" if errors and np.isfinite(errors).any() else "nothing comparable"
+    each = list(dict.fromkeys(f"{error:.3f}" for error in sorted(errors) if np.isfinite(error)))
+    shown = " and ".join(each if len(each) <= 2 else [f"{each[0]} to {each[-1]}"]) or "nothing comparable"
     return shown + (f" ({', '.join(notes)})" if notes else "")
 
 
