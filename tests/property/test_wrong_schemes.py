@@ -185,6 +185,33 @@ def test_in_100_trials_a_wrong_scheme_is_refused_or_doubted_or_names_every_level
     assert sum(one[0] == "refused" for one in wrong) >= 0.85 * len(wrong)
 
 
+def with_six_lumbar(labels):
+    """The same bones in a patient with six lumbar vertebrae: every name from T11 to L5 one lower."""
+    lower = {"T11": "T12", "T12": "L1", **{f"L{n}": f"L{n + 1}" for n in range(1, 6)}}
+
+    def named(key):
+        head, *rest = key.split("/")
+        if head in ("vertebra", "disc"):
+            rest[0] = "-".join(lower.get(name, name) for name in rest[0].split("-"))
+        return "/".join([head, *rest])
+
+    return LabelMap(labels.array, labels.patient_from_index, {n: named(key) for n, key in labels.structures.items()})
+
+
+def test_l6_called_s1_by_another_version_is_doubted(tmp_path):
+    truth = with_six_lumbar(of_phantom(3, False))
+    array, names = written_as(truth, "totalsegmentator_total_v3")
+    assert names[26] == "vertebrae_L6"
+    assert outcome(truth, array, "totalsegmentator_total", tmp_path) == "doubted"
+    assert outcome(truth, array, "totalsegmentator_total_v3", tmp_path) == "right"
+
+
+def test_s1_called_l6_by_another_version_is_doubted(tmp_path):
+    truth = of_phantom(3, False)
+    array, _ = written_as(truth, "totalsegmentator_total")
+    assert outcome(truth, array, "totalsegmentator_total_v3", tmp_path) == "doubted"
+
+
 @pytest.mark.parametrize("scheme", ["totalsegmentator_total", "totalspineseg", "spider", "verse", "mrspineseg"])
 def test_the_right_scheme_is_neither_refused_nor_doubted(tmp_path, scheme):
     truth = of_phantom(3, False)
