@@ -24,6 +24,9 @@ check: $(VENV)/.ready-dev
 bench: $(VENV)/.ready-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
 	$(BIN)/python benchmarks/corridors.py
+	$(BIN)/python benchmarks/dicom.py
+	$(BIN)/python benchmarks/bare_dicom.py
+	$(BIN)/python benchmarks/bare_ct.py --cases 5
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys' 2>/dev/null || { echo "Keyhole needs Python 3.11 or newer; no $(PYTHON) was found on this machine."; exit 1; }
