@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from keyhole.anatomy.derive import examine
 from keyhole.anatomy.level_evidence import against, evidence
-from keyhole.anatomy.phantom.model import phantom
+from keyhole.anatomy.phantom.model import PHANTOM, phantom
 from keyhole.anatomy.phantom.parameters import PhantomParameters
 from keyhole.anatomy.placement import check_lumbar
 from keyhole.anatomy.plausible import DOUBT
@@ -16,8 +17,9 @@ from keyhole.anatomy.schemes import read_labels, tables, written_as
 from keyhole.anatomy.schemes.special import NEEDS
 from keyhole.anatomy.schemes.tables import vertebra_of
 from keyhole.errors import KeyholeError
-from keyhole.geometry import Grid, LabelMap, affine, bounding_box
+from keyhole.geometry import Grid, LabelMap, Transform, affine, bounding_box
 from keyhole.geometry.resample import keyhole_grid, labels_on_grid, reoriented
+from keyhole.geometry.transform import PATIENT
 from keyhole.imaging import write_nifti
 from keyhole.terms import rank
 
@@ -183,6 +185,33 @@ def test_in_100_trials_a_wrong_scheme_is_refused_or_doubted_or_names_every_level
     wrong = [one for one in found if one[0] != "right"]
     assert len(wrong) >= 60
     assert sum(one[0] == "refused" for one in wrong) >= 0.85 * len(wrong)
+
+
+@cache
+def of_turned_phantom(mirrored):
+    """A phantom that lies turned in the scanner, and mirrored where asked, on 2 mm voxels along the scanner's axes."""
+    turn = Rotation.from_euler("zyx", (14, -12, 18), degrees=True).as_matrix()
+    pose = Transform(PATIENT, PHANTOM, np.block([[turn, np.array([[40.0], [-25.0], [310.0]])], [0, 0, 0, 1]]))
+    body = phantom(PhantomParameters(seed=3, is_mirrored=mirrored), pose)
+    whole = body.grid(2.0)
+    middle = whole.index(body.patient_from_phantom.apply(np.array([0.0, 30.0, 0.0])))[:2]
+    low = np.maximum(np.floor(middle - [50, 62]), 0).astype(int)
+    high = np.minimum(low + np.array([100, 124]), whole.shape[:2])
+    part = whole.crop((slice(low[0], high[0]), slice(low[1], high[1]), slice(0, whole.shape[2])))
+    return body.labels_on(Grid(part.shape, part.patient_from_index))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_turned_or_mirrored_patient_changes_nothing(tmp_path, mirrored):
+    truth = of_turned_phantom(mirrored)
+    for scheme in ("totalsegmentator_total", "totalspineseg"):
+        array, _ = written_as(truth, scheme)
+        assert outcome(truth, array, scheme, tmp_path) == "right"
+    array, _ = written_as(truth, "totalsegmentator_total_v1")
+    assert outcome(truth, array, "verse", tmp_path) == "refused"
+    array, _ = written_as(truth, "totalsegmentator_total")
+    assert outcome(truth, array, "totalsegmentator_total_v3", tmp_path) == "doubted"
 
 
 def with_six_lumbar(labels):
