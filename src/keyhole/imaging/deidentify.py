@@ -36,7 +36,7 @@ TECHNICAL = (
 )
 """Kept as they are: numbers and codes of the machine."""
 
-TEXTS = ("SeriesDescription",)
+TEXTS = ("SeriesDescription", "ContrastBolusAgent")
 """Kept after the patient's name, numbers and dates were taken out."""
 
 IDENTITY = (
