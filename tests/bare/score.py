@@ -94,7 +94,7 @@ def score(
     discs = {k.split("/")[1]: counts.dice(k) for k in truth.keys if k.startswith("disc/") and k.count("/") == 1}
     return CaseScore(
         name, "", scores, {k: d for k, d in discs.items() if np.isfinite(d)}, _canal(truth, labels, names),
-        {k: counts.dice(k) for k in MUSCLES}, {k: _inside(counts, k) for k in VESSELS},
+        _muscles(truth, here), {k: _inside(counts, k) for k in VESSELS},
         seconds, _memory(), is_clean,
     )  # fmt: skip
 
@@ -133,6 +133,27 @@ class _Counts:
         total = self([key], None, but=but)
         both = self([key], [key], but=but)
         return 2 * both / (total + self(None, [key], but=but)) if total else float("nan")
+
+
+def _muscles(truth: LabelMap, found: LabelMap) -> dict[str, float]:
+    """Overlap of the muscles between the top of L1 and the top of the pelvis, by height along L5 to L1."""
+    ends = [np.argwhere(truth.mask(f"vertebra/{n}"))[::5] for n in ("L1", "L5")]
+    if min(len(e) for e in ends) < 20:
+        return {}
+    top, low = (truth.grid.centres(e) for e in ends)
+    up = np.array([0.0, 0.0, 1.0])
+    hip = truth.grid.centres(np.argwhere(truth.mask("pelvis"))[::5]) if truth.labels_of("pelvis") else low
+    bounds = float((hip @ up).max()), float((top @ up).max())
+    cells = np.argwhere(truth.mask("muscle") | found.mask("muscle"))
+    height = truth.grid.centres(cells) @ up
+    kept = cells[(height > bounds[0]) & (height < bounds[1])]
+    if len(kept) < 100:
+        return {}
+    pairs = [
+        LabelMap(lm.array[tuple(kept.T)][:, None, None], lm.patient_from_index, lm.structures) for lm in (truth, found)
+    ]
+    counts = _Counts.of(pairs[0], pairs[1])
+    return {k: counts.dice(k) for k in MUSCLES}
 
 
 def _inside(counts: _Counts, key: str) -> float:

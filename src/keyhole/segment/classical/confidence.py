@@ -20,8 +20,8 @@ from keyhole.terms import rank
 SPARSE = 2
 """Every so many voxels along each axis are counted."""
 
-TREND = 1.06
-"""How much larger a vertebra is than the one above it, where it has one neighbour alone [keyhole-choice]."""
+TREND = 1.04
+"""How much larger a vertebra is than the one above it [keyhole-choice]."""
 
 TURN = 3.0
 """Degrees by which the scan is turned for the second look [bare-ct-prototype]."""
@@ -162,9 +162,8 @@ def signals(scene: Scene, moved: Mapping[str, float]) -> dict[str, dict[str, flo
     whole = [n for n in names if n not in scene.cut]
     found: dict[str, dict[str, float]] = {}
     for name in names:
-        near = [whole[i] for i in _beside(whole, name)]
         found[name] = {
-            **{what: _ratio(sizes[what], name, near) for what in ("body", "arch", "height", "canal")},
+            **{what: _ratio(sizes[what], name, whole) for what in ("body", "arch", "height", "canal")},
             "lean": sizes["lean"].get(name, np.nan),
             "loose": sizes["loose"].get(name, np.nan),
             "clear": _clarity(scene.planes, name),
@@ -179,21 +178,17 @@ def _named(scene: Scene) -> list[str]:
     return sorted({k[1] for k in keys if k[0] == "vertebra" and k[-1] == "body"}, key=rank)
 
 
-def _beside(row: Sequence[str], name: str) -> list[int]:
-    """Places in `row` of the nearest vertebra on each side of `name`."""
-    above = [i for i, other in enumerate(row) if rank(other) < rank(name)]
-    below = [i for i, other in enumerate(row) if rank(other) > rank(name)]
-    return [*above[-1:], *below[:1]]
+def _ratio(values: Mapping[str, float], name: str, whole: Sequence[str]) -> float:
+    """A vertebra's value over the median of its whole neighbours', two on each side; nan with fewer than two.
 
-
-def _ratio(values: Mapping[str, float], name: str, near: Sequence[str]) -> float:
-    """A vertebra's value over what its neighbours let expect: their mean, or one neighbour's and the usual trend."""
+    Each neighbour's value is brought to the vertebra's place by the usual trend.
+    """
+    above = [n for n in whole if rank(n) < rank(name)][-2:]
+    below = [n for n in whole if rank(n) > rank(name)][:2]
+    known = [values.get(n, np.nan) * TREND ** (rank(name) - rank(n)) for n in (*above, *below)]
+    known = [value for value in known if np.isfinite(value)]
     own = values.get(name, np.nan)
-    known = [
-        values.get(other, np.nan) * (1.0 if len(near) > 1 else TREND ** np.sign(rank(name) - rank(other)))
-        for other in near
-    ]
-    return float(own / np.mean(known)) if known and np.all(np.isfinite(known)) and np.mean(known) > 0 else float("nan")
+    return float(own / np.median(known)) if len(known) > 1 and np.median(known) > 0 else float("nan")
 
 
 def _sizes(scene: Scene, names: Sequence[str]) -> dict[str, dict[str, float]]:

@@ -11,8 +11,10 @@ from keyhole.anatomy.canal import bony_canal, within
 from keyhole.anatomy.model import Structure
 from keyhole.anatomy.schemes import NamedLabels, boundary_sd
 from keyhole.casefile import EvidenceEntry, VertebraEntry
+from keyhole.errors import ImplausibleAnatomy
+from keyhole.errors import NotInScan
 from keyhole.geometry import LabelMap, Volume
-from keyhole.segment.classical.confidence import confidence, retest
+from keyhole.segment.classical.confidence import confidence, misplaced, retest
 from keyhole.segment.classical.numbering import last_rib, named
 from keyhole.segment.classical.partition import Sheet, painted, solids
 from keyhole.segment.classical.scene import DiscPlane, Scene
@@ -61,6 +63,8 @@ def ct_classical(image: Volume, *, progress: Progress | None = None) -> NamedLab
     tell("Finding muscles and vessels", 0.7)
     moved = retest(spine.straight, spine.threshold, scene.planes)
     vertebrae = confidence(scene, moved)
+    if (doubt := misplaced(scene)) is not None:
+        raise ImplausibleAnatomy(f"the vertebrae cannot be named: {doubt}")
     scene = _with_soft_tissue(scene)
     sd = max(LEAST_SD, boundary_sd(np.array(scene.spacing)))
     structures = {key: _structure(key, sd, vertebrae) for key in scene.names.values()}
@@ -91,10 +95,8 @@ def _structure(key: str, sd: float, vertebrae: Mapping[str, VertebraEntry]) -> S
 
 def scene_of(image: Volume, tell: Progress) -> tuple[Scene, Spine, tuple[EvidenceEntry, ...]]:
     """The spine of `image` as far as bone shows it, and the evidence for its names."""
-    tell("Looking for the spine", 0.0)
-    spine = find(image)
-    tell("Finding the discs", 0.35)
-    stack = stacked(spine)
+    tell("Looking for the spine and its discs", 0.0)
+    spine, stack = _found(image)
     tell("Cutting out the vertebrae", 0.5)
     found = solids(spine, stack)
     names, evidence = named(stack.shares, stack.is_sacral, last_rib(found.reach()))
@@ -102,6 +104,26 @@ def scene_of(image: Volume, tell: Progress) -> tuple[Scene, Spine, tuple[Evidenc
     sheet = painted(spine, stack, found)
     spine = _paint_canal(sheet, spine)
     return _scene(spine, stack, sheet), spine, evidence
+
+
+def _found(image: Volume) -> tuple[Spine, Stack]:
+    """Spine and discs; looked for again as in osteoporotic bone where no sacrum shows at first."""
+    failure = None
+    try:
+        spine = find(image)
+        stack = stacked(spine)
+        if stack.is_sacral:
+            return spine, stack
+    except NotInScan as error:
+        failure = error
+    try:
+        again = find(image, is_poor=True)
+        other = stacked(again)
+    except NotInScan:
+        if failure is not None:
+            raise failure from None
+        return spine, stack
+    return (again, other) if failure is not None or other.is_sacral else (spine, stack)
 
 
 def _paint_canal(sheet: Sheet, spine: Spine) -> Spine:
