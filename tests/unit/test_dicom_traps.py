@@ -221,11 +221,12 @@ def test_what_is_no_slice_is_set_aside_or_ignored_and_counted(tmp_path):
         data.save_as(tmp_path / f"object{n}")
     (tmp_path / "autorun.inf").write_text("no image")
     (tmp_path / "empty").write_bytes(b"")
+    (tmp_path / "a" / "._IM0003.dcm").write_bytes(b"\0\x05\x16\x07" * 50)
     np.testing.assert_array_equal(read_image(tmp_path).volume.array, plain.array)
     found = survey(tmp_path)
     assert found.aside["a localizer"] == found.aside["a projection"] == 1
     assert {"Secondary Capture Image Storage", "X-Ray Radiation Dose SR Storage"} < set(found.aside)
-    assert found.others == 2
+    assert found.others == 3
 
 
 def test_zips_in_folders_bare_data_sets_and_discs_are_read(tmp_path):
@@ -236,12 +237,10 @@ def test_zips_in_folders_bare_data_sets_and_discs_are_read(tmp_path):
             archive.write(tmp_path / "d" / f"IM{n:04d}", f"x/{n}")
             (tmp_path / "d" / f"IM{n:04d}").unlink()
     (tmp_path / "half.zip").rename(tmp_path / "d" / "half.zip")
-    bare = tmp_path / "d" / "IM0008"
-    data = pydicom.dcmread(bare)
-    data.remove_private_tags()
-    with bare.open("wb") as stream:
-        del data.file_meta.TransferSyntaxUID
-        pydicom.filewriter.write_dataset(_implicit(stream), Dataset(dict(data.items())))
+    for name, is_implicit in (("IM0008", True), ("IM0010", False)):
+        data = pydicom.dcmread(tmp_path / "d" / name)
+        with (tmp_path / "d" / name).open("wb") as stream:
+            pydicom.filewriter.write_dataset(_bare(stream, is_implicit), Dataset(dict(data.items())))
     np.testing.assert_array_equal(read_image(tmp_path / "d").volume.array, plain)
     (tmp_path / "d" / "DICOMDIR").write_bytes(_directory("IM0009", "GONE"))
     found = survey(tmp_path / "d" / "DICOMDIR")
@@ -250,11 +249,11 @@ def test_zips_in_folders_bare_data_sets_and_discs_are_read(tmp_path):
     assert any("names 1 files that are not there" in c for c in read_image(tmp_path / "d" / "DICOMDIR").caveats)
 
 
-def _implicit(stream):
+def _bare(stream, is_implicit):
     from pydicom.filebase import DicomFileLike
 
     made = DicomFileLike(stream)
-    made.is_little_endian, made.is_implicit_VR = True, True
+    made.is_little_endian, made.is_implicit_VR = True, is_implicit
     return made
 
 

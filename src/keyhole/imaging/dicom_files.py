@@ -192,6 +192,8 @@ def _packed(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, prefix
 
 def _opened(found: Found, interned: dict[frozenset[int], frozenset[str]]) -> DicomFile | None:
     """The object in a file; None for what is not DICOM; a damaged one is refused by name."""
+    if found.name.rsplit("/", 1)[-1].startswith("._"):
+        return None  # what a Mac leaves beside each file
     content = _head(found)
     bare = content[128:132] != b"DICM"
     if bare and not (content[:4] in _FIRST_TAGS and len(content) > 200):

@@ -159,7 +159,9 @@ def _loaded(file: DicomFile, where: str) -> _Content:
 
 def _format(file: DicomFile) -> Format:
     header = file.header
-    syntax = str(header.file_meta.get("TransferSyntaxUID") or NATIVE[0]).strip()
+    is_implicit, is_little = header.original_encoding
+    unstated = NATIVE[0] if is_implicit else NATIVE[1] if is_little else _BIG_ENDIAN
+    syntax = str(header.file_meta.get("TransferSyntaxUID") or unstated).strip()
     bits = int(header.get("BitsAllocated") or 0)
     stored = int(header.get("BitsStored") or bits)
     given = header.get("HighBit")

@@ -40,7 +40,7 @@ def read_image(path: Path, series: str | None = None, *, keep_identity: bool = F
     else:
         found = _read_nifti(path)
     more = check_values(found.volume, str(path))
-    told = any("reconstruction" in caveat for caveat in found.caveats)  # the padding's own sentence says it better
+    told = any("unseen" in caveat for caveat in found.caveats)  # a sentence that gives the reason says it better
     return replace(found, volume=_compact(found.volume), caveats=found.caveats if told else (*found.caveats, *more))
 
 
