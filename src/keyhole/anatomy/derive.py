@@ -191,7 +191,8 @@ def _split_vertebrae(scene: Scene) -> dict[tuple[str, str], arches.Pedicle]:
         whole = [k for k in (key, f"{key}/posterior") if k in scene.part.numbers]
         if bone.name == "S1" and not scene.part.has(key):
             whole = ["sacrum"]
-        if whole and not scene.part.has(f"{key}/lamina", f"{key}/facet"):
+        is_split = scene.part.has(f"{key}/lamina", *([f"{key}/facet"] if bone.name == "S1" else []))
+        if whole and not is_split:
             _split_one(scene, bone, whole, joints)
     return pedicles
 
@@ -199,8 +200,9 @@ def _split_vertebrae(scene: Scene) -> dict[tuple[str, str], arches.Pedicle]:
 def _split_one(
     scene: Scene, bone: Bone, whole: list[str], joints: Mapping[tuple[str, str], tuple[Box, NDArray[np.uint8]]]
 ) -> None:
-    """Paint body and parts of one vertebra over its whole."""
+    """Paint body and parts of one vertebra over its whole, but for the parts that are labelled themselves."""
     key = f"vertebra/{bone.name}"
+    given = [name for name in arches.PARTS if scene.part.has(f"{key}/{name}")]
     touching = [np.zeros(bone.whole.shape, dtype=np.bool_) for _ in range(2)]
     for (upper, lower), (box, found) in joints.items():
         if bone.name in (upper, lower):
@@ -217,9 +219,10 @@ def _split_one(
         made = replace(known, key=f"{key}/{name}", origin=Origin.DERIVED, source=source)
         scene.part.paint(made, bone.box, mask, over=over)
 
-    paint("body", bone.body | ((numbers == arches.FRONT) & bone.arch))
+    if whole != [f"{key}/posterior"]:
+        paint("body", bone.body | ((numbers == arches.FRONT) & bone.arch))
     for n, name in enumerate(arches.PARTS):
-        if bone.name != "S1" or name.startswith("facet/superior"):
+        if name not in given and (bone.name != "S1" or name.startswith("facet/superior")):
             paint(name, numbers == n + 1)
     if whole != ["sacrum"]:
         rest = np.isin(scene.part.array[bone.box], [scene.part.numbers[k] for k in whole])
