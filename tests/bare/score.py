@@ -201,8 +201,9 @@ def _centres(labels: LabelMap, names: Sequence[str]) -> dict[str, Points]:
 
 def _canal(truth: LabelMap, found: LabelMap, names: Sequence[str]) -> dict[str, float]:
     """Found minus true AP diameter of the canal at L1 to L5 and at the discs between, mm."""
-    if not truth.labels_of("canal"):
+    if not truth.labels_of("canal/epidural"):  # a cord or a sac is no canal
         return {}
+    between = bool(truth.labels_of("canal/flavum"))  # else nothing bounds the true canal between the arches
     box = tuple(
         slice(int(a), int(b) + 1)
         for a, b in zip(*(f(np.argwhere(truth.mask("vertebra")), axis=0) for f in (np.min, np.max)), strict=True)
@@ -215,7 +216,7 @@ def _canal(truth: LabelMap, found: LabelMap, names: Sequence[str]) -> dict[str, 
     row = [n for n in names if n in centres]
     places = {n: (centres[n], row[i - 1] if i else n, row[i + 1]) for i, n in enumerate(row[:-1]) if n[0] == "L"}
     for a, b in itertools.pairwise(row):
-        if f"disc/{a}-{b}" in truth.keys and a[0] == "L":
+        if between and f"disc/{a}-{b}" in truth.keys and a[0] == "L":
             cells = np.argwhere(truth.mask(f"disc/{a}-{b}"))
             if len(cells) > 50:
                 places[f"{a}/{b}"] = (truth.grid.centres(cells.mean(axis=0)), a, b)

@@ -136,18 +136,17 @@ def misplaced(scene: Scene) -> str | None:
     steps = np.array([np.linalg.norm(a.centre - b.centre) for a, b in itertools.pairwise(found)])
     if len(steps) < 3:
         return None
-    usual = np.array([np.median(np.delete(steps, n)[max(0, n - 2) : n + 2]) for n in range(len(steps))])
-    share = steps / usual
-    for n in np.flatnonzero(share > MERGED):
-        return (
-            f"{found[n + 1].upper}: its discs lie {steps[n]:.0f} mm apart and their neighbours {usual[n]:.0f} mm: "
-            "a disc was missed, and every name above it would be wrong"
-        )
-    short = steps < SPLIT * np.median(steps)
+    usual = float(np.median(steps))
+    short = steps < SPLIT * usual
     for n in np.flatnonzero(short[:-1] & short[1:]):
         return (
             f"{found[n + 1].upper} and {found[n + 1].lower}: their discs lie {steps[n]:.0f} and {steps[n + 1]:.0f} mm "
-            f"apart, the others {np.median(steps):.0f} mm: one vertebra was taken for two"
+            f"apart, the others {usual:.0f} mm: one vertebra was taken for two"
+        )
+    for n in np.flatnonzero(steps > MERGED * usual):
+        return (
+            f"{found[n + 1].upper}: its discs lie {steps[n]:.0f} mm apart, the others {usual:.0f} mm: "
+            "a disc was missed, and every name above it would be wrong"
         )
     return None
 

@@ -98,10 +98,10 @@ def soft_tissue(scene: Scene, view: Coarse, taken: Found | None = None) -> Found
     ----------
     taken : structures of the scene's grid found before, such as vessels; they are left alone.
     """
-    bone = view.bone.copy()
+    tubes = np.zeros_like(view.bone)
     for box, mask in (taken or {}).values():
-        bone |= _blocks(_whole(scene, box, mask), view.factor) > 0.4
-    classes = _classes(view.at, (view.hu, view.seen & view.body, bone), view.at.place())
+        tubes |= _blocks(_whole(scene, box, mask), view.factor) > 0.4
+    classes = _classes(view.at, (view.hu, view.seen & view.body, view.bone | tubes), view.at.place(), tubes)
     nowhere = (slice(0, 0), slice(0, 0), slice(0, 0))
     made = {key: on_scene(scene, nowhere, classes == n, view.factor) for n, key in _KEYS.items()}
     return {key: found for key, found in made.items() if found is not None}
@@ -163,8 +163,11 @@ Images = tuple[NDArray[np.float32], Mask, Mask]
 Places = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
-def _classes(at: Column, images: Images, place: Places) -> NDArray[np.uint8]:
-    """The class of every coarse voxel: psoas, paraspinal, organ, rest; 0 elsewhere."""
+def _classes(at: Column, images: Images, place: Places, tubes: Mask) -> NDArray[np.uint8]:
+    """The class of every coarse voxel: psoas, paraspinal, organ, rest; 0 elsewhere.
+
+    What is thinner than two voxels is no organ, but the rim of a vessel in `tubes` is.
+    """
     hu, inside, bone = images
     deep = _under_fat(hu, inside, at.grid)
     classes = _apart(at, images, place, deep)
@@ -172,7 +175,7 @@ def _classes(at: Column, images: Images, place: Places) -> NDArray[np.uint8]:
     cavity = _cavity(at, place, deep)
     classes[soft & cavity & ((classes == 0) | (classes == ORGAN))] = ORGAN
     classes[(classes == ORGAN) & ~(soft & cavity)] = 0
-    organ = ndimage.binary_opening(classes == ORGAN, ndimage.generate_binary_structure(3, 1))
+    organ = ndimage.binary_opening((classes == ORGAN) | tubes, ndimage.generate_binary_structure(3, 1))
     classes[(classes == ORGAN) & ~organ] = 0
     return classes
 
