@@ -173,9 +173,9 @@ def maps_of(*phantoms, files=()):
 
 
 def test_a_wrong_scheme_is_never_silently_wrong(tmp_path):
-    found = tried(5, 16, maps_of((3, False), files=FILES[:1]), tmp_path)
+    found = tried(5, 8, maps_of((3, False)), tmp_path)
     assert not [one for one in found if one[0] == "silent"]
-    assert sum(one[0] == "refused" for one in found) >= 8
+    assert sum(one[0] == "refused" for one in found) >= 4
 
 
 @pytest.mark.slow
@@ -241,7 +241,7 @@ def test_s1_called_l6_by_another_version_is_doubted(tmp_path):
     assert outcome(truth, array, "totalsegmentator_total_v3", tmp_path) == "doubted"
 
 
-@pytest.mark.parametrize("scheme", ["totalsegmentator_total", "totalspineseg", "spider", "verse", "mrspineseg"])
+@pytest.mark.parametrize("scheme", ["totalsegmentator_total", "spider"])
 def test_the_right_scheme_is_neither_refused_nor_doubted(tmp_path, scheme):
     truth = of_phantom(3, False)
     array, _ = written_as(truth, scheme)

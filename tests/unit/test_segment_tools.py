@@ -1,5 +1,6 @@
 """Other tools' segmenters: found, run, read, or refused; with stand-ins that write what the tools write."""
 
+import json
 import os
 import stat
 import sys
@@ -8,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from import_files import REAL, blocks, placed, scan, tree
 
 from keyhole.anatomy import intake
 from keyhole.anatomy.intake import import_case
-from keyhole.casefile import CaseRecord, LabelsRecord
+from keyhole.casefile import Case, CaseRecord, LabelsRecord
+from keyhole.cli.main import main
 from keyhole.errors import InvalidInput, KeyholeError, NotInScan, SegmenterFailed
 from keyhole.geometry import LabelMap
 from keyhole.imaging import write_nifti
@@ -258,6 +261,42 @@ def test_mr_without_a_tool_names_the_tools(tmp_path, mr):
     bare = import_case(tmp_path / "bare", [], labels=scan(tmp_path / "in")[1])
     with pytest.raises(NotInScan, match="has no image to segment"):
         segment_case(bare)
+
+
+def said(*words, code=0):
+    done = CliRunner().invoke(main, [str(word) for word in words])
+    assert done.exit_code == code, f"{done.output}\n{done.exception!r}"
+    return done.stdout if code == 0 else done.output
+
+
+def test_the_command_says_what_was_found(tmp_path, ct, ready):
+    stand_in(tmp_path / "bin" / "TotalSegmentator", TOTALSEGMENTATOR, ready)
+    text = said("segment", ct.path, "--method", "totalsegmentator")
+    assert "the segmenter TotalSegmentator 2.18.0" in text
+    assert "found:  L3, L4, L5" in text
+    assert "keyhole confirm" in text
+    told = json.loads(said("segment", ct.path, "--method", "totalsegmentator", "--json"))
+    assert told["vertebrae"][:3] == ["L3", "L4", "L5"]
+
+
+def test_the_command_for_every_stage_segments_first_or_says_why_not(tmp_path, mr):
+    before = tree(mr.path)
+    text = said("run", mr.path, "--level", "L4/L5", "--side", "left", "--goal", "decompress", code=1)
+    assert "has MR only, which Keyhole does not segment itself" in text
+    assert tree(mr.path) == before
+
+
+def test_several_label_files_are_imported_in_one_command(tmp_path, ready):
+    image = scan(tmp_path / "in")[0]
+    files = ["--labels", ready / "vert.nii.gz", "--labels", ready / "subreg.nii.gz"]
+    schemes = ["--scheme", "spineps_vert_instance", "--scheme", "spineps_subregion"]
+    said("import", tmp_path / "both", "--image", image, *files, *schemes)
+    record = Case(tmp_path / "both").read(LabelsRecord)
+    assert "vertebra/L4/body" in {entry.key for entry in record.structures.values()}
+    assert set(record.provenance.inputs) == {"vert.nii.gz", "subreg.nii.gz"}
+    assert any("names only where its labelling model ran" in entry.finding for entry in record.evidence)
+    text = said("import", tmp_path / "new", "--image", image, *files, code=1)
+    assert "as verse: vertebrae L3-L5" in text
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="real data are not beside the repository")
