@@ -18,6 +18,9 @@ LOW = (120.0, 170.0)
 STEP = 100.0
 """How far, HU, the upper threshold lies above the lower one [bare-ct-prototype]."""
 
+POOR = 15.0, 45.0
+"""In osteoporotic bone: how much lower the threshold lies, and the step to the upper one, HU [keyhole-choice]."""
+
 SPREAD = 3.0
 """Robust sd of soft tissue above its mode from which bone begins [bare-ct-prototype]."""
 
@@ -55,12 +58,14 @@ def threshold(hu: NDArray[np.int16], body: NDArray[np.bool_]) -> float:
     return float(np.clip(mode + SPREAD * spread, *LOW))
 
 
-def hysteresis(hu: NDArray[np.int16], low: float, allowed: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
-    """Voxels above `low` in one piece with voxels above `low` + `STEP`."""
+def hysteresis(
+    hu: NDArray[np.int16], low: float, allowed: NDArray[np.bool_] | None = None, step: float = STEP
+) -> NDArray[np.bool_]:
+    """Voxels above `low` in one piece with voxels above `low` + `step`."""
     weak = hu > low
     if allowed is not None:
         weak &= allowed
     pieces = cc3d.connected_components(weak.astype(np.uint8), connectivity=18)
-    strong = np.bincount(pieces[hu > low + STEP].ravel(), minlength=int(pieces.max()) + 1) > 0
+    strong = np.bincount(pieces[hu > low + step].ravel(), minlength=int(pieces.max()) + 1) > 0
     strong[0] = False
     return np.asarray(strong[pieces])

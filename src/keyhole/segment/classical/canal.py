@@ -22,6 +22,9 @@ ALONG = 10.0
 LEAST = 0.30
 """Score that a section must exceed to lengthen the canal's path [keyhole-choice]."""
 
+FAINT = 0.5
+"""Factor on that score in osteoporotic bone [keyhole-choice]."""
+
 BEND, LEAN = 0.08, 0.12
 """Price of a step forward or back, and of a step aside, of the canal's path per squared voxel [keyhole-choice]."""
 
@@ -34,38 +37,47 @@ DENSE = 0.30
 WIDTH = 0.35
 """Sd of the canal's place across the body, as a share of the body's half width [keyhole-choice]."""
 
+GOOD, POOR = (60.0, 100.0), (45.0, 60.0)
+"""HU from which, and over which, the front of the canal counts as bone: usual bone, and osteoporotic
+[keyhole-choice]."""
+
 SHORTEST = 90.0
 """Length, mm, of canal below which no lumbar spine is looked for [keyhole-choice]."""
 
 
-def canal_path(hu: NDArray[np.int16], bone: NDArray[np.bool_], body: NDArray[np.bool_], step: float) -> Points:
+def canal_path(
+    hu: NDArray[np.int16], bone: NDArray[np.bool_], body: NDArray[np.bool_], step: float, *, is_poor: bool = False
+) -> Points:
     """(n, 3) voxel indices along the canal, from the feet up, on a coarse grid near L, P, S with voxels of `step` mm.
 
-    Raises
-    ------
-    NotInScan where no canal of `SHORTEST` mm shows.
+    May be short or empty: `check_length` judges. With `is_poor` bone may be as thin as soft tissue.
     """
     turn = np.arange(RAYS) * 2 * np.pi / RAYS
     order = np.argsort(np.arange(RAYS) % 4 * RAYS + np.arange(RAYS), kind="stable")
     rays = np.stack([np.cos(turn), np.sin(turn)], axis=1)[order]
     across = rays * (-1, 1)
     mirror = ((rays[None] - across[:, None]) ** 2).sum(axis=2).argmin(axis=1)
-    score = canal_score(hu, bone, _front(hu, step), step, rays, mirror, REACH)
+    score = canal_score(hu, bone, _front(hu, step, POOR if is_poor else GOOD), step, rays, mirror, REACH)
     score *= _central(body) * _watery(hu)
     size = max(1, round(ALONG / step))
     ndimage.uniform_filter1d(score, size, axis=2, output=score, mode="nearest")
-    path = best_path(score, LEAST, BEND, LEAN)
-    if len(path) * step < SHORTEST:
-        raise NotInScan(
-            f"no lumbar spine was found: {len(path) * step:.0f} mm of a vertebral canal are in view, "
-            f"at least {SHORTEST:.0f} mm are needed"
-        )
+    path = best_path(score, LEAST * (FAINT if is_poor else 1.0), BEND, LEAN)
     return path[np.argsort(path[:, 2], kind="stable")].astype(np.float64)
 
 
-def _front(hu: NDArray[np.int16], step: float) -> NDArray[np.float32]:
+def check_length(path: Points, step: float) -> None:
+    """Refuse a canal shorter than `SHORTEST` mm."""
+    length = len(path) * step
+    if not length >= SHORTEST:
+        raise NotInScan(
+            f"no lumbar spine was found: {length:.0f} mm of a vertebral canal are in view, "
+            f"at least {SHORTEST:.0f} mm are needed"
+        )
+
+
+def _front(hu: NDArray[np.int16], step: float, density: tuple[float, float]) -> NDArray[np.float32]:
     """How sure a vertebral body lies 8 to 34 mm in front of each voxel, 0 to 1: dense over its whole width."""
-    dense = np.clip((hu.astype(np.float32) - 60.0) / 100.0, 0.0, 1.0)
+    dense = np.clip((hu.astype(np.float32) - density[0]) / density[1], 0.0, 1.0)
     ndimage.uniform_filter1d(dense, max(1, round(COLUMN / step)), axis=2, output=dense, mode="nearest")
     ndimage.uniform_filter1d(dense, max(1, round(5.0 / step)), axis=0, output=dense, mode="constant")
     size, middle = max(1, round(26.0 / step)), round(21.0 / step)

@@ -11,8 +11,7 @@ from keyhole.anatomy.canal import bony_canal, within
 from keyhole.anatomy.model import Structure
 from keyhole.anatomy.schemes import NamedLabels, boundary_sd
 from keyhole.casefile import EvidenceEntry, VertebraEntry
-from keyhole.errors import ImplausibleAnatomy
-from keyhole.errors import NotInScan
+from keyhole.errors import ImplausibleAnatomy, NotInScan
 from keyhole.geometry import LabelMap, Volume
 from keyhole.segment.classical.confidence import confidence, misplaced, retest
 from keyhole.segment.classical.numbering import last_rib, named

@@ -23,6 +23,19 @@ WING = (29.0, 38.0)
 WING_SHARE = 0.25
 """Least share of bone there on either side just below L5/S1; elsewhere at most .21 [bare-ct-prototype]."""
 
+NEAR, DEPTH = 3, 14
+"""Depths below the plane, mm, from which marrow counts and down to which wings are looked for [bare-ct-prototype]."""
+
+FAINT = 85.0
+"""HU, smoothed, above any muscle's [keyhole-choice]."""
+
+SHELL, LAST_SHELL = 0.8, 0.35
+"""Least share of columns that meet the shell of osteoporotic wings: anywhere, and below the last disc
+[keyhole-choice]."""
+
+BEYOND = 45.0
+"""mm of spine in view below the last disc at which a further one would have shown [keyhole-choice]."""
+
 LUMBAR = 5
 """Lumbar vertebrae of a spine of the usual count."""
 
@@ -33,38 +46,62 @@ RIB, PROCESS = 74.0, 64.0
 
 @dataclass(frozen=True, slots=True)
 class Wings:
-    """Share of bone beside the body just below a plane, left and right; nan where the scan holds nothing there."""
+    """What lies beside the body below a plane, left and right; nan where the scan holds nothing there.
+
+    `left`, `right`: share of bone just below the plane. `columns`: least share, of both sides, of columns that meet
+    something denser than muscle there. `below`: mm of spine in view below the plane.
+    """
 
     left: float
     right: float
+    columns: float
+    below: float
 
     @property
     def least(self) -> float:
-        """The smaller of both; nan if either is unseen."""
+        """The smaller share of bone; nan if either is unseen."""
         return float(np.minimum(self.left, self.right))
 
 
 def wings(straight: NDArray[np.float32], found: Signals, station: int, threshold: float) -> Wings:
-    """Bone where the sacrum's wings would be, 3 to 13 mm below the plane at `station`."""
-    depth, across = np.arange(3.0, 14.0), np.arange(WING[0], WING[1])
-    back = np.arange(-28.0, -8.0)
-    h, x, y = np.meshgrid(depth, across, back, indexing="ij")
+    """Bone where the sacrum's wings would be below the plane at `station` of the smoothed straight copy."""
+    sides = [_beside(straight, found, station, side) for side in (1.0, -1.0)]
+    shares = [_share(part[NEAR:] > threshold, np.isfinite(part[NEAR:])) for part in sides]
+    columns = [
+        _share(np.asarray((part > FAINT).any(axis=0)), np.asarray(np.isfinite(part).mean(axis=0) > 0.5))
+        for part in sides
+    ]
+    return Wings(shares[0], shares[1], float(np.min(columns)), float(len(straight) - station))
+
+
+def _beside(straight: NDArray[np.float32], found: Signals, station: int, side: float) -> NDArray[np.float32]:
+    """Values (depth below the plane, lateral, posterior) beside the body on one side, 1 mm apart."""
+    depth, across = np.arange(0.0, DEPTH), np.arange(WING[0], WING[1])
+    h, x, y = np.meshgrid(depth, across, np.arange(-28.0, -8.0), indexing="ij")
     middle = (COLUMN[0] + COLUMN[1]) / 2
     tilt, lean = np.tan(np.radians(found.tilt[station])), np.tan(np.radians(found.lean[station]))
-    shares = []
-    for side in (1.0, -1.0):
-        rise = (y - middle) * tilt - side * x * lean
-        points = np.stack([station + h + rise, side * x + HALF, y + FRONT], axis=-1)
-        values = sampled(straight, points.reshape(-1, 3), np.nan)
-        seen = np.isfinite(values)
-        shares.append(float((values[seen] > threshold).mean()) if seen.mean() > 0.5 else np.nan)
-    return Wings(shares[0], shares[1])
+    rise = (y - middle) * tilt - side * x * lean
+    points = np.stack([station + h + rise, side * x + HALF, y + FRONT], axis=-1)
+    return np.asarray(sampled(straight, points.reshape(-1, 3), np.nan)).reshape(h.shape)
 
 
-def lumbosacral(shares: Sequence[Wings]) -> int | None:
-    """Which of the planes, cranial to caudal, is L5/S1: the first with the sacrum's wings on both sides below it."""
+def _share(true: NDArray[np.bool_], seen: NDArray[np.bool_]) -> float:
+    """Share of `true` where `seen`; nan where less than half is."""
+    return float((true & seen).sum() / seen.sum()) if seen.mean() > 0.5 else float("nan")
+
+
+def lumbosacral(shares: Sequence[Wings], *, is_poor: bool) -> int | None:
+    """Which of the planes, cranial to caudal, is L5/S1: the first with the sacrum's wings on both sides below it.
+
+    Where bone is osteoporotic (`is_poor`) the wings' marrow is no denser than muscle; then their shell counts: nearly
+    everywhere, or below the last disc of all with enough spine in view under it that another would have shown.
+    """
     for n, one in enumerate(shares):
         if one.least >= WING_SHARE:
+            return n
+    for n, one in enumerate(shares):
+        is_last = n == len(shares) - 1 and one.below >= BEYOND
+        if is_poor and (one.columns >= SHELL or (is_last and one.columns >= LAST_SHELL)):
             return n
     return None
 

@@ -17,7 +17,7 @@ TILTS = np.arange(-32.0, 33.0, 4.0)
 LEANS = np.arange(-12.0, 13.0, 4.0)
 """... and sideways [keyhole-choice]."""
 
-GAPS = np.arange(1.0, 9.0)
+GAPS = np.arange(1.0, 8.0)
 """Half heights of a disc, mm, between its endplates' middles [keyhole-choice]."""
 
 SPACING = (20, 48)
@@ -26,10 +26,13 @@ SPACING = (20, 48)
 COLUMN = (-36.0, -12.0, 15.0)
 """The body column: from and to along posterior, and half width, mm, from the canal's middle [keyhole-choice]."""
 
+STEP_IN, FAINT = 0.45, 0.12
+"""Weight of the pedicles' beat, as a share of its own size, and the least size that counts as one [keyhole-choice]."""
+
 LEAST = 0.30
 """Score from which a plane lengthens the row of discs [keyhole-choice]."""
 
-UNEVEN = 2.0
+UNEVEN = 1.2
 """Price of a change of spacing from one disc to the next, per unit of its logarithm [keyhole-choice]."""
 
 
@@ -59,7 +62,8 @@ def signals(straight: NDArray[np.float32], threshold: float) -> Signals:
     disc = np.clip(best / scale, 0.0, 1.2)
     pedicle = _pedicles(straight, threshold)
     phase = _phase(pedicle)
-    total = disc + 0.6 * phase
+    beat = max(float(np.percentile(np.abs(phase), 90)), FAINT)
+    total = disc + STEP_IN * phase / beat
     return Signals(disc, tilts.ravel()[n], leans.ravel()[n], half[rows, n], pedicle, phase, total)
 
 
@@ -116,7 +120,7 @@ def _pedicles(straight: NDArray[np.float32], threshold: float) -> NDArray[np.flo
     bone = np.clip((np.nan_to_num(part, nan=0.0) - threshold + 40) / 120, 0, 1).mean(axis=2)
     bone = ndimage.uniform_filter1d(bone, 5, axis=1)
     sides = [bone[:, HALF + 9 : HALF + 23].max(axis=1), bone[:, HALF - 22 : HALF - 8].max(axis=1)]
-    return ndimage.gaussian_filter1d(np.mean(sides, axis=0).astype(np.float64), 1.5, mode="nearest")
+    return np.asarray(ndimage.gaussian_filter1d(np.mean(sides, axis=0).astype(np.float64), 1.5, mode="nearest"))
 
 
 def _phase(pedicle: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -125,7 +129,7 @@ def _phase(pedicle: NDArray[np.float64]) -> NDArray[np.float64]:
     n = len(pedicle)
     below = np.mean([padded[16 + s : 16 + s + n] for s in range(6, 16)], axis=0)
     above = np.mean([padded[16 + s : 16 + s + n] for s in range(-10, 2)], axis=0)
-    return np.asarray(below - above)
+    return np.asarray(below - above, dtype=np.float64)
 
 
 def row(found: Signals) -> list[int]:

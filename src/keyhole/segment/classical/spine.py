@@ -53,26 +53,44 @@ class Spine:
         return self.shift * float(np.clip(3.0 - max(self.spacing), 0.0, 1.5)) / 1.5
 
 
-def find(image: Volume) -> Spine:
-    """The spine of `image`; refused with NotInScan where no canal shows."""
+def find(image: Volume, *, is_poor: bool = False) -> Spine:
+    """The spine of `image`; refused with NotInScan where no canal shows.
+
+    With `is_poor` bone is taken to be osteoporotic: lower thresholds, and a canal that is followed farther.
+    """
     array = grid.whole_numbers(image)
     coarse = grid.working_grid(image.grid, grid.COARSE)
     hu = grid.on_grid(array, image.grid, coarse)
     body = bone.body_mask(hu)
-    threshold = bone.threshold(hu, body)
-    path = canal.canal_path(hu, bone.hysteresis(hu, threshold, body), body, grid.COARSE)
+    path, threshold, step = _path(hu, body, is_poor)
     points = coarse.centres(path)[::-1]
     fine = _around(image.grid, coarse, body, points)
     noise = grid.noise(array)
     hu = grid.on_grid(array, image.grid, fine)
     sigma = next(sigma for most, sigma in BLUR if noise <= most)
     hu = grid.smoothed(hu, sigma)
-    solid = bone.hysteresis(hu, threshold)
+    solid = bone.hysteresis(hu, threshold, step=step)
     axis = frame.axis_of(_kept(points), hu, fine)
     axis, bony = frame.canal_of(axis, solid, fine)
     straight = frame.straight(axis, hu, fine)
     held = grid.taken(body, coarse, fine)
     return Spine(hu, fine, solid, held, axis, bony, straight, threshold, noise, _spacing(image.grid, fine), sigma)
+
+
+def _path(hu: NDArray[np.int16], body: NDArray[np.bool_], is_poor: bool) -> tuple[Points, float, float]:
+    """The canal's path on the coarse grid, the threshold of bone, and the step to the upper one.
+
+    Bone is taken to be osteoporotic where it was not told so, but the first look finds no spine.
+    """
+    threshold, step = bone.threshold(hu, body), bone.STEP
+    if not is_poor:
+        path = canal.canal_path(hu, bone.hysteresis(hu, threshold, body), body, grid.COARSE)
+        if len(path) * grid.COARSE >= canal.SHORTEST:
+            return path, threshold, step
+    threshold, step = threshold - bone.POOR[0], bone.POOR[1]
+    path = canal.canal_path(hu, bone.hysteresis(hu, threshold, body, step), body, grid.COARSE, is_poor=True)
+    canal.check_length(path, grid.COARSE)
+    return path, threshold, step
 
 
 def _kept(points: Points) -> Points:

@@ -6,12 +6,14 @@ import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import ndimage
 
 from keyhole.errors import NotInScan
 from keyhole.geometry import Points, unit
-from keyhole.segment.classical import numbering, planes
+from keyhole.segment.classical import frame, numbering, planes
 from keyhole.segment.classical.body import RADII, Body, Look, body
 from keyhole.segment.classical.endplates import Gap, flat, gap
+from keyhole.segment.classical.scene import UNSEEN
 from keyhole.segment.classical.spine import Spine
 
 LEAST = 0.12
@@ -19,6 +21,12 @@ LEAST = 0.12
 
 FEWEST = 3
 """Fewest discs in a row that make a spine: one whole vertebra proves nothing [bare-ct-prototype]."""
+
+THIN = 110.0
+"""Median density of marrow, HU, below which bone counts as osteoporotic [keyhole-choice]."""
+
+WIDE = 1.2
+"""Sd, mm, of the smoothing in which wings are looked for [keyhole-choice]."""
 
 SACRAL = 29.0
 """Height, mm, of the first sacral body where its lower end does not show [keyhole-choice]."""
@@ -59,8 +67,10 @@ def stacked(spine: Spine) -> Stack:
     """The stack of discs and bodies, still without names."""
     signals = planes.signals(spine.straight, spine.threshold)
     row = _trimmed(planes.row(signals), signals)
-    shares = [numbering.wings(spine.straight, signals, s, spine.threshold) for s in row]
-    lowest = numbering.lumbosacral(shares)
+    smooth = ndimage.gaussian_filter(np.nan_to_num(spine.straight, nan=UNSEEN), WIDE)
+    smooth[~np.isfinite(spine.straight)] = np.nan
+    shares = [numbering.wings(smooth, signals, s, spine.threshold) for s in row]
+    lowest = numbering.lumbosacral(shares, is_poor=_marrow(spine, row) < THIN)
     last = len(row) - 1 if lowest is None else lowest
     gaps = [_gap(spine, signals, s) for s in row[: last + 2]]
     ends = [*gaps[: last + 1], gaps[last + 1] if len(gaps) > last + 1 else _below(gaps[last])]
@@ -76,6 +86,14 @@ def stacked(spine: Spine) -> Stack:
         is_sacral=lowest is not None,
         signals=signals,
     )
+
+
+def _marrow(spine: Spine, row: list[int]) -> float:
+    """Median density between the discs, HU."""
+    back = slice(frame.FRONT + int(planes.COLUMN[0]) + 6, frame.FRONT + int(planes.COLUMN[1]) - 6)
+    middles = [(a + b) // 2 for a, b in itertools.pairwise(row)]
+    part = spine.straight[middles, frame.HALF - 8 : frame.HALF + 9, back]
+    return float(np.nanmedian(part)) if np.isfinite(part).any() else 0.0
 
 
 def _trimmed(row: list[int], signals: planes.Signals) -> list[int]:
