@@ -50,7 +50,7 @@ DAMAGED = (
 )
 """What pydicom raises on a damaged file, when it reads it or when a value is first asked for."""
 
-_PIXELS = (0x7FE00010, 0x7FE00008, 0x7FE00009)
+_PIXELS = frozenset((0x7FE00010, 0x7FE00008, 0x7FE00009))
 _FIRST_TAGS = (b"\x08\0\0\0", b"\x08\0\x01\0", b"\x08\0\x05\0", b"\x08\0\x08\0", b"\x08\0\x12\0", b"\x08\0\x16\0")
 """How a data set without the 128 bytes before it begins."""
 
@@ -258,11 +258,12 @@ def _until_pixels() -> Callable[[int, str | None, int], bool]:
 
     def stop(tag: int, _vr: str | None, _length: int) -> bool:
         nonlocal last, back
-        back += tag <= last
-        last = tag
+        number = int(tag)  # pydicom's own tags compare slowly
+        back += number <= last
+        last = number
         if back > UNORDERED:
             raise ValueError("its tags are out of order")
-        return tag in _PIXELS
+        return number in _PIXELS
 
     return stop
 
