@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -16,9 +17,10 @@ from keyhole.anatomy.schemes.masks import MaskStack
 from keyhole.anatomy.schemes.model import Layer
 from keyhole.anatomy.schemes.naming import by_any_name, is_key
 from keyhole.anatomy.schemes.tables import TOTALSEGMENTATOR, Row, plain, table
-from keyhole.errors import InvalidInput, UnknownScheme, UnreadableFile
+from keyhole.errors import InvalidInput, KeyholeError, UnknownScheme, UnreadableFile
 from keyhole.geometry import Grid, affine
 from keyhole.imaging import ScanImage
+from keyhole.imaging.dicom_files import DAMAGED, reason
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -28,6 +30,9 @@ OFF_PLANE = 0.02
 
 OFF_SLICE = 0.3
 """Largest distance of a contour from the image's slice, in slices."""
+
+MOST = 600_000_000
+"""Voxels of the largest stack that a SEG may span."""
 
 _OUTLINES = ("body", "external", "skin", "patient", "couch")
 _SIDES = {"7771000": "left", "24028007": "right"}
@@ -41,20 +46,31 @@ def dicom_layers(path: Path, scheme: str | None, images: Sequence[ScanImage]) ->
     scheme : whose names the object uses; None tries all, then SNOMED codes.
     images : what contours were drawn on; a SEG has voxels of its own.
     """
-    from pydicom import dcmread  # noqa: PLC0415  (heavy import)
-    from pydicom.errors import InvalidDicomError  # noqa: PLC0415
-
     try:
-        found = dcmread(path)
-        kind = str(found.get("Modality", ""))
-        if kind == "SEG":
-            return _segments(found, path, scheme)
-        if kind == "RTSTRUCT":
-            return _contours(found, path, scheme, images)
-    except (InvalidDicomError, EOFError, AttributeError, KeyError, IndexError, TypeError, NotImplementedError,
-            OverflowError, MemoryError, RuntimeError) as error:  # fmt: skip
-        raise UnreadableFile(f"{path} is not a readable DICOM object: {error or type(error).__name__}") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what pydicom would mend is checked field by field
+            return _layers(path, scheme, images)
+    except KeyholeError:
+        raise
+    except (RuntimeError, MemoryError, *DAMAGED) as error:
+        raise UnreadableFile(f"{path} is not a readable DICOM object: {reason(error)}") from error
+
+
+def _layers(path: Path, scheme: str | None, images: Sequence[ScanImage]) -> list[Layer]:
+    from pydicom import dcmread  # noqa: PLC0415  (heavy import)
+
+    found = dcmread(path)
+    kind = _text(found.get("Modality", ""))
+    if kind == "SEG":
+        return _segments(found, path, scheme)
+    if kind == "RTSTRUCT":
+        return _contours(found, path, scheme, images)
     raise UnknownScheme(f"{path} is DICOM of modality {kind or 'unknown'}; labels come as SEG or RTSTRUCT")
+
+
+def _text(value: object) -> str:
+    """`value` on one short line."""
+    return " ".join(str(value or "").split())[:80]
 
 
 # --- names
@@ -102,7 +118,7 @@ def _segments(found: Dataset, path: Path, scheme: str | None) -> list[Layer]:
         number = int(item.SegmentNumber)
         kind = item.get("SegmentedPropertyTypeCodeSequence") or [None]
         side = _side(kind[0])
-        told = [str(item.get(name, "")) for name in ("SegmentLabel", "SegmentDescription")]
+        told = [_text(item.get(name, "")) for name in ("SegmentLabel", "SegmentDescription")]
         words[number] = told[0] or str(number)
         code = str(kind[0].get("CodeValue", "")) if kind[0] is not None else ""
         rows[number] = _row([t for t in told if t], code, side, scheme)
@@ -168,7 +184,7 @@ def _frames(found: Dataset, path: Path) -> tuple[Grid, NDArray[np.int64], NDArra
     matrix[:3, 0], matrix[:3, 1], matrix[:3, 2] = along * spacing[0, 1], down * spacing[0, 0], normal * step
     matrix[:3, 3] = aside[0] + depth.min() * normal
     grid = Grid((int(found.Columns), int(found.Rows), int(place.max()) + 1), affine(matrix))
-    if grid.shape[2] > 5000 or grid.shape[2] > 50 * len(groups):
+    if int(np.prod(grid.shape, dtype=np.int64)) > MOST or grid.shape[2] > 50 * len(groups):
         raise InvalidInput(f"{path}: its frames would span {grid.shape[2]} slices; one even stack is needed")
     is_map = str(found.get("SegmentationType", "BINARY")) == "LABELMAP"
     segment = [
@@ -219,7 +235,7 @@ def _contours(found: Dataset, path: Path, scheme: str | None, images: Sequence[S
         raise InvalidInput(f"{path}: contours need the image that they were drawn on; import it together with them")
     rows, words = {}, {}
     for item in found.StructureSetROISequence:
-        number, name = int(item.ROINumber), str(item.get("ROIName", ""))
+        number, name = int(item.ROINumber), _text(item.get("ROIName", ""))
         words[number], rows[number] = name or str(number), _row([name], "", "", scheme)
     _check_known(path, rows, words)
     drawn = {int(item.ReferencedROINumber): item.get("ContourSequence") or [] for item in found.ROIContourSequence}
