@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from keyhole.anatomy.schemes import read_labels
-from keyhole.errors import InvalidInput, UnknownScheme, UnreadableFile
+from keyhole.errors import InvalidInput, KeyholeError, UnknownScheme, UnreadableFile
 from keyhole.imaging.model import ScanImage
 
 L3, L4, L5, SACRUM = 1, 2, 3, 4
@@ -192,3 +192,23 @@ def test_contours_without_their_image_are_refused(tmp_path):
     strange = contours(tmp_path / "x.dcm", boxes, scan())
     with pytest.raises(UnknownScheme, match="1 of 2 structures .*: PTV"):
         read_labels(strange, images=[scan()])
+
+
+def test_damaged_objects_are_refused_in_one_sentence(tmp_path):
+    rng = np.random.default_rng(4)
+    sound = [segmentation(tmp_path / "seg.dcm").read_bytes(), contours(tmp_path / "rt.dcm", BOXES, scan()).read_bytes()]
+    image, refused = scan(), []
+    for n in range(60):
+        content = bytearray(sound[n % 2])
+        if n % 3:
+            for place in rng.integers(min(len(content), 6000), size=8):
+                content[place] = rng.integers(256)
+        else:
+            content = content[: rng.integers(len(content))]
+        (tmp_path / "x.dcm").write_bytes(content)
+        try:
+            read_labels(tmp_path / "x.dcm", images=[image])
+        except KeyholeError as error:
+            refused.append(str(error))
+    assert len(refused) > 30
+    assert not [said for said in refused if "\n" in said]
