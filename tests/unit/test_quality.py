@@ -248,6 +248,25 @@ def test_tiny_and_flat_images_are_judged_without_complaint(shape):
         assert len(found) >= 5
 
 
+@pytest.mark.parametrize("kind", ["nan but two", "huge", "32 bit", "one value but two"])
+def test_damaged_values_are_judged_without_complaint_and_in_time(kind):
+    rng = np.random.default_rng(1)
+    array = rng.normal(0, 300, (40, 50, 60))
+    if kind == "nan but two":
+        array[...] = np.nan
+        array[3, 3, 3], array[4, 4, 4] = 1, 2
+    elif kind == "huge":
+        array = (array * 1e33).astype(np.float32)
+    elif kind == "32 bit":
+        array = rng.integers(0, 2**32 - 1, array.shape).astype(np.uint32)
+    else:
+        array = np.full(array.shape, -1024, np.int16)
+        array[3, 3, 3] = 5
+    image = Volume(array, affine(np.diag((2.0, 2, 2, 1))))
+    assert len(quality(image, "MR")) >= 5
+    assert {i.verdict for i in quality(image, "CT") if i.name == q.HOUNSFIELD} <= {"unusable", "limited"}
+
+
 def test_the_same_image_gives_the_same_report():
     assert quality(trunk(), "CT") == quality(trunk(), "CT")
 

@@ -198,7 +198,9 @@ def _blood(labels: LabelMap, boxes: Mapping[str, Box], key: str, image: Volume) 
     held = ((index >= 0) & (index < image.array.shape)).all(axis=1)
     if held.sum() < 20:
         return None
-    return float(np.median(image.array[tuple(index[held].T)]))
+    values = image.array[tuple(index[held].T)]
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) >= 20 else None
 
 
 def _metal(labels: LabelMap, boxes: Mapping[str, Box], image: Volume) -> list[QualityItem]:

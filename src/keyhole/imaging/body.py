@@ -46,8 +46,11 @@ def body_in(volume: Volume, *, is_hu: bool) -> Body:
 
 
 def _mr_threshold(coarse: NDArray[np.generic]) -> float:
-    values = np.asarray(coarse, dtype=np.float32)
-    low, high = np.nanpercentile(values, (1, 95))
+    values = np.asarray(coarse, dtype=np.float64)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return np.inf
+    low, high = np.percentile(values, (1, 95))
     return float(low + 0.1 * (high - low))
 
 

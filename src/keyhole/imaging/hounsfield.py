@@ -20,6 +20,9 @@ BETWEEN = (-52.0, 2.0)
 OFF = 40.0
 """A peak farther than this from its tissue's middle, HU, makes every threshold doubtful [keyhole-choice]."""
 
+FARTHEST = 40_000.0
+"""A shift by more than what 16 bits hold is not looked for."""
+
 _BIN = 5.0
 _CLEAR, _FAR = 0.4, 0.2  # least score of a shift, and least advantage over the values as they are [keyhole-choice]
 _NOTHING = 0.1  # a score below which the values fit no body at all [keyhole-choice]
@@ -68,7 +71,7 @@ def fitting(means: Points) -> Scale:
     own = score(means)
     if not len(means):
         return Scale(0.0, fits=True)
-    low, high = np.percentile(means, (0.5, 99.5))
+    low, high = np.clip(np.percentile(means, (0.5, 99.5)), -FARTHEST, FARTHEST)
     offsets = np.arange(low - 100, high + 1100, 10.0)
     scores = np.array([score(means, float(offset)) for offset in offsets])
     top = np.flatnonzero(scores >= scores.max() - 1e-9)

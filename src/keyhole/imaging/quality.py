@@ -61,7 +61,11 @@ def quality(volume: Volume, modality: str) -> tuple[QualityItem, ...]:
     ----------
     modality : "CT" or "MR"; Hounsfield units, metal and tissue contrast are judged on CT alone.
     """
-    is_ct = modality.upper() == "CT"
+    with np.errstate(over="ignore", invalid="ignore"):  # damaged headers give values beyond any scale
+        return _judged(volume, modality.upper() == "CT")
+
+
+def _judged(volume: Volume, is_ct: bool) -> tuple[QualityItem, ...]:
     blocks = blocks_of(volume)
     means = hounsfield.calm(blocks)
     scale = hounsfield.fitting(means) if is_ct else None
@@ -138,7 +142,9 @@ def _extent(volume: Volume) -> QualityItem:
 
 def _scale(volume: Volume, means: NDArray[np.float64], scale: hounsfield.Scale) -> QualityItem:
     """Whether the values are Hounsfield units."""
-    least = float(np.nanmin(thinned(volume)))
+    coarse = thinned(volume)
+    known = coarse[np.isfinite(coarse)]
+    least = float(known.min()) if len(known) else np.inf
     is_large = volume.grid.voxel_volume * volume.array.size > WHOLE
     if 0 < abs(scale.offset) <= SHIFT:
         text = "all tissues lie that many HU from where they are usual: thresholds between tissues are less sure"
@@ -146,7 +152,7 @@ def _scale(volume: Volume, means: NDArray[np.float64], scale: hounsfield.Scale) 
     why = ""
     if scale.offset != 0:
         why = f"they would be HU if {scale.offset:.0f} were taken off"
-    elif is_large and least > NEGATIVE:
+    elif is_large and NEGATIVE < least < np.inf:
         why = f"none lies below {least:.0f}, so there is neither fat nor air"
     elif is_large and not scale.fits:
         why = "neither fat nor soft tissue nor air lies where it should, whatever is taken off"

@@ -51,7 +51,7 @@ def blocks_of(volume: Volume) -> Blocks:
     count = int(np.prod(sides))
     off = held - mean[:, None, :, None, :, None].astype(np.float32)
     variance = (off**2).sum(axis=(1, 3, 5), dtype=np.float64) / max(count - 1, 1)
-    good = np.isfinite(mean) & (variance > 0)
+    good = np.isfinite(mean) & np.isfinite(variance) & (variance > 0)
     return Blocks(mean[good], variance[good], count)
 
 

@@ -172,6 +172,7 @@ def _onward(last: Points, tail: Points, up: Points) -> list[Points]:
 def _moves(heights: Points, away: Points) -> Points:
     """A smooth line through (`heights`, `away`), straight beyond its ends; (n, 2), heights ascending."""
     order = np.argsort(heights)
+    order = order[np.diff(heights[order], prepend=-np.inf) > 0.5]  # one of those at the same height
     at, off = heights[order], away[order]
     if len(at) < 3:
         return np.stack([at, off], axis=1)
