@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from keyhole.geometry import Box, Grid, Points
-from keyhole.segment.classical._kernels import bilinear, sampled
-from keyhole.segment.classical.endplates import Gap
+from keyhole.segment.classical._kernels import sampled
+from keyhole.segment.classical._solids import body_mask, disc_mask
+from keyhole.segment.classical.endplates import DEEP, WIDE, Gap
 
 ANGLES = 72
 """Directions about the body's axis; 0 is left, a quarter turn on is posterior."""
@@ -22,6 +23,9 @@ RADII = (9.0, 34.0)
 """Least and largest distance, mm, of the wall from the body's axis [keyhole-choice]."""
 
 STEP = 0.5
+
+MIDDLE = (float(WIDE), float(DEEP))
+"""Row and column of an endplate's heights that lie on its centre."""
 
 FAINT = 70.0
 """How far below the threshold, HU, the inside of a wall counts nothing [keyhole-choice]."""
@@ -52,28 +56,6 @@ class Body:
     under: Gap
     radius: NDArray[np.float64]
     edge: float  # mean fall of density across the wall, HU per mm
-
-    def place(self, points: Points) -> tuple[Points, Points, Points, Points, Points]:
-        """Share of the height (0 lower to 1 upper endplate), left, posterior, mm below the top and above the foot."""
-        top, foot = self.over.local(points), self.under.local(points)
-        below = -self.over.heights(top)[1]
-        above = self.under.heights(foot)[0]
-        share = above / np.where(np.abs(above + below) < 1e-6, 1e-6, above + below)
-        held = np.clip(share, 0.0, 1.0)[:, None]
-        ends = [
-            one.centre + (one_local[:, 2] - off)[:, None] * one.axes[2]
-            for one, one_local, off in ((self.under, foot, above), (self.over, top, -below))
-        ]
-        away = points - (1 - held) * ends[0] - held * ends[1]
-        left, back = ((away * ((1 - held) * self.under.axes[n] + held * self.over.axes[n])).sum(axis=1) for n in (0, 1))
-        return share, left, back, below, above
-
-    def wall(self, share: Points, left: Points, back: Points) -> Points:
-        """Radius of the wall in the direction of each point."""
-        angle = np.mod(np.arctan2(back, left), 2 * np.pi) / (2 * np.pi) * ANGLES
-        wrapped = np.concatenate([self.radius, self.radius[:1]])
-        height = np.clip(share, 0, 1) * (LEVELS - 1)
-        return np.asarray(bilinear(wrapped, angle, height))
 
 
 def body(
@@ -181,39 +163,29 @@ def box_about(grid: Grid, points: Points, margin: float) -> Box:
     return slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2]))
 
 
-def centres_in(grid: Grid, box: Box) -> Points:
-    """Voxel centres of `box`, (n, 3) LPS mm in the array's order."""
-    where = np.stack(np.meshgrid(*(np.arange(s.start, s.stop) for s in box), indexing="ij"), axis=-1)
-    return grid.centres(where.reshape(-1, 3))
-
-
 def fill(found: Body, grid: Grid) -> tuple[Box, NDArray[np.bool_]]:
     """Box in `grid` and mask of the body."""
     box = box_about(grid, _rim(found.over, found.under), 4)
-    points = centres_in(grid, box)
-    share, left, back, below, above = found.place(points)
-    inside = (below >= 0) & (above >= 0) & (np.hypot(left, back) <= found.wall(share, left, back))
-    return box, inside.reshape([s.stop - s.start for s in box])
+    out = np.zeros([s.stop - s.start for s in box], dtype=np.bool_)
+    foot = found.under.centre, np.ascontiguousarray(found.under.axes), found.under.above
+    top = found.over.centre, np.ascontiguousarray(found.over.axes), found.over.below
+    radius = np.concatenate([found.radius, found.radius[:1]])
+    body_mask(out, grid.crop(box).patient_from_index.matrix, foot, top, MIDDLE, radius)
+    return box, out
 
 
 def fill_gap(one: Gap, upper: Body | None, lower: Body | None, grid: Grid) -> tuple[Box, NDArray[np.bool_]]:
     """Box in `grid` and mask of the disc in the gap: between the endplates, its outline passing between the rims."""
     box = box_about(grid, _rim(one), 4)
-    local = one.local(centres_in(grid, box))
-    over, under = one.heights(local)
-    share = np.clip(under / np.where(np.abs(under - over) < 1e-6, 1e-6, under - over), 0.0, 1.0)
-    rims = []
-    for body_, level in ((lower, LEVELS - 1), (upper, 0)):
-        rims.append(None if body_ is None else body_.radius[:, level])
+    out = np.zeros([s.stop - s.start for s in box], dtype=np.bool_)
+    rims = [None if at is None else at.radius[:, level] for at, level in ((lower, LEVELS - 1), (upper, 0))]
     known = [rim for rim in rims if rim is not None]
-    if not known:
-        return box, np.zeros([s.stop - s.start for s in box], dtype=np.bool_)
-    foot, top = (known[0] if rim is None else rim for rim in rims)
-    angle = np.mod(np.arctan2(local[:, 1], local[:, 0]), 2 * np.pi) / (2 * np.pi) * ANGLES
-    walls = [ndimage.map_coordinates(np.append(rim, rim[0]), angle[None], order=1) for rim in (foot, top)]
-    wall = (1 - share) * walls[0] + share * walls[1]
-    inside = (over < 0) & (under > 0) & (np.hypot(local[:, 0], local[:, 1]) <= wall)
-    return box, inside.reshape([s.stop - s.start for s in box])
+    if known:
+        both = np.stack([known[0] if rim is None else rim for rim in rims], axis=1)
+        frame = one.centre, np.ascontiguousarray(one.axes)
+        matrix = grid.crop(box).patient_from_index.matrix
+        disc_mask(out, matrix, frame, (one.above, one.below), MIDDLE, np.concatenate([both, both[:1]]))
+    return box, out
 
 
 def _rim(*gaps: Gap) -> Points:
