@@ -41,12 +41,12 @@ def asked(monkeypatch):
     return told
 
 
-@pytest.fixture
-def files(tmp_path):
-    labels = painted(Spine(), (3.0, 3.0, 3.0))
-    write_nifti(labels, tmp_path / "seg.nii.gz")
-    write_nifti(ct_of(labels), tmp_path / "ct.nii.gz")
-    return tmp_path / "ct.nii.gz", tmp_path / "seg.nii.gz"
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder, labels = tmp_path_factory.mktemp("scan"), painted(Spine(), (3.5, 3.5, 3.5))
+    write_nifti(labels, folder / "seg.nii.gz")
+    write_nifti(ct_of(labels), folder / "ct.nii.gz")
+    return folder / "ct.nii.gz", folder / "seg.nii.gz"
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_the_same_labels_again_keep_the_confirmation_and_other_labels_drop_it_al
     confirm(made, "L5", "Dr A", at=AT)
     again = import_case(made.path, [], labels=files[1])
     assert told(again).confirmation.by == "Dr A"
-    other = painted(Spine(organs=False), (3.0, 3.0, 3.0))
+    other = painted(Spine(organs=False), (3.5, 3.5, 3.5))
     write_nifti(other, tmp_path / "other.nii.gz")
     record = import_case(made.path, [], labels=tmp_path / "other.nii.gz").read(CaseRecord)
     assert record.confirmation is None

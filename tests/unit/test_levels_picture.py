@@ -31,7 +31,7 @@ def words_of(picture):
 
 
 def drawn(spine=None, image=True, **how):
-    labels = painted(spine or Spine(), **how)
+    labels = painted(spine or Spine(), **({"spacing": (3.0, 3.0, 3.0)} | how))
     return levels.pictures(labels, ct_of(labels) if image else None, "CT" if image else "")
 
 

