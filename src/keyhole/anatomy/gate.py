@@ -40,7 +40,8 @@ DIGEST = "labels_sha256"
 
 UNCONFIRMED = "not confirmed by a person"
 NOT_CONFIRMED = "levels not confirmed"
-"""How a caveat begins that says so."""
+AGAINST = "against the names of the levels: "
+"""How the caveats begin that say so."""
 
 _BEFORE = "by the names before the renaming: "
 _CONFIRMED = " confirmed as the lowest lumbar vertebra by "
@@ -73,7 +74,7 @@ def numbered_by(now: LevelState) -> str:
 def caveats(now: LevelState) -> tuple[str, ...]:
     """The sentences of `now` that every result carries as caveats."""
     first = () if now.confirmation else (f"{NOT_CONFIRMED}: they are numbered by {now.numbering}",)
-    return (*first, *(f"against the names of the levels: {text}" for text in now.against))
+    return (*first, *(AGAINST + text for text in now.against))
 
 
 def with_evidence(

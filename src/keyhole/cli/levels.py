@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -141,6 +142,13 @@ def gate_lines(now: LevelState | None) -> list[str]:
         "NOT CONFIRMED by a person" if said is None else f"confirmed by {said.by}{f' on {said.at}' if said.at else ''}"
     )
     return [f"levels: numbered by {numbered_by(now)}; {word}", *(f"  ! against it: {text}" for text in now.against)]
+
+
+def others(caveats: Iterable[str]) -> list[str]:
+    """`caveats` without those that `gate_lines` says already."""
+    from keyhole.anatomy.gate import AGAINST, NOT_CONFIRMED
+
+    return [caveat for caveat in caveats if not caveat.startswith((AGAINST, NOT_CONFIRMED))]
 
 
 def draw(case: Case) -> Path | None:

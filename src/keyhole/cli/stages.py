@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from keyhole.cli.levels import gate_lines
+from keyhole.cli.levels import gate_lines, others
 from keyhole.cli.make import part
 from keyhole.cli.render import Progress, caveats, number, progress, table
 
@@ -61,7 +61,7 @@ def _show_findings(record: FindingsRecord, as_json: bool) -> None:
     ]
     click.echo("\n".join(gate_lines(record.levels)))
     click.echo(table(["level", "measure", "value ± sd", "unit", "grade"], rows))
-    caveats([*record.caveats, *(c for f in record.findings for c in f.caveats)])
+    caveats(others([*record.caveats, *(c for f in record.findings for c in f.caveats)]))
 
 
 @click.command("plan")
@@ -112,7 +112,7 @@ def _show_plan(record: PlanRecord, as_json: bool) -> None:
     click.echo(table(header, rows))
     for rejected in record.rejected:
         click.echo(f"  no {rejected.approach}: {rejected.reason}")
-    caveats(record.caveats)
+    caveats(others(record.caveats))
 
 
 def _row(candidate: CandidateEntry) -> list[str]:
