@@ -10,6 +10,7 @@ from pseudo_scene import moved, scene_of
 from worlds import phantom_world
 
 from keyhole.anatomy.phantom import PhantomParameters
+from keyhole.geometry import Volume
 from keyhole.segment.classical.confidence import confidence, misplaced
 from keyhole.segment.classical.scene import Found, Scene
 from keyhole.segment.classical.soft import UNKNOWN, coarse, soft_tissue
@@ -141,6 +142,14 @@ def test_a_plane_that_moves_or_is_dim_is_a_warning_for_both_its_vertebrae():
     dim = tuple(replace(p, score=0.05) if p.level == "L1/L2" else p for p in scene().planes)
     found = confidence(replace(scene(), planes=dim))
     assert all(found[n].warnings for n in ("L1", "L2"))
+
+
+def test_marrow_that_drowns_in_noise_is_a_warning():
+    one = scene()
+    pale = np.where(one.mask("vertebra/L4/body"), np.int16(60), np.asarray(one.hu.array))
+    found = confidence(replace(one, hu=Volume(pale, one.hu.patient_from_index)))
+    assert any("marrow" in w for w in found["L4"].warnings)
+    assert not found["L2"].warnings
 
 
 def test_a_cut_vertebra_noise_and_thick_slices_are_warnings():

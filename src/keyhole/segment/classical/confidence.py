@@ -42,19 +42,24 @@ class Limit:
 
 
 LIMITS = (
-    Limit("body", 0.75, 1.33, "its body's volume is {:.0%} of its neighbours'"),
-    Limit("arch", 0.62, 1.60, "its arch's volume is {:.0%} of its neighbours'"),
-    Limit("height", 0.75, 1.33, "its height is {:.0%} of its neighbours'"),
+    Limit("body", 0.65, 1.50, "its body's volume is {:.0%} of its neighbours'"),
+    Limit("arch", 0.55, 1.75, "its arch's volume is {:.0%} of its neighbours'"),
+    Limit("height", 0.70, 1.40, "its height is {:.0%} of its neighbours'"),
     Limit("lean", -1.0, 0.30, "its arch differs by {:.0%} between left and right"),
-    Limit("canal", 0.75, 1.33, "the canal there is {:.0%} as wide as at its neighbours"),
-    Limit("clear", 0.30, np.inf, "an endplate is only {:.0%} as clear as usual in this scan"),
+    Limit("canal", 0.70, 1.45, "the canal there is {:.0%} as wide as at its neighbours"),
+    Limit("clear", 0.12, np.inf, "an endplate is only {:.0%} as clear as usual in this scan"),
     Limit(
         "moved", -np.inf, 3.0, "a disc plane moves by {:.0f} mm when the scan is looked at again, turned and blurred"
     ),
     Limit("loose", -1.0, 0.30, "{:.0%} of the bone beside it belongs to nothing that was found"),
+    Limit("pale", 1.0, np.inf, "its marrow stands out from soft tissue by only {:.1f} times the noise"),
+    Limit("dark", 0.0, np.inf, "a tenth of its body is as dark as fat, {:.0f} HU"),
 )
-"""Limits of 25 % against neighbours and 3 mm are from the prototype's list of failure signals [bare-ct-prototype]; the
-others were set on painted scans [keyhole-choice]."""
+"""3 mm are from the prototype's list of failure signals [bare-ct-prototype]; its 25 % against neighbours warned of too
+many sound vertebrae, so these and the other limits were set on painted scans [keyhole-choice]."""
+
+SOFT = 50.0
+"""HU of muscle, above which marrow stands out [keyhole-choice]."""
 
 MERGED, SPLIT = 1.45, 0.62
 """Distance of two discs, as a share of the usual one, from which two vertebrae were taken for one, and up to which two
@@ -123,7 +128,9 @@ def _strain(limit: Limit, value: float) -> float:
         return abs(float(np.log(max(value, 1e-3)))) / abs(float(np.log(limit.low if value < 1 else limit.high)))
     if np.isfinite(limit.high):
         return max(value, 0.0) / limit.high
-    return min(limit.low / max(value, 1e-3), 2.0) if value < 1 else 0.0
+    if limit.low == 0:
+        return 0.0 if value >= 0 else 1.5
+    return min(limit.low / max(value, 1e-3), 2.0) if value < 2 * limit.low else 0.0
 
 
 def misplaced(scene: Scene) -> str | None:
@@ -165,6 +172,8 @@ def signals(scene: Scene, moved: Mapping[str, float]) -> dict[str, dict[str, flo
             **{what: _ratio(sizes[what], name, whole) for what in ("body", "arch", "height", "canal")},
             "lean": sizes["lean"].get(name, np.nan),
             "loose": sizes["loose"].get(name, np.nan),
+            "pale": sizes["pale"].get(name, np.nan),
+            "dark": sizes["dark"].get(name, np.nan),
             "clear": _clarity(scene.planes, name),
             "moved": _moved(scene.planes, name, moved),
         }
@@ -195,12 +204,17 @@ def _sizes(scene: Scene, names: Sequence[str]) -> dict[str, dict[str, float]]:
     step = (slice(None, None, SPARSE),) * 3
     labels, bone = scene.labels[step], scene.bone[step]
     count = np.bincount(labels.ravel(), minlength=max([*scene.names, 0]) + 1)
-    body, arch, lean = {}, {}, {}
+    values = np.asarray(scene.hu.array)[step]
+    body, arch, lean, pale, dark = {}, {}, {}, {}, {}
     of = {key: n for n, key in scene.names.items()}
     place = _placer(scene)
     for name in names:
         parts = [n for key, n in of.items() if key.startswith(f"vertebra/{name}/") and not key.endswith("/body")]
         body[name] = float(count[of[f"vertebra/{name}/body"]])
+        marrow = values[labels == of[f"vertebra/{name}/body"]]
+        if len(marrow) > 30:
+            pale[name] = float(np.median(marrow) - SOFT) / max(scene.noise, 1.0)
+            dark[name] = float(np.percentile(marrow, 10))
         arch[name] = float(count[parts].sum()) if parts else np.nan
         cells = np.argwhere(np.isin(labels, parts)) if parts else np.empty((0, 3), dtype=np.int64)
         lean[name] = _asymmetry(place(SPARSE * cells)[1]) if len(cells) > 30 else np.nan
@@ -210,6 +224,8 @@ def _sizes(scene: Scene, names: Sequence[str]) -> dict[str, dict[str, float]]:
         "arch": arch,
         "lean": lean,
         "loose": loose,
+        "pale": pale,
+        "dark": dark,
         "height": _heights(scene),
         "canal": _widths(scene),
     }
