@@ -33,7 +33,7 @@ def grid(low, high, step, matrix=None):
 LOW, HIGH = (-60.7, -40.3, -75.2), (60, 80, 35)  # no voxel on the midline, where left and right tie
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
 def test_turning_and_shifting_the_patient_moves_every_label_and_image(seed):
     moved, wanted = motion(seed), PhantomParameters(seed=seed)
     one, two = phantom(wanted, pose(np.eye(4))), phantom(wanted, pose(moved))

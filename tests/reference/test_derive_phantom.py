@@ -43,6 +43,7 @@ def test_parts_and_discs_overlap_the_truth(key, least):
     assert dice(straight(), key) > least
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("key", "least"), [(k, v - 0.02) for k, v in OVERLAP.items() if "body" in k or "disc" in k])
 def test_an_oblique_grid_changes_little(key, least):
     assert dice(oblique(), key) > least

@@ -77,6 +77,7 @@ def test_canal_area_agrees_with_fine_voxels_in_a_slab(seed, pathologies):
     assert part.sum() * step**2 / 5 == pytest.approx(true["canal area"], rel=0.04)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [7])
 def test_assess_on_labels_of_a_posed_phantom_finds_the_truth(seed):
     pathology = PATHOLOGIES[seed % 5]

@@ -203,6 +203,7 @@ def test_the_worst_disease_neither_fuses_bones_nor_severs_roots(seed, pathologie
     assert all(pieces(labels, f"root/{name}/{side}") == 1 for name in ("L4", "L5") for side in SIDES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pathology", "name", "sense"),
     [
@@ -281,6 +282,7 @@ def test_hounsfield_units_are_those_of_the_tissues():
     assert 8 < noise < 22
 
 
+@pytest.mark.slow
 def test_on_t2_fluid_is_bright_bone_shell_dark_and_a_worn_disc_black():
     nuclei = []
     for severity in (0.0, 1.0):
