@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from import_files import REAL, blocks, placed
 
-from keyhole.anatomy.schemes import read_labels, table
+from keyhole.anatomy.schemes import read_labels, table, written_as
 from keyhole.errors import ImplausibleAnatomy, InvalidInput, UnknownScheme
 from keyhole.geometry import LabelMap, affine
 from keyhole.imaging import write_nifti
@@ -161,6 +161,24 @@ def test_spider_numbers_that_fit_neither_direction_are_refused(tmp_path):
 def test_a_counter_without_names_is_refused(tmp_path):
     with pytest.raises(UnknownScheme, match="no vertebra from C1 to C3 is lumbar; SPINEPS' vertebra numbers are names"):
         read_labels(written(tmp_path / "x_seg-vert_msk.nii.gz", {L3: 1, L4: 2, L5: 3, D34: 101}))
+
+
+def test_discs_at_an_l6_are_named_after_it(tmp_path):
+    six = {L3: 44, L4: 45, L5: 46, SACRUM: 50, D34: 95, D45: 96, D51: 100}
+    found = read_labels(written(tmp_path / "tss.nii.gz", six), "totalspineseg")
+    np.testing.assert_array_equal(where(found, "disc/L5-L6"), spine() == D45)
+    np.testing.assert_array_equal(where(found, "disc/L6-S1"), spine() == D51)
+    assert "does not name label 96" in found.structures["disc/L5-L6"].caveats[0]
+    six = {L3: 23, L4: 24, L5: 25, SACRUM: 26, D34: 123, D45: 124, D51: 125}
+    found = read_labels(written(tmp_path / "vert.nii.gz", six), "spineps_vert_instance")
+    np.testing.assert_array_equal(where(found, "disc/L5-L6"), spine() == D45)
+    np.testing.assert_array_equal(where(found, "disc/L6-S1"), spine() == D51)
+    extra = {L3: 19, L4: 28, L5: 20, D34: 119, D45: 128}
+    found = read_labels(written(tmp_path / "t13.nii.gz", extra), "spineps_vert_instance")
+    np.testing.assert_array_equal(where(found, "disc/T12-T13"), spine() == D34)
+    np.testing.assert_array_equal(where(found, "disc/T13-L1"), spine() == D45)
+    again, _ = written_as(found.labels, "spineps_vert_instance")
+    assert {block: int(again[spine() == block][0]) for block in extra} == extra
 
 
 # --- order of decision

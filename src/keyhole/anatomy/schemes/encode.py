@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.anatomy.schemes.special import SPIDER, SPIDER_PARTIAL
+from keyhole.anatomy.schemes.special import SPIDER, SPIDER_PARTIAL, SPINEPS
 from keyhole.anatomy.schemes.tables import LEVEL, Row, table
 from keyhole.geometry import LabelMap
 from keyhole.terms import belongs
@@ -16,6 +16,12 @@ SYNONYMS = {"muscle/gluteus_": "muscle/gluteus/"}
 """Spellings of the tables that a label map may write with one more step."""
 
 _OTHERS = {"vertebra/S1": ("sacrum",), "sacrum": ("vertebra/S1",)}
+
+_EXTRA = {
+    SPINEPS: {"disc/L5-L6": "disc/L5-S1", "disc/T12-T13": "disc/T12-L1"},
+    "totalspineseg": {"disc/L6-S1": "disc/L5-S1"},
+}
+"""Discs at L6 and T13, and the row that holds them: the tables name each disc as if neither were there."""
 
 _REST = "/posterior"
 
@@ -31,7 +37,7 @@ def written_as(labels: LabelMap, scheme: str) -> tuple[NDArray[np.uint16], dict[
     lookup = np.zeros(top + 1, dtype=np.uint16)
     names: dict[int, str] = {}
     for n, key in labels.structures.items():
-        row = _row_for(key, rows)
+        row = _row_for(key, rows, _EXTRA.get(scheme, {}))
         if row is not None and row.label is not None:
             lookup[n] = row.label
             names[row.label] = row.name
@@ -48,9 +54,10 @@ def _writable(scheme: str) -> list[Row]:
     return sorted(rows, key=lambda row: (-row.key.count("/"), row.key.endswith(_REST), row.key))
 
 
-def _row_for(key: str, rows: Sequence[Row]) -> Row | None:
+def _row_for(key: str, rows: Sequence[Row], extra: Mapping[str, str]) -> Row | None:
     """The row that stands for the structure `key`; S1 and sacrum stand for each other where only one has a row."""
-    for one in (key, *_OTHERS.get("/".join(key.split("/")[:2]), ())):
+    start = "/".join(key.split("/")[:2])
+    for one in (key, *_OTHERS.get(start, ()), *([extra[start]] if start in extra else [])):
         found = next((row for row in rows if _covers(row.key, one)), None)
         if found is not None:
             return found

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from keyhole.anatomy.schemes.special import SPIDER, SPIDER_DISCS
+from keyhole.anatomy.schemes.special import EXTRA_DISC, SPIDER, SPIDER_DISCS
 from keyhole.anatomy.schemes.tables import (
     KEYHOLE,
     LEVEL,
@@ -46,6 +46,9 @@ _TOTALS = (TOTALSEGMENTATOR, "totalsegmentator_total_v1", "totalsegmentator_tota
 def named(names: Mapping[int, str], present: Sequence[int], scheme: str, where: Path) -> dict[int, Row]:
     """The row of each of the `present` labels in `scheme`, by `names` where the file has them."""
     rows = dict(table(scheme).rows)
+    if scheme == "totalspineseg":
+        text = "the tool's table does not name label 96; taken as the disc L5/L6, as its networks suggest"
+        rows[EXTRA_DISC] = Row(EXTRA_DISC, "L5-L6", "disc/L5-L6", text)
     if scheme == SPIDER:
         rows |= {n: Row(n, f"disc {n}", f"disc/{n}", "") for n in SPIDER_DISCS if n not in rows}
     by_name = totalsegmentator() if scheme.startswith(TOTALSEGMENTATOR) and scheme in _TOTALS else None

@@ -22,6 +22,9 @@ SPIDER_DISC = 200
 SPIDER_PARTIAL = 100
 SPIDER_DISCS = range(201, 226)
 
+EXTRA_DISC = 96
+"""TotalSpineSeg's networks map it to a disc that its table does not name: the one above an L6, by inference."""
+
 NEEDS = {"spider": SPIDER_DISCS, "mrspineseg": range(11, 20), "totalspineseg": (1, 2, *range(63, 101))}
 """Labels of which a file of the scheme always holds some: discs, or the canal."""
 
@@ -57,7 +60,20 @@ def settled(layer: Layer) -> Layer:
         layer = _spider(layer)
     if layer.scheme == SPINEPS:
         layer = _spineps(layer)
+    layer = _with_extra(layer)
     return replace(layer, structures={n: _collapsed(s) for n, s in layer.structures.items()})
+
+
+def _with_extra(layer: Layer) -> Layer:
+    """`layer` with the discs at T13 and L6 named after them: the tables name each disc as if neither were there."""
+    names = {vertebra_of(one.key) for one in layer.structures.values()}
+    renamed = {}
+    if "L6" in names:
+        renamed["disc/L5-S1"] = "disc/L5-L6" if layer.scheme == SPINEPS else "disc/L6-S1"
+    if "T13" in names and layer.scheme == SPINEPS:
+        renamed["disc/T12-L1"] = "disc/T12-T13"
+    structures = {n: replace(one, key=renamed.get(one.key, one.key)) for n, one in layer.structures.items()}
+    return replace(layer, structures=structures)
 
 
 def _collapsed(one: Structure) -> Structure:
