@@ -19,13 +19,13 @@ REACH = 22.0
 ALONG = 10.0
 """Length, mm, of the average along the body axis [bare-ct-prototype]."""
 
-LEAST = 0.30
+LEAST = 0.18
 """Score that a section must exceed to lengthen the canal's path [keyhole-choice]."""
 
-FAINT = 0.5
+FAINT = 0.8
 """Factor on that score in osteoporotic bone [keyhole-choice]."""
 
-BEND, LEAN = 0.08, 0.12
+BEND, LEAN = 0.04, 0.12
 """Price of a step forward or back, and of a step aside, of the canal's path per squared voxel [keyhole-choice]."""
 
 COLUMN = 40.0
