@@ -17,7 +17,7 @@ TILTS = np.arange(-32.0, 33.0, 4.0)
 LEANS = np.arange(-12.0, 13.0, 4.0)
 """... and sideways [keyhole-choice]."""
 
-GAPS = np.arange(1.0, 8.0)
+GAPS = np.arange(1.0, 7.0)
 """Half heights of a disc, mm, between its endplates' middles [keyhole-choice]."""
 
 SPACING = (20, 48)
@@ -25,6 +25,9 @@ SPACING = (20, 48)
 
 COLUMN = (-36.0, -12.0, 15.0)
 """The body column: from and to along posterior, and half width, mm, from the canal's middle [keyhole-choice]."""
+
+PEDICLE = 80.0
+"""HU from which bone beside the canal counts, at most [keyhole-choice]."""
 
 STEP_IN, FAINT = 0.45, 0.12
 """Weight of the pedicles' beat, as a share of its own size, and the least size that counts as one [keyhole-choice]."""
@@ -117,7 +120,8 @@ def _dips(profile: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np
 def _pedicles(straight: NDArray[np.float32], threshold: float) -> NDArray[np.float64]:
     """Share of bone just lateral to the canal on both sides, at the height of the canal's front half."""
     part = straight[:, :, FRONT - 9 : FRONT - 1]
-    bone = np.clip((np.nan_to_num(part, nan=0.0) - threshold + 40) / 120, 0, 1).mean(axis=2)
+    low = min(threshold - 40.0, PEDICLE)
+    bone = np.clip((np.nan_to_num(part, nan=0.0) - low) / 150.0, 0, 1).mean(axis=2)
     bone = ndimage.uniform_filter1d(bone, 5, axis=1)
     sides = [bone[:, HALF + 9 : HALF + 23].max(axis=1), bone[:, HALF - 22 : HALF - 8].max(axis=1)]
     return np.asarray(ndimage.gaussian_filter1d(np.mean(sides, axis=0).astype(np.float64), 1.5, mode="nearest"))
