@@ -64,7 +64,8 @@ def resample(volume: Volume, grid: Grid, order: int = 1, fill: float = np.nan) -
         raise InvalidInput(f"resampling is nearest (0) or trilinear (1), got order {order}")
     to_index = _index_from_index(volume.grid, grid)
     out = np.empty(grid.shape, dtype=np.float32)
-    _sample(np.ascontiguousarray(volume.array, dtype=np.float32), to_index, out, np.float32(fill), order == 0)
+    kept = volume.array.dtype if volume.array.dtype in (np.int16, np.float32) else np.float32  # no copy of a scan
+    _sample(np.ascontiguousarray(volume.array, dtype=kept), to_index, out, np.float32(fill), order == 0)
     return Volume(out, grid.patient_from_index)
 
 
@@ -76,7 +77,7 @@ def _index_from_index(source: Grid, grid: Grid) -> NDArray[np.float64]:
 
 @compiled(parallel=True)
 def _sample(
-    array: NDArray[np.float32], to_index: NDArray[np.float64], out: NDArray[np.float32], fill: np.float32, nearest: bool
+    array: NDArray[Any], to_index: NDArray[np.float64], out: NDArray[np.float32], fill: np.float32, nearest: bool
 ) -> None:
     """Fill `out` with values of `array` at ``to_index @ (i, j, k, 1)``."""
     ni, nj, nk = array.shape

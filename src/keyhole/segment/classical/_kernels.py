@@ -179,6 +179,31 @@ def best_path(score: NDArray[np.float32], least: float, bend: float, lean: float
 
 
 @compiled()
+def _longer(array: NDArray[np.int64]) -> NDArray[np.int64]:
+    """`array` with twice the room."""
+    out = np.empty(2 * len(array), dtype=np.int64)
+    out[: len(array)] = array
+    return out
+
+
+@compiled()
+def _seeded(
+    flat: NDArray[np.uint16], price: NDArray[np.uint8], gone: NDArray[np.int32], head: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    """The queue of the seeds: next entry and voxel of each entry, and how many there are; `head` gets the firsts."""
+    size, used = 1 << 16, 0
+    following, where = np.empty(size, dtype=np.int64), np.empty(size, dtype=np.int64)
+    for p in range(flat.size):
+        if flat[p] > 0 and price[p] > 0 and gone[p] < len(head):
+            if used == size:
+                following, where, size = _longer(following), _longer(where), 2 * size
+            where[used], following[used] = p, head[gone[p]]
+            head[gone[p]] = used
+            used += 1
+    return following, where, used
+
+
+@compiled()
 def grown(  # noqa: C901  (compiled)
     label: NDArray[np.uint16], cost: NDArray[np.uint8], distance: NDArray[np.int32], most: int
 ) -> NDArray[np.int32]:
@@ -192,18 +217,8 @@ def grown(  # noqa: C901  (compiled)
     flat, price, gone = label.ravel(), cost.ravel(), distance.ravel()
     n_buckets = 17 * 256 + 2
     head = np.full(n_buckets, -1, dtype=np.int64)
-    size = 1 << 16
-    following = np.empty(size, dtype=np.int64)
-    where = np.empty(size, dtype=np.int64)
-    used, waiting = 0, 0
-    for p in range(flat.size):
-        if flat[p] > 0 and price[p] > 0 and gone[p] < n_buckets:
-            if used == size:
-                following, where, size = _longer(following), _longer(where), 2 * size
-            where[used], following[used] = p, head[gone[p]]
-            head[gone[p]] = used
-            used += 1
-            waiting += 1
+    following, where, used = _seeded(flat, price, gone, head)
+    size, waiting = len(where), used
     now = 0
     while waiting > 0 and now <= most:
         slot = now % n_buckets
@@ -239,14 +254,6 @@ def grown(  # noqa: C901  (compiled)
                 used += 1
                 waiting += 1
     return distance
-
-
-@compiled()
-def _longer(array: NDArray[np.int64]) -> NDArray[np.int64]:
-    """`array` with twice the room."""
-    out = np.empty(2 * len(array), dtype=np.int64)
-    out[: len(array)] = array
-    return out
 
 
 @compiled(parallel=True)
