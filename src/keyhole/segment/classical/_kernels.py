@@ -204,7 +204,7 @@ def _seeded(
 
 
 @compiled()
-def grown(  # noqa: C901  (compiled)
+def grown(
     label: NDArray[np.uint16], cost: NDArray[np.uint8], distance: NDArray[np.int32], most: int
 ) -> NDArray[np.int32]:
     """Grow the labelled voxels of `label` (in place) over voxels of positive `cost` by the cheapest way.
