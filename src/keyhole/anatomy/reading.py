@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -90,10 +92,16 @@ def _present(array: NDArray[np.uint8] | NDArray[np.uint16]) -> list[int]:
     return [int(n) for n in np.flatnonzero(count)]
 
 
-def image_of(case: Case, record: CaseRecord) -> tuple[Volume | None, str]:
-    """The image to look at bone with and its modality; None and "" where the case has none."""
+def image_of(case: Case, record: CaseRecord, volumes: Mapping[str, Volume] | None = None) -> tuple[Volume | None, str]:
+    """The image to look at bone with and its modality; None and "" where the case has none.
+
+    `volumes` are images of the case, by name, that are in memory already.
+    """
     entry = _best(record)
-    return (None, "") if entry is None else (_image(case, entry), entry.modality)
+    if entry is None:
+        return None, ""
+    at_hand = (volumes or {}).get(entry.name)
+    return _image(case, entry) if at_hand is None else at_hand, entry.modality
 
 
 def _best(record: CaseRecord) -> ImageEntry | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from keyhole.cli.render import table
 
 if TYPE_CHECKING:
     from keyhole.casefile import Case, LevelState, QualityItem
+    from keyhole.geometry import Volume
 
 _SAYS = {True: "for", False: "AGAINST", None: "neither"}
 _UNITS = {"[hnsf'U]": "HU", "1": ""}
@@ -151,11 +152,11 @@ def others(caveats: Iterable[str]) -> list[str]:
     return [caveat for caveat in caveats if not caveat.startswith((AGAINST, NOT_CONFIRMED))]
 
 
-def draw(case: Case) -> Path | None:
-    """Draw the numbered spine of `case`; its path, None where there is none to draw."""
+def draw(case: Case, volumes: Mapping[str, Volume] | None = None) -> Path | None:
+    """Draw the numbered spine of `case`; its path, None where there is none to draw; `volumes` are in memory."""
     from keyhole.report.levels import write_levels
 
-    return write_levels(case)
+    return write_levels(case, volumes)
 
 
 def _show(case: Case, as_json: bool) -> None:

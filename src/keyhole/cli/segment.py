@@ -12,6 +12,7 @@ from keyhole.cli.render import caveats, progress
 
 if TYPE_CHECKING:
     from keyhole.casefile import LabelsRecord
+    from keyhole.geometry import Volume
 
 
 @click.command("segment")
@@ -37,8 +38,9 @@ def segment_command(case: Path, method: str | None, timeout: float, as_json: boo
     from keyhole.segment import segment_case
 
     with progress("segment") as show:
-        made = segment_case(Case(case), method, show, timeout=60 * timeout)
-        picture = draw(made)
+        volumes: dict[str, Volume] = {}
+        made = segment_case(Case(case), method, show, timeout=60 * timeout, volumes=volumes)
+        picture = draw(made, volumes)
     show_segmented(case, as_json)
     if picture and not as_json:
         click.echo(f"look at: {picture}")

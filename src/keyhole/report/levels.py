@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,10 +60,13 @@ class Sheet(View):
         return np.asarray(flat + moved[:, None, None] * self.normal)
 
 
-def write_levels(case: Case) -> Path | None:
-    """Draw levels.png of `case` and return its path; None where the labels show no spine to draw."""
+def write_levels(case: Case, volumes: Mapping[str, Volume] | None = None) -> Path | None:
+    """Draw levels.png of `case` and return its path; None where the labels show no spine to draw.
+
+    `volumes` are images of the case, by name, that are in memory already.
+    """
     record, known = case.read(CaseRecord), case.read(LabelsRecord)
-    image, modality = image_of(case, record)
+    image, modality = image_of(case, record, volumes)
     try:
         drawn = pictures(labels_of(case, known), image, modality)
     except NotInScan:

@@ -20,7 +20,12 @@ _READS = {CLASSICAL: ("CT",)} | {name: tuple(tool.steps) for name, tool in TOOLS
 
 
 def segment_case(
-    case: Case, method: str | None = None, progress: Progress | None = None, *, timeout: float = TIMEOUT_S
+    case: Case,
+    method: str | None = None,
+    progress: Progress | None = None,
+    *,
+    timeout: float = TIMEOUT_S,
+    volumes: dict[str, Volume] | None = None,
 ) -> Case:
     """Give `case` the labels that `method` finds in its image; the case is as it was unless all of it succeeds.
 
@@ -31,13 +36,14 @@ def segment_case(
     ----------
     method : one of `METHODS`.
     timeout : how long a tool may run, s.
+    volumes : receives the images that were read, by name, so that nobody need read them again.
     """
     tell = progress or (lambda _sentence, _share: None)
     record = case.read(CaseRecord)
     chosen, image = _chosen(case, record, method)
     path = case.path / image.file
     made_from = {image.source_file: image.sha256}
-    volumes: dict[str, Volume] = {}
+    volumes = {} if volumes is None else volumes
     if chosen == CLASSICAL:
         from keyhole.segment.classical import ct_classical  # noqa: PLC0415  (heavy import)
 

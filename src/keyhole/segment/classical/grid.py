@@ -80,16 +80,18 @@ def on_grid(array: NDArray[np.int16], source: Grid, grid: Grid) -> NDArray[np.in
 
 def noise(array: NDArray[np.int16]) -> float:
     """Robust sd, HU, of an image's soft tissue by second differences along its first two axes, on a thinned copy."""
-    thin = array[:, :, :: max(1, array.shape[2] // 40)]
+    thin = np.ascontiguousarray(array[:, :, :: max(1, array.shape[2] // 40)])
+    calm = (thin > -150) & (thin < 300)
     found = []
     for axis in (0, 1):
         n = thin.shape[axis] - 2
         if n < 1:
             continue
-        a, b, c = (np.take(thin, np.arange(s, s + n), axis=axis).astype(np.int32) for s in range(3))
-        soft = (np.minimum(np.minimum(a, b), c) > -150) & (np.maximum(np.maximum(a, b), c) < 300)
+        rows = [(slice(None),) * axis + (slice(s, s + n),) for s in range(3)]
+        soft = calm[rows[0]] & calm[rows[1]] & calm[rows[2]]
         if soft.sum() > 1000:
-            found.append(float(np.median(np.abs(a - 2 * b + c)[soft])) / 0.6745 / np.sqrt(6.0))
+            a, b, c = (thin[row][soft] for row in rows)  # within 450 of each other: no overflow
+            found.append(float(np.median(np.abs(a - 2 * b + c))) / 0.6745 / np.sqrt(6.0))
     return float(min(found)) if found else 0.0
 
 
