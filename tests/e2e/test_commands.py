@@ -88,6 +88,7 @@ def test_the_same_inputs_give_the_same_bytes(demo):
     assert [name for name in files if (case / name).read_bytes() != before[name]] == []
 
 
+@pytest.mark.slow
 def test_tables_are_readable_without_json(copy):
     findings = run("assess", copy)
     assert "disc height" in findings

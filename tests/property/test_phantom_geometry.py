@@ -73,7 +73,7 @@ def test_the_same_seed_with_left_and_right_disease_is_one_anatomy_with_the_fragm
     np.testing.assert_allclose(fragments[0] * (-1, 1, 1), fragments[1], atol=0.1)
 
 
-@pytest.mark.parametrize("step", [(0.9, 1.7, 2.3), (2.6, 0.8, 1.1)])
+@pytest.mark.parametrize("step", [(0.9, 1.7, 2.3), pytest.param((2.6, 0.8, 1.1), marks=pytest.mark.slow)])
 def test_an_oblique_anisotropic_grid_holds_the_same_volumes(step):
     one = phantom(PhantomParameters(seed=1, pathologies=()), pose(motion(5)))
     fine, oblique = grid(LOW, HIGH, 1.0, motion(5)), grid(LOW, HIGH, step, motion(5))

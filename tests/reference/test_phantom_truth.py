@@ -43,7 +43,9 @@ def counted_plane(one, name, sense):
     return normal * np.sign(normal[2]), middle
 
 
-@pytest.mark.parametrize(("seed", "pathologies"), [(0, ("herniation",)), (1, ("degeneration",))])
+@pytest.mark.parametrize(
+    ("seed", "pathologies"), [(0, ("herniation",)), pytest.param(1, ("degeneration",), marks=pytest.mark.slow)]
+)
 def test_disc_height_and_lordosis_agree_with_counted_columns(seed, pathologies):
     one = phantom(PhantomParameters(seed, pathologies, severity=0.8), UPRIGHT)
     true = {f.name: f.value for f in findings(one, ("L4/L5",))}

@@ -96,7 +96,7 @@ def test_every_key_is_a_structure_key_of_a_known_tissue():
     assert all(key.split("/")[0] in heads() and tissue(key) for key in whole().keys)
 
 
-@pytest.mark.parametrize("seed", [0, 3])
+@pytest.mark.parametrize("seed", [0, pytest.param(3, marks=pytest.mark.slow)])
 def test_volumes_are_those_of_an_adult(seed):
     labels = spine_labels(seed=seed)
     ml_each = labels.grid.voxel_volume / 1000
@@ -121,6 +121,7 @@ def test_left_is_left_behind_is_behind_and_up_is_up():
     assert (np.diff(heights) < -25).all()
 
 
+@pytest.mark.slow
 def test_the_spine_is_lordotic_and_its_measures_are_in_the_published_ranges():
     for seed in range(2):
         found = truth(*LUMBAR_LEVELS, seed=seed)
@@ -196,6 +197,7 @@ def test_neighbours_do_not_touch_and_roots_are_whole(seed):
     assert all(pieces(labels, f"root/{name}/{side}") == 1 for name in names for side in SIDES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "pathologies"), [(1, ("herniation",)), (2, PATHOLOGIES), (3, ("spondylolisthesis",))])
 def test_the_worst_disease_neither_fuses_bones_nor_severs_roots(seed, pathologies):
     labels = level_labels(0.8, seed=seed, pathologies=pathologies, severity=1.0)
@@ -239,6 +241,7 @@ def test_severity_zero_is_the_healthy_spine():
         assert all(found[key] == pytest.approx(value, abs=1e-6) for key, value in truth().items())
 
 
+@pytest.mark.slow
 def test_a_foramen_with_stenosis_has_less_room_on_its_side_only():
     rooms = {}
     for severity in (0.0, 1.0):
@@ -248,6 +251,7 @@ def test_a_foramen_with_stenosis_has_less_room_on_its_side_only():
     assert rooms[1.0][0] < 0.85 * rooms[1.0][1]
 
 
+@pytest.mark.slow
 def test_the_herniation_lies_in_the_canal_on_its_side_and_presses_the_sac():
     for side, sign in (("left", 1), ("right", -1)):
         what = {"pathologies": ("herniation",), "side": side, "severity": 0.8}
@@ -261,6 +265,7 @@ def test_the_herniation_lies_in_the_canal_on_its_side_and_presses_the_sac():
     assert left < 0.9 * truth()["canal area", "L4/L5"]
 
 
+@pytest.mark.slow
 def test_hounsfield_units_are_those_of_the_tissues():
     one = body()
     where = around_spine(one)

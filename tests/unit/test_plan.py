@@ -118,7 +118,9 @@ def same(one, two, map_point, map_key=lambda k: k, within=1e-2):
                 assert yours[map_key(key)].sd == pytest.approx(quantity.sd, rel=0.05, abs=0.02)
 
 
-@pytest.mark.parametrize("flip", [False, True], ids=["moved", "mirrored and moved"])
+@pytest.mark.parametrize(
+    "flip", [pytest.param(False, marks=pytest.mark.slow, id="moved"), pytest.param(True, id="mirrored and moved")]
+)
 def test_the_plan_moves_turns_and_mirrors_with_the_patient(planned, flip):
     motion = np.eye(4)
     motion[:3, :3] = Rotation.from_euler("xyz", [25, -40, 130], degrees=True).as_matrix()
