@@ -61,6 +61,9 @@ many sound vertebrae, so these and the other limits were set on painted scans [k
 SOFT = 50.0
 """HU of muscle, above which marrow stands out [keyhole-choice]."""
 
+SHAKEN = 6.0
+"""Movement, mm, of a disc's plane at a second look beyond which it is doubtful; two are too many [keyhole-choice]."""
+
 MERGED, SPLIT = 1.45, 0.62
 """Distance of two discs, as a share of the usual one, from which two vertebrae were taken for one, and up to which two
 in a row are one [keyhole-choice]."""
@@ -156,6 +159,15 @@ def misplaced(scene: Scene) -> str | None:
             "a disc was missed, and every name above it would be wrong"
         )
     return None
+
+
+def restless(moved: Mapping[str, float]) -> str | None:
+    """Why discs that are found elsewhere at a second look name nothing, as a sentence; `moved` as `retest` gives."""
+    shaken = [level for level, far in moved.items() if far > SHAKEN]
+    if len(shaken) < 2:
+        return None
+    most = max(moved[level] for level in shaken)
+    return f"the discs {', '.join(shaken)} lie up to {most:.0f} mm elsewhere when the scan is looked at again"
 
 
 # --- signals ---

@@ -26,6 +26,9 @@ THORACIC = 30.0
 CLOSING = 3
 """Radius, voxels, of the closing that fills the marrow of sacrum and pelvis [keyhole-choice]."""
 
+MARROW = 150
+"""Most voxels of 1 mm of a hole that is filled in a section of an arch; the canal has 200 or more [keyhole-choice]."""
+
 
 class Sheet:
     """A label array that is painted on; the first structure to claim a voxel keeps it."""
@@ -124,7 +127,7 @@ def _paint_arch(sheet: Sheet, found: Solids, name: str, mine: NDArray[np.bool_])
     """The arch of `name`, and its ribs."""
     where = found.where
     near = mine & (np.abs(where.left) < (THORACIC if name.startswith("T") else PROCESS))
-    _dot(sheet, found.box, f"vertebra/{name}/posterior", where.index[near])
+    _dot(sheet, found.box, f"vertebra/{name}/posterior", where.index[near], with_marrow=True)
     if not name.startswith("T"):
         return
     for side, sign in (("left", 1.0), ("right", -1.0)):
@@ -141,13 +144,27 @@ def _paint_sacrum(sheet: Sheet, found: Solids, mine: NDArray[np.bool_]) -> None:
     _solid(sheet, box, "sacrum", where.index[mine & ~arch])
 
 
-def _dot(sheet: Sheet, box: Box, key: str, index: NDArray[np.int64]) -> None:
+def _dot(sheet: Sheet, box: Box, key: str, index: NDArray[np.int64], *, with_marrow: bool = False) -> None:
     if len(index):
         low, high = index.min(axis=0), index.max(axis=0) + 1
         inner = tuple(slice(b.start + int(a), b.start + int(c)) for b, a, c in zip(box, low, high, strict=True))
         mask = np.zeros(high - low, dtype=np.bool_)
         mask[tuple((index - low).T)] = True
+        if with_marrow:
+            mask |= _marrow(mask)
         sheet.paint(key, (inner[0], inner[1], inner[2]), mask)
+
+
+def _marrow(arch: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Holes of an arch in its sections, as large as the marrow of a process can be; the canal is no hole of an arch."""
+    holes = np.zeros_like(arch)
+    for k in range(arch.shape[2]):
+        parts, n = ndimage.label(ndimage.binary_fill_holes(arch[:, :, k]) & ~arch[:, :, k])
+        if n:
+            small = np.bincount(parts.ravel()) <= MARROW
+            small[0] = False
+            holes[:, :, k] = small[parts]
+    return holes
 
 
 def _solid(sheet: Sheet, box: Box, key: str, index: NDArray[np.int64]) -> None:
