@@ -13,7 +13,7 @@ from keyhole.anatomy.schemes import NamedLabels, boundary_sd
 from keyhole.casefile import EvidenceEntry, VertebraEntry
 from keyhole.errors import ImplausibleAnatomy, NotInScan
 from keyhole.geometry import LabelMap, Volume
-from keyhole.segment.classical.confidence import confidence, misplaced, retest
+from keyhole.segment.classical.confidence import confidence, misplaced, restless, retest
 from keyhole.segment.classical.numbering import last_rib, named
 from keyhole.segment.classical.partition import Sheet, painted, solids
 from keyhole.segment.classical.scene import DiscPlane, Scene
@@ -62,7 +62,7 @@ def ct_classical(image: Volume, *, progress: Progress | None = None) -> NamedLab
     tell("Finding muscles and vessels", 0.7)
     moved = retest(spine.straight, spine.threshold, scene.planes)
     vertebrae = confidence(scene, moved)
-    if (doubt := misplaced(scene)) is not None:
+    if (doubt := misplaced(scene) or restless(moved)) is not None:
         raise ImplausibleAnatomy(f"the vertebrae cannot be named: {doubt}")
     scene = _with_soft_tissue(scene)
     sd = max(LEAST_SD, boundary_sd(np.array(scene.spacing)))

@@ -94,8 +94,8 @@ def _share(true: NDArray[np.bool_], seen: NDArray[np.bool_]) -> float:
     return float((true & seen).sum() / seen.sum()) if seen.mean() > 0.5 else float("nan")
 
 
-FAINT = 0.15
-"""Least share of bone in the wings of a sacrum that alone names the levels [keyhole-choice]."""
+ALONE = 0.15
+"""Least share of bone in the wings of a sacrum that names the levels without ribs in view [keyhole-choice]."""
 
 
 def lumbosacral(shares: Sequence[Wings], *, is_poor: bool) -> int | None:
@@ -147,7 +147,7 @@ def named(
             "the vertebrae cannot be named: the scan shows neither the sacrum's wings on both sides nor the last "
             "ribs with a ribless vertebra below them; label the levels by hand or scan more of the spine"
         )
-    if is_sacral and rib is None and min(shares[-1].left, shares[-1].right) < FAINT:
+    if is_sacral and rib is None and min(shares[-1].left, shares[-1].right) < ALONE:
         share = 100 * min(shares[-1].left, shares[-1].right)
         raise NotInScan(
             f"the vertebrae cannot be named: bone fills only {share:.0f} % of what may be the sacrum's wings, too "
