@@ -64,6 +64,9 @@ SOFT = 50.0
 SHAKEN = 6.0
 """Movement, mm, of a disc's plane at a second look beyond which it is doubtful; two are too many [keyhole-choice]."""
 
+FARTHEST = 48.0
+"""Most mm between the middles of two neighbouring lumbar discs [bare-ct-prototype]."""
+
 MERGED, SPLIT = 1.45, 0.62
 """Distance of two discs, as a share of the usual one, from which two vertebrae were taken for one, and up to which two
 in a row are one [keyhole-choice]."""
@@ -153,7 +156,7 @@ def misplaced(scene: Scene) -> str | None:
             f"{found[n + 1].upper} and {found[n + 1].lower}: their discs lie {steps[n]:.0f} and {steps[n + 1]:.0f} mm "
             f"apart, the others {usual:.0f} mm: one vertebra was taken for two"
         )
-    for n in np.flatnonzero(steps > MERGED * usual):
+    for n in np.flatnonzero(steps > min(MERGED * usual, FARTHEST)):
         return (
             f"{found[n + 1].upper}: its discs lie {steps[n]:.0f} mm apart, the others {usual:.0f} mm: "
             "a disc was missed, and every name above it would be wrong"

@@ -94,7 +94,7 @@ def _share(true: NDArray[np.bool_], seen: NDArray[np.bool_]) -> float:
     return float((true & seen).sum() / seen.sum()) if seen.mean() > 0.5 else float("nan")
 
 
-ALONE = 0.15
+ALONE = 0.25
 """Least share of bone in the wings of a sacrum that names the levels without ribs in view [keyhole-choice]."""
 
 
