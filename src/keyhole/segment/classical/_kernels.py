@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.geometry._kernels import compiled, prange
+from keyhole.imaging.sampling import PADDING
 from keyhole.segment.classical.scene import UNSEEN
-
-_PADDING = -1500  # HU at or below which a voxel was not measured
 
 
 @compiled(parallel=True)
@@ -39,7 +38,7 @@ def resampled(array: NDArray[np.int16], to_index: NDArray[np.float64], out: NDAr
                         weight = (fx if da else 1 - fx) * (fy if db else 1 - fy) * (fz if dc else 1 - fz)
                         if weight > 0:
                             h = array[a + da, b + db, c + dc]
-                            if h <= _PADDING:
+                            if h <= PADDING:
                                 seen = False
                             value += weight * h
                     if seen:

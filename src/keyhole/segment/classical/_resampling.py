@@ -8,10 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.geometry._kernels import compiled, prange
+from keyhole.imaging.sampling import PADDING
 from keyhole.segment.classical.scene import UNSEEN
-
-PADDING = -1500
-"""HU at or below which a voxel was not measured."""
 
 _SEEN = 0.999
 

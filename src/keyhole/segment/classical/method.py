@@ -75,10 +75,8 @@ def ct_classical(image: Volume, *, progress: Progress | None = None) -> NamedLab
 
 def _caveats(scene: Scene) -> tuple[str, ...]:
     """What everyone must know of these labels."""
-    return (
-        "labels by ct-classical, without a reader: check every outline before it is used",
-        f"cut by the scan's edge: {', '.join(scene.cut)}",
-    )
+    unread = "labels by ct-classical, without a reader: check every outline before it is used"
+    return (unread, f"cut by the scan's edge: {', '.join(scene.cut)}") if scene.cut else (unread,)
 
 
 def _structure(key: str, sd: float, vertebrae: Mapping[str, VertebraEntry]) -> Structure:
