@@ -37,9 +37,7 @@ def scene_of(scan: Painted) -> Scene:
         names=names,
         noise=scan.look.noise,
         threshold=150.0,
-        trabecular={},
         spacing=scan.look.spacing,
-        measures={},
     )
 
 

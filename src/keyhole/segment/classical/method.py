@@ -160,9 +160,7 @@ def _scene(spine: Spine, stack: Stack, sheet: Sheet) -> Scene:
         names=sheet.names,
         noise=spine.noise,
         threshold=spine.threshold,
-        trabecular={},
         spacing=spine.spacing,
-        measures={},
     )
 
 

@@ -59,9 +59,7 @@ class Scene:
     names: Mapping[int, str]  # label -> structure key: vertebra/L4/body, vertebra/L4/posterior, sacrum, disc/L4-L5 ..
     noise: float  # sd of the soft tissue in the input image, HU
     threshold: float  # HU from which a voxel counts as bone
-    trabecular: Mapping[str, float]  # vertebra -> median HU inside its body
     spacing: tuple[float, float, float]  # of the input image, mm, along left, posterior, superior
-    measures: Mapping[str, Mapping[str, float]]  # vertebra -> body height, width, depth (mm), volumes (mm3), leak, ..
 
     @property
     def grid(self) -> Grid:
