@@ -6,7 +6,7 @@ import pytest
 from keyhole.anatomy.landmarks import canal_line, vertebrae
 from keyhole.anatomy.model import Anatomy, Structure
 from keyhole.anatomy.phantom import PATHOLOGIES, PhantomParameters, findings, phantom
-from keyhole.anatomy.phantom.truth import CHORD
+from keyhole.anatomy.phantom.truth.canal import CHORD
 from keyhole.assessment.findings import assess
 from keyhole.geometry import Grid, Transform, affine
 from keyhole.geometry.transform import INDEX, PATIENT

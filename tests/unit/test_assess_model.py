@@ -6,7 +6,7 @@ import pytest
 from keyhole.anatomy.model import Endplate
 from keyhole.assessment.canal import VERBIEST, verbiest
 from keyhole.assessment.disc import disc_height
-from keyhole.assessment.model import Grade, Measurement, entry, probabilities
+from keyhole.assessment.model import Finding, Grade, Measurement, entry, probabilities
 from keyhole.assessment.slip import MEYERDING, meyerding, slip, slip_ratio
 from keyhole.errors import InvalidInput
 from keyhole.geometry import Plane
@@ -105,12 +105,12 @@ def test_what_is_unknown_is_not_graded():
     assert verbiest(unknown, is_bony=True) is None
     assert meyerding(Measurement("slip ratio", "L4/L5", None, None, "%", "keyhole", "test", ("cut",)), plate()) is None
     assert slip_ratio(unknown, plate(), 0.3).value is None
-    row = entry(unknown)
+    row = entry(Finding(unknown))
     assert (row.value, row.sd, row.grade, row.grade_probability) == (None, None, None, None)
 
 
 def test_an_entry_carries_grade_source_and_every_caveat_once():
-    row = entry(ratio(30.0, 1.0), Grade({"I": 0.1, "II": 0.9}, "verbiest1977", ("a",)), ("a", "b"))
+    row = entry(Finding(ratio(30.0, 1.0), Grade({"I": 0.1, "II": 0.9}, "verbiest1977", ("a",)), ("a", "b")))
     assert row.grade == "II"
     assert row.grade_probability == {"I": 0.1, "II": 0.9}
     assert row.source == "verbiest1977"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,6 +103,15 @@ def image_of(case: Case, record: CaseRecord, volumes: Mapping[str, Volume] | Non
         return None, ""
     at_hand = (volumes or {}).get(entry.name)
     return _image(case, entry) if at_hand is None else at_hand, entry.modality
+
+
+def images_of(case: Case, record: CaseRecord) -> dict[str, Callable[[], Volume]]:
+    """How to read the first image of each kind: "CT", "T2", "T1", and "MR" whatever its weighting."""
+    found: dict[str, Callable[[], Volume]] = {}
+    for entry in record.images:
+        for kind in dict.fromkeys(filter(None, (entry.modality, entry.weighting))):
+            found.setdefault(kind, partial(_image, case, entry))
+    return found
 
 
 def _best(record: CaseRecord) -> ImageEntry | None:

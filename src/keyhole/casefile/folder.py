@@ -75,7 +75,18 @@ def carry(old: Path, new: Path, leave: Collection[str] = ()) -> None:
                 shutil.copy2(file, inside / name)
 
 
-RESULTS = ("findings.json", "plan.json", "forecast.json", "rehab.json", "report", "meshes", "levels.png")
+RESULTS = (
+    "findings.json", "drawings.json", "plan.json", "forecast.json", "rehab.json", "report", "meshes", "levels.png",
+)
+    "findings.json",
+    "drawings.json",
+    "plan.json",
+    "forecast.json",
+    "rehab.json",
+    "report",
+    "meshes",
+    "levels.png",
+)
 """What later stages made from the labels; it moves to earlier/ when the labels change."""
 
 

@@ -57,6 +57,7 @@ class ImageEntry(Strict):
     name: str
     file: str  # relative to the case folder
     modality: Literal["CT", "MR"]
+    weighting: Literal["T1", "T2"] | None = None  # of MR; None: not known
     source_file: str  # base name of what was imported; never a path of the importing machine
     sha256: str
 
@@ -178,6 +179,31 @@ class FindingsRecord(Strict):
     findings: tuple[FindingEntry, ...]
     levels: LevelState | None = None
     caveats: tuple[str, ...] = ()
+    provenance: Provenance
+
+
+class DrawnShape(Strict):
+    """A line of points, LPS mm; `is_closed` joins the last to the first."""
+
+    points: tuple[Triple, ...]
+    is_closed: bool = False
+
+
+class DrawnEntry(Strict):
+    """Where the measure `name` of findings.json at `level` and `side` was taken, for painting it on slices."""
+
+    name: str
+    level: str | None
+    side: Side | None
+    shapes: tuple[DrawnShape, ...]
+
+
+class DrawingsRecord(Strict):
+    """drawings.json."""
+
+    schema_: Literal["keyhole.drawings/1"] = Field("keyhole.drawings/1", alias="schema")
+    frame: Literal["LPS mm"] = "LPS mm"
+    drawings: tuple[DrawnEntry, ...]
     provenance: Provenance
 
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from keyhole import __version__
-from keyhole.casefile.models import CaseRecord, FindingsRecord, LabelsRecord, PlanRecord, Provenance
+from keyhole.casefile.models import CaseRecord, DrawingsRecord, FindingsRecord, LabelsRecord, PlanRecord, Provenance
 from keyhole.errors import InvalidInput, StorageFailure, UnreadableFile, WrongCase
 
 RESEARCH_USE = "Research use only. Not a medical device. Not for clinical decisions."
@@ -25,9 +25,10 @@ FILES: dict[type[BaseModel], str] = {
     CaseRecord: "case.json",
     LabelsRecord: "labels.json",
     FindingsRecord: "findings.json",
+    DrawingsRecord: "drawings.json",
     PlanRecord: "plan.json",
 }
-_MADE_BY = {"labels.json": "import", "findings.json": "assess", "plan.json": "plan"}
+_MADE_BY = {"labels.json": "import", "findings.json": "assess", "drawings.json": "assess", "plan.json": "plan"}
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:

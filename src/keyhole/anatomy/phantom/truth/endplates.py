@@ -1,8 +1,7 @@
-"""The exact values of the measures of docs/measures.md, from the phantom's continuous surfaces."""
+"""The exact endplates of a phantom's bodies, from its continuous surfaces."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,23 +9,17 @@ from numpy.typing import NDArray
 
 from keyhole.anatomy.phantom import _field
 from keyhole.anatomy.phantom.model import Field, Phantom
-from keyhole.anatomy.phantom.parameters import LEVELS, NAMES
+from keyhole.anatomy.phantom.parameters import NAMES
 from keyhole.anatomy.phantom.solids import Place
-from keyhole.casefile import FindingEntry
 from keyhole.errors import InvalidInput
 from keyhole.geometry import Plane, Points, fit_plane
 
-PIXEL = 0.2  # mm, of the cut through the canal
 COLUMN = 1.0  # mm between the columns that probe an endplate
 SLAB = 5.0  # mm, half width of the slabs in which corners are looked for
 INSIDE = (2.0, 6.0)  # mm inside the endplate between which corners are looked for
 SHRUNK = 0.8  # share of the footprint over which the plane is fitted
-CHORD = 10.0  # mm, half length of the chord that gives the canal plane's normal
-METHOD = "exact: docs/measures.md on the phantom's continuous surfaces, bisected to 0.02 mm, areas on 0.2 mm"
 
 EVERYWHERE = [-1e6, 1e6, -1e6, 1e6, -1e6, 1e6]
-
-FREE = ("canal/dural_sac", "canal/epidural")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,106 +140,11 @@ def _extent(bone: Bone, start: Points, ways: tuple[Points, Points, Points]) -> f
     return float(((low + high) / 2).reshape(len(heights), len(slab)).max(axis=1).mean())
 
 
-@dataclass(frozen=True, slots=True)
-class TrueCanal:
-    """Areas, mm², and midsagittal diameter, mm, of the free canal on one canal plane."""
-
-    area: float
-    diameter: float
-    sac: float
-
-
-def canal(body: Phantom, middle: Plane) -> TrueCanal:
-    """The cut through the canal across its line, where the line meets the disc's `middle` plane."""
-    spine = body.spine
-    line = np.column_stack([np.zeros(len(spine.line)), spine.line])
-    near = np.linalg.norm(line - middle.point, axis=1) < 45.0
-    s = float(np.interp(0.0, -middle.height(line[near]), spine.arc[near]))
-    normal = spine.point(s - CHORD) - spine.point(s + CHORD)
-    normal /= np.linalg.norm(normal)
-    left = np.array([1.0, 0.0, 0.0])
-    back = np.cross(normal, left)
-    ticks, deep = np.arange(-18.0, 18.0 + PIXEL / 2, PIXEL), np.arange(-14.0, 14.0 + PIXEL / 2, PIXEL)
-    points = spine.point(s) + ticks[:, None, None] * left + deep[None, :, None] * back
-    labels = body.labels_at(points.reshape(-1, 3)).reshape(len(ticks), len(deep))
-    free = np.isin(labels, [n for n, key in body.structures.items() if key in FREE])
-    sac = labels == next(n for n, key in body.structures.items() if key == "canal/dural_sac")
-    areas = [float(_part(mask).sum()) * PIXEL**2 for mask in (free, sac)]
-    return TrueCanal(areas[0], _chord(free, ticks), areas[1])
-
-
-def _part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The connected part nearest to the middle of the cut."""
-    from scipy.ndimage import label as parts_of  # noqa: PLC0415  (heavy import)
-
-    parts, n = parts_of(mask)
-    if n == 0:
-        return mask
-    where = np.argwhere(mask)
-    nearest = where[np.linalg.norm(where - np.array(mask.shape) / 2, axis=1).argmin()]
-    return np.asarray(parts == parts[tuple(nearest)])
-
-
-def _chord(free: NDArray[np.bool_], ticks: Points) -> float:
-    """Longest run in the midsagittal plane, mean over 1 mm to both sides, mm."""
-    from scipy.ndimage import label as parts_of  # noqa: PLC0415  (heavy import)
-
-    runs = []
-    for column in _part(free)[np.abs(ticks) <= 1.0]:
-        parts, n = parts_of(column)
-        runs.append(np.bincount(parts)[1:].max() if n else 0)
-    return float(np.mean(runs) * PIXEL)
-
-
-def findings(body: Phantom, levels: Sequence[str] = LEVELS[1:]) -> tuple[FindingEntry, ...]:
-    """Every measure at each of `levels`, and lumbar lordosis where L1 and S1 are among their vertebrae."""
-    names = {name for level in levels for name in level.split("/")}
-    upper = {name: endplate(body, name, +1) for name in NAMES if name in names}
-    found: list[FindingEntry] = []
-    for level in levels:
-        above, below = level.split("/")
-        found.extend(_level(body, level, (upper[above], endplate(body, above, -1), upper[below])))
-    if {"L1", "S1"} <= names:
-        angle = _lean(upper["S1"].plane.normal) - _lean(upper["L1"].plane.normal)
-        found.append(_entry("lumbar lordosis", "L1/S1", angle, "deg"))
-    return tuple(found)
-
-
-def _level(body: Phantom, level: str, plates: tuple[TrueEndplate, TrueEndplate, TrueEndplate]) -> list[FindingEntry]:
-    above, roof, floor = plates
-    middle = Plane((roof.centre + floor.centre) / 2, roof.plane.normal + floor.plane.normal)
-    height = _along(roof.plane, middle) - _along(floor.plane, middle)
-    forward = (floor.anterior - floor.posterior) / floor.depth
-    slip = float((roof.posterior - floor.posterior) @ forward)
-    cut = canal(body, middle)
-    return [
-        _entry("disc height", level, height, "mm"),
-        _entry("canal area", level, cut.area, "mm2"),
-        _entry("canal AP diameter", level, cut.diameter, "mm"),
-        _entry("dural sac area", level, cut.sac, "mm2"),
-        _entry("slip", level, slip, "mm"),
-        _entry("slip ratio", level, 100 * slip / floor.depth, "%"),
-        _entry("segmental lordosis", level, _lean(floor.plane.normal) - _lean(above.plane.normal), "deg"),
-    ]
-
-
-def _along(plate: Plane, middle: Plane) -> float:
+def along(plate: Plane, middle: Plane) -> float:
+    """Where the axis of `middle` meets `plate`, mm above its point."""
     return float((plate.point - middle.point) @ plate.normal / (middle.normal @ plate.normal))
 
 
-def _lean(normal: Points) -> float:
+def lean(normal: Points) -> float:
     """Forward lean of a normal in the sagittal plane, degrees."""
     return float(np.degrees(np.arctan2(-normal[1], normal[2])))
-
-
-def _entry(name: str, level: str, value: float, unit: str) -> FindingEntry:
-    return FindingEntry(
-        name=name,
-        level=level,
-        side=None,
-        value=round(float(value), 4),
-        sd=0.0,
-        unit=unit,
-        source="keyhole",
-        method=METHOD,
-    )
