@@ -43,7 +43,7 @@ def test_the_inverse_brings_every_point_back(seed):
     np.testing.assert_allclose(grid.index(grid.centres(index)), index, atol=1e-8)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seeds)
 def test_a_distance_field_is_exact_on_any_oblique_anisotropic_flipped_grid(seed):
     rng = np.random.default_rng(seed)

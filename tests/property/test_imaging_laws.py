@@ -25,7 +25,7 @@ def pose(rng, *, low=0.3, high=4.0):
 
 
 @given(seeds)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_nifti_file_gives_back_values_place_and_bytes(seed):
     rng = np.random.default_rng(seed)
     array = rng.integers(-1000, 2000, rng.integers(2, 40, 3)).astype(np.int16)
@@ -46,7 +46,7 @@ def test_a_nifti_file_gives_back_values_place_and_bytes(seed):
 
 
 @given(seeds)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_label_file_gives_back_labels_and_names(seed):
     rng = np.random.default_rng(seed)
     labels = LabelMap(
@@ -61,7 +61,7 @@ def test_a_label_file_gives_back_labels_and_names(seed):
 
 
 @given(seeds)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_qform_alone_and_sform_alone_say_the_same(seed):
     rng = np.random.default_rng(seed)
     volume = Volume(rng.integers(0, 100, (6, 5, 4)).astype(np.int16), pose(rng))
@@ -79,7 +79,7 @@ def test_qform_alone_and_sform_alone_say_the_same(seed):
 
 
 @given(seeds)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_dicom_series_gives_back_every_value_at_its_place(seed):
     rng = np.random.default_rng(seed)
     modality = str(rng.choice(["CT", "MR"]))

@@ -39,7 +39,7 @@ def blobs(rng, shape):
 
 
 @given(seeds)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_linear_ramp_is_reproduced_on_any_grid(seed):
     rng = np.random.default_rng(seed)
     source = Grid((9, 8, 7), pose(rng, rng.uniform(0.5, 4, 3)))
@@ -61,7 +61,7 @@ def test_a_linear_ramp_is_reproduced_on_any_grid(seed):
 
 
 @given(seeds)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_nearest_resampling_on_its_own_grid_changes_nothing(seed):
     rng = np.random.default_rng(seed)
     volume = Volume(rng.integers(-1000, 1000, (5, 6, 7)).astype(np.int16), pose(rng, rng.uniform(0.5, 4, 3)))
@@ -81,7 +81,7 @@ def test_an_unseen_voxel_makes_its_neighbourhood_unseen_and_no_more():
 
 
 @given(seeds)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_reorientation_loses_nothing_and_moves_nothing(seed):
     rng = np.random.default_rng(seed)
     labels = LabelMap(rng.integers(0, 5, (4, 5, 6)).astype(np.uint8), pose(rng, rng.uniform(0.5, 4, 3)), KEYS)
@@ -97,7 +97,7 @@ def test_reorientation_loses_nothing_and_moves_nothing(seed):
 
 
 @given(seeds)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_keyholes_grid_is_isotropic_and_covers_the_labels_in_every_pose(seed):
     rng = np.random.default_rng(seed)
     grid = Grid((7, 9, 11), pose(rng, rng.uniform(0.3, 4, 3)))
@@ -129,7 +129,7 @@ def test_sheared_labels_and_turned_grids_are_refused():
 
 
 @given(seeds)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_turned_patient_gives_the_same_voxels(seed):
     rng = np.random.default_rng(seed)
     spacing = rng.choice([1.5, 2.0, 3.0, 0.4, 0.9765625, 2.3], 3)
@@ -140,7 +140,7 @@ def test_a_turned_patient_gives_the_same_voxels(seed):
 
 
 @given(seeds)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_mirrored_map_gives_the_mirrored_result_with_sides_exchanged(seed):
     rng = np.random.default_rng(seed)
     spacing, axis = rng.choice([1.5, 2.0, 3.0, 0.4, 0.9765625, 2.3], 3), int(rng.integers(3))
@@ -152,7 +152,7 @@ def test_a_mirrored_map_gives_the_mirrored_result_with_sides_exchanged(seed):
 
 
 @given(seeds)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_permuted_axes_give_the_permuted_result(seed):
     rng = np.random.default_rng(seed)
     spacing, order = rng.choice([1.5, 2.0, 3.0], 3), rng.permutation(3)

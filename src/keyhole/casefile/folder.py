@@ -76,8 +76,6 @@ def carry(old: Path, new: Path, leave: Collection[str] = ()) -> None:
 
 
 RESULTS = (
-    "findings.json", "drawings.json", "plan.json", "forecast.json", "rehab.json", "report", "meshes", "levels.png",
-)
     "findings.json",
     "drawings.json",
     "plan.json",
