@@ -1,5 +1,30 @@
-"""What published numbers rest on."""
+"""What published numbers rest on: citations, and the table of published results."""
 
+from keyhole.evidence.catalogue import HORIZONS, Outcome, Question, families, horizon, outcomes, question
+from keyhole.evidence.rows import STATUSES, Arm, Row
 from keyhole.evidence.source import Source, source, sources
+from keyhole.evidence.table import COLUMNS, OPTIONAL, examined, joined, parse, read_table, shipped, text_of
 
-__all__ = ["Source", "source", "sources"]
+__all__ = [
+    "COLUMNS",
+    "HORIZONS",
+    "OPTIONAL",
+    "STATUSES",
+    "Arm",
+    "Outcome",
+    "Question",
+    "Row",
+    "Source",
+    "examined",
+    "families",
+    "horizon",
+    "joined",
+    "outcomes",
+    "parse",
+    "question",
+    "read_table",
+    "shipped",
+    "source",
+    "sources",
+    "text_of",
+]

@@ -1,0 +1,38 @@
+"""What to expect: published and local results pooled, and what follows for a patient."""
+
+from keyhole.forecast.answers import Answer, Synthesis, answers
+from keyhole.forecast.counts import pool_any
+from keyhole.forecast.effects import MEASURES
+from keyhole.forecast.pool import MODELS, PREDICTION, Pool, Study, pool, prediction
+from keyhole.forecast.regression import Regression, SmallStudies, regress_on, small_studies
+from keyhole.forecast.select import Chosen, LeftOut, by_question, choose
+from keyhole.forecast.sensitivity import by_design, leave_one_out
+from keyhole.forecast.words import FEWEST, Verdict, judged, verdict
+
+__all__ = [
+    "FEWEST",
+    "MEASURES",
+    "MODELS",
+    "PREDICTION",
+    "Answer",
+    "Chosen",
+    "LeftOut",
+    "Pool",
+    "Regression",
+    "SmallStudies",
+    "Study",
+    "Synthesis",
+    "Verdict",
+    "answers",
+    "by_design",
+    "by_question",
+    "choose",
+    "judged",
+    "leave_one_out",
+    "pool",
+    "pool_any",
+    "prediction",
+    "regress_on",
+    "small_studies",
+    "verdict",
+]
