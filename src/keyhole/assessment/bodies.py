@@ -1,24 +1,34 @@
-"""Panel of the measures between two bodies: disc height, slip and lordosis."""
+"""Panel of the measures between two bodies: disc height, slips, lordosis and the curve seen from the front."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from keyhole.anatomy.endplates import corner_sd
-from keyhole.assessment.alignment import lordosis
+from keyhole.anatomy.model import Vertebra
+from keyhole.assessment.alignment import CHANCE, Whole, cobb, coronal_wedge, front, lordosis, scoliosis
 from keyhole.assessment.disc import disc_height
 from keyhole.assessment.model import Finding, unknown
-from keyhole.assessment.slip import meyerding, slip, slip_ratio
+from keyhole.assessment.slip import lateral_slip, meyerding, slip, slip_ratio
 from keyhole.assessment.study import Study, body_notes, body_prefix, boundary_sd, cut, plates
+from keyhole.terms import are_neighbours
 
-UNITS = {"disc height": "mm", "slip": "mm", "slip ratio": "%", "segmental lordosis": "deg"}
+UNITS = {
+    "disc height": "mm",
+    "slip": "mm",
+    "slip ratio": "%",
+    "lateral slip": "mm",
+    "segmental lordosis": "deg",
+    "coronal disc wedge": "deg",
+}
 
 
 def body_panel(study: Study) -> Iterator[Finding]:
-    """Disc height, slip and segmental lordosis of every level, and lumbar lordosis."""
+    """Disc height, slips, segmental lordosis and coronal wedge of every level; lumbar lordosis and Cobb angle."""
     for level in study.levels:
         yield from _level(study, level)
     yield _lumbar(study)
+    yield _cobb(study)
 
 
 def _level(study: Study, level: str) -> Iterator[Finding]:
@@ -37,7 +47,9 @@ def _level(study: Study, level: str) -> Iterator[Finding]:
     yield Finding(disc_height(level, above, below), caveats=notes)
     yield Finding(offset, caveats=notes)
     yield Finding(ratio, meyerding(ratio, below), notes)
+    yield Finding(lateral_slip(level, above, below, sd), caveats=notes)
     yield Finding(lordosis("segmental lordosis", level, upper, (top, below)), caveats=notes)
+    yield Finding(coronal_wedge(level, above, below, front((upper, lower))), caveats=notes)
 
 
 def _lumbar(study: Study) -> Finding:
@@ -53,3 +65,33 @@ def _lumbar(study: Study) -> Finding:
     if found is None:
         return Finding(unknown(name, level, "deg", cut(upper, lower)), caveats=notes)
     return Finding(lordosis(name, level, upper, (found[0], found[2])), caveats=notes)
+
+
+def _cobb(study: Study) -> Finding:
+    """The coronal Cobb angle of the longest row of whole lumbar vertebrae without a gap."""
+    lumbar = [one for one in study.vertebrae if one.name != "S1"]
+    row = _longest(lumbar)[: max(CHANCE)]
+    name = "coronal Cobb angle"
+    if len(row) < min(CHANCE):
+        seen = ", ".join(one.vertebra.name for one in row) or "none"
+        why = f"a curve needs two whole lumbar vertebrae in a row, in view: {seen}; not measured"
+        return Finding(unknown(name, "L1/L5", "deg", why), caveats=study.general)
+    notes = (*study.general, *body_notes(study.anatomy, *(one.vertebra for one in row)))
+    names = [one.vertebra.name for one in row]
+    left_out = [one.name for one in lumbar if one.name not in names]
+    short = (f"{', '.join(left_out)} not whole: a curve that reaches further would be larger",) if left_out else ()
+    found = cobb(f"{names[0]}/{names[-1]}", row)
+    return Finding(found, scoliosis(found), (*short, *notes))
+
+
+def _longest(lumbar: list[Vertebra]) -> list[Whole]:
+    """The longest run of whole vertebrae that follow each other."""
+    runs: list[list[Whole]] = [[]]
+    for one in lumbar:
+        if not one.complete or one.superior is None or one.inferior is None:
+            runs.append([])
+            continue
+        if runs[-1] and not are_neighbours(runs[-1][-1].vertebra.name, one.name):
+            runs.append([])
+        runs[-1].append(Whole(one, one.superior, one.inferior))
+    return max(runs, key=len)

@@ -9,6 +9,7 @@ from keyhole.anatomy.reading import images_of, load
 from keyhole.assessment.bodies import body_panel
 from keyhole.assessment.canal_panel import canal_panel
 from keyhole.assessment.model import Finding, drawn, entry
+from keyhole.assessment.pelvis_panel import pelvis_panel
 from keyhole.assessment.study import Study
 from keyhole.casefile import Case, CaseRecord, DrawingsRecord, FindingEntry, FindingsRecord, provenance
 from keyhole.terms import are_neighbours, rank
@@ -21,6 +22,7 @@ Panel = Callable[[Study], Iterable[Finding]]
 
 PANELS: tuple[tuple[str, Panel], ...] = (
     ("bodies and discs", body_panel),
+    ("pelvis", pelvis_panel),
     ("canal", canal_panel),
 )
 """What is measured, in the order in which it is reported within a level."""

@@ -19,12 +19,14 @@ class Study:
     """One patient under measurement.
 
     `images` gives each image of the case when it is asked for, by what it shows: "CT", "T2", "T1",
-    or "MR" for whatever weighting. It is read once.
+    or "MR" for whatever weighting. It is read once. `position` is the DICOM patient position, "HFS" for someone on
+    the back, None where it is not known or the images disagree.
     """
 
     anatomy: Anatomy
     images: Mapping[str, Callable[[], Volume]] = field(default_factory=dict)
     patient: Patient = field(default_factory=Patient)
+    position: str | None = None
 
     @cached_property
     def levels(self) -> tuple[str, ...]:

@@ -12,7 +12,10 @@ from keyhole.geometry import Plane
 
 
 def body_truth(_body: Phantom, plates: Plates) -> Iterator[FindingEntry]:
-    """Disc height, slip and segmental lordosis at every level; lumbar lordosis where L1 and S1 are in view."""
+    """Disc height, slips, segmental lordosis and coronal wedge at every level; lumbar lordosis and Cobb angle in view.
+
+    A phantom is its own mirror image but for its disease: it neither slips to a side nor curves.
+    """
     for level in plates.levels:
         above = level.split("/")[0]
         roof, floor = plates.facing(level)
@@ -23,6 +26,11 @@ def body_truth(_body: Phantom, plates: Plates) -> Iterator[FindingEntry]:
         yield true("slip", level, slip, "mm")
         yield true("slip ratio", level, 100 * slip / floor.depth, "%")
         yield true("segmental lordosis", level, angle, "deg")
+        yield true("lateral slip", level, 0.0, "mm")
+        yield true("coronal disc wedge", level, 0.0, "deg")
     if {"L1", "S1"} <= set(plates.names):
         angle = lean(plates.of("S1", +1).plane.normal) - lean(plates.of("L1", +1).plane.normal)
         yield true("lumbar lordosis", "L1/S1", angle, "deg")
+    lumbar = [name for name in plates.names if name[0] == "L"]
+    if len(lumbar) >= 2:
+        yield true("coronal Cobb angle", f"{lumbar[0]}/{lumbar[-1]}", 0.0, "deg")
