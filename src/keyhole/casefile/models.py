@@ -149,6 +149,7 @@ class LabelsRecord(Strict):
 
     schema_: Literal["keyhole.labels/1"] = Field("keyhole.labels/1", alias="schema")
     structures: dict[int, StructureEntry]
+    drawn_mm: Triple | None = None  # voxel sides on which outlines were drawn, where labels.nii.gz is another grid
     vertebrae: dict[str, VertebraEntry] = {}
     evidence: tuple[EvidenceEntry, ...] = ()
     quality: tuple[QualityItem, ...] = ()  # what the labels tell of the image: whole levels, sides
@@ -157,7 +158,10 @@ class LabelsRecord(Strict):
 
 
 class FindingEntry(Strict):
-    """One measure. `value` None: not measurable here; a caveat says why."""
+    """One measure, or a grade that a reader or a network gave (`origin` reader: value None, grade given).
+
+    `value` None of a measure: not measurable here; a caveat says why.
+    """
 
     name: str
     level: str | None
@@ -170,6 +174,19 @@ class FindingEntry(Strict):
     source: str
     method: str
     caveats: tuple[str, ...] = ()
+    origin: Literal["measured", "reader"] = "measured"
+
+
+class IndicatedEntry(Strict):
+    """A level, and a side where one is worse, whose findings lie outside the norms; the first is the worst."""
+
+    rank: int
+    level: str
+    side: Side | None
+    goals: tuple[Literal["decompress", "fuse"], ...]
+    score: float  # how far outside: the sum over kinds of finding of chance x (1 + steps beyond the limit)
+    reasons: tuple[str, ...]
+    caveats: tuple[str, ...] = ()
 
 
 class FindingsRecord(Strict):
@@ -177,8 +194,33 @@ class FindingsRecord(Strict):
 
     schema_: Literal["keyhole.findings/1"] = Field("keyhole.findings/1", alias="schema")
     findings: tuple[FindingEntry, ...]
+    indicated: tuple[IndicatedEntry, ...] = ()
     levels: LevelState | None = None
     caveats: tuple[str, ...] = ()
+    provenance: Provenance
+
+
+class ReadingEntry(Strict):
+    """One grade of one level (and side) by a reader or a network, as it was entered."""
+
+    system: Literal["rsna2024", "schizas", "pfirrmann", "lee", "modic"]
+    name: str  # as in findings.json: "spinal canal stenosis", "Pfirrmann grade"
+    level: str
+    side: Side | None
+    grade: str
+    probability: dict[str, float] | None = None  # of each grade, where a network gave them
+    reader: str
+    date: str | None = None  # as entered, YYYY-MM-DD
+    row: int  # line of the file it came from
+    file: str  # base name of that file
+
+
+class ReadingsRecord(Strict):
+    """readings.json: grades that Keyhole does not measure. `lowest_lumbar`: by the names they were entered for."""
+
+    schema_: Literal["keyhole.readings/1"] = Field("keyhole.readings/1", alias="schema")
+    readings: tuple[ReadingEntry, ...]
+    lowest_lumbar: str | None = None
     provenance: Provenance
 
 

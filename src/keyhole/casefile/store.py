@@ -14,7 +14,15 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from keyhole import __version__
-from keyhole.casefile.models import CaseRecord, DrawingsRecord, FindingsRecord, LabelsRecord, PlanRecord, Provenance
+from keyhole.casefile.models import (
+    CaseRecord,
+    DrawingsRecord,
+    FindingsRecord,
+    LabelsRecord,
+    PlanRecord,
+    Provenance,
+    ReadingsRecord,
+)
 from keyhole.errors import InvalidInput, StorageFailure, UnreadableFile, WrongCase
 
 RESEARCH_USE = "Research use only. Not a medical device. Not for clinical decisions."
@@ -27,6 +35,7 @@ FILES: dict[type[BaseModel], str] = {
     FindingsRecord: "findings.json",
     DrawingsRecord: "drawings.json",
     PlanRecord: "plan.json",
+    ReadingsRecord: "readings.json",
 }
 _MADE_BY = {"labels.json": "import", "findings.json": "assess", "drawings.json": "assess", "plan.json": "plan"}
 
