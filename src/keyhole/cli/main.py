@@ -23,6 +23,7 @@ _COMMANDS = {
     "plan": ("keyhole.cli.stages", "Search every small opening and compare with the open operation: plan.json."),
     "report": ("keyhole.cli.stages", "Write the report: one offline page, a PDF, pictures and meshes."),
     "run": ("keyhole.cli.stages", "Assess, plan and report in one go."),
+    "evidence": ("keyhole.cli.evidence", "List, check and pool published results, MISS against open."),
 }
 
 

@@ -85,6 +85,11 @@ class Row:
         return bool(_SYNTHESIS.search(self.design))
 
     @property
+    def is_among_miss(self) -> bool:
+        """Whether the row says that it compares one small opening with another."""
+        return "miss vs miss" in f"{self.procedure} {self.comparator}".casefold()
+
+    @property
     def scale(self) -> str:
         """Scale of `effect`: or, rr, smd or md; empty where the unit names none of these alone."""
         for name, pattern in _RATIOS.items():

@@ -52,7 +52,7 @@ class Answer:
 def answers(rows: Iterable[Row], *, model: str = "reml", all_families: bool = False) -> tuple[Answer, ...]:
     """What `rows` say, question by question, for comparisons of MISS against open (or for every one).
 
-    Means are pooled as mean differences, events as risk ratios. Outcomes of the catalogue that no row can answer in
+    Means are pooled as mean differences, events as risk ratios (odds ratios where studies give no more). Outcomes of the catalogue that no row can answer in
     numbers stay in, as unknown.
     """
     found = []
@@ -68,9 +68,9 @@ def answers(rows: Iterable[Row], *, model: str = "reml", all_families: bool = Fa
 
 def _answer(rows: Sequence[Row], model: str) -> Answer:
     asked = question(rows[0])
-    measure = "rr" if asked.outcome.unit == "events" else "md"
-    chosen = choose(rows, measure)
-    own = pool(chosen.studies, measure, model) if chosen.studies else None
+    tries = [choose(rows, measure) for measure in (("rr", "or") if asked.outcome.unit == "events" else ("md",))]
+    chosen = next((found for found in tries if found.studies), tries[0])
+    own = pool(chosen.studies, chosen.measure, model) if chosen.studies else None
     published = tuple(_synthesis(row) for row in rows if row.is_synthesis and row.status != "unverified")
     return Answer(asked, own, published, chosen.left_out, overall(verdict(own, asked.outcome), own, published))
 
@@ -80,7 +80,7 @@ def overall(own: Verdict, found: Pool | None, syntheses: Sequence[Synthesis]) ->
 
     A table is no systematic search, so syntheses of three and more studies come first: better or worse is said when
     more than half of them say it and none, nor a pool of three and more studies here, says the opposite. Words without
-    an interval do not silence a study here that points to worse.
+    an interval do not silence a study here that points to worse, nor make a difference by themselves.
     """
     strong = [s for s in syntheses if s.is_told and (s.studies or 0) >= FEWEST]
     if not strong or (own.points_to == "worse" and all(s.interval is None for s in strong)):
@@ -93,8 +93,10 @@ def overall(own: Verdict, found: Pool | None, syntheses: Sequence[Synthesis]) ->
         if 2 * len(share) <= len(strong):
             continue
         against = opposite in words or (found is not None and found.k >= FEWEST and own.word == opposite)
-        if not against:
+        if not against and any(s.interval is not None for s in share):
             return Verdict(word, _share(share, strong))
+        if not against:
+            return Verdict("unknown", f"points to {word}, but without an interval ({names})", word)
     if len(set(words)) == 1:
         return Verdict(strong[0].verdict.word, _share(strong, strong))
     return Verdict("no clear difference", f"published syntheses disagree ({names})")
@@ -126,6 +128,9 @@ def _in_words(row: Row, asked: Question) -> Verdict:
     """The word of a synthesis that says what it found without an interval."""
     if row.finding == "no difference":
         return Verdict("no clear difference", "its authors say so without an interval")
+    matters = asked.outcome.matters
+    if matters is not None and row.effect is not None and abs(row.effect * asked.factor) < matters:
+        return Verdict("no clear difference", f"smaller than {matters:g} {asked.outcome.unit}, which would matter")
     if not asked.outcome.better or (row.studies or 0) < FEWEST:
         return Verdict("unknown", "its authors name a difference without an interval")
     word: Word = "better" if row.finding == asked.outcome.better else "worse"
