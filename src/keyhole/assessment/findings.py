@@ -8,9 +8,12 @@ from keyhole.anatomy.model import Anatomy
 from keyhole.anatomy.reading import images_of, load
 from keyhole.assessment.bodies import body_panel
 from keyhole.assessment.canal_panel import canal_panel
+from keyhole.assessment.disc_panel import disc_panel
+from keyhole.assessment.indicated import indicated
 from keyhole.assessment.model import Finding, drawn, entry
 from keyhole.assessment.pelvis_panel import pelvis_panel
-from keyhole.assessment.study import Study
+from keyhole.assessment.readings_case import READINGS, levels_of, with_readings
+from keyhole.assessment.study import Study, position_of
 from keyhole.casefile import Case, CaseRecord, DrawingsRecord, FindingEntry, FindingsRecord, provenance
 from keyhole.terms import are_neighbours, rank
 
@@ -22,6 +25,7 @@ Panel = Callable[[Study], Iterable[Finding]]
 
 PANELS: tuple[tuple[str, Panel], ...] = (
     ("bodies and discs", body_panel),
+    ("discs", disc_panel),
     ("pelvis", pelvis_panel),
     ("canal", canal_panel),
 )
@@ -34,14 +38,16 @@ def assess_case(case: Case, progress: Progress | None = None) -> FindingsRecord:
     tell("Reading the case", 0.0)
     record = case.read(CaseRecord)
     anatomy = load(case, with_image=False)
-    study = Study(anatomy, images_of(case, record), record.patient)
+    study = Study(anatomy, images_of(case, record), record.patient, position_of(case, record))
     found = measured(study, tell)
-    made = provenance(case.digest(*FILES))
+    entries, notes = with_readings(case, tuple(entry(one) for one in found))
+    made = provenance(case.digest(*FILES, READINGS))
     findings = FindingsRecord(
         schema="keyhole.findings/1",
-        findings=tuple(entry(one) for one in found),
+        findings=entries,
+        indicated=indicated(entries, levels_of(entries), record.patient),
         levels=anatomy.level_state,
-        caveats=anatomy.caveats,
+        caveats=(*anatomy.caveats, *notes),
         provenance=made,
     )
     drawings = tuple(shapes for one in found if (shapes := drawn(one)) is not None)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from keyhole.anatomy.model import Anatomy, Endplate, Vertebra
-from keyhole.casefile import Patient
+from keyhole.casefile import Case, CaseRecord, Patient, read_record
 from keyhole.geometry import Volume
+from keyhole.imaging import ImageRecord
 from keyhole.terms import Origin, belongs, rank, split
 
 UNCONFIRMED = "levels not confirmed: nobody has checked the names of the vertebrae"
@@ -53,6 +54,15 @@ class Study:
     @cached_property
     def _read(self) -> dict[str, Volume]:
         return {}
+
+
+def position_of(case: Case, record: CaseRecord) -> str | None:
+    """The DICOM patient position in which every image of `case` was taken; None where it is not one and the same."""
+    files = [case.path / "images" / f"{one.name}.json" for one in record.images]
+    told = {
+        read_record(file, ImageRecord).identifiers.get("PatientPosition") if file.is_file() else None for file in files
+    }
+    return told.pop() if len(told) == 1 else None
 
 
 def plates(upper: Vertebra, lower: Vertebra) -> tuple[Endplate, Endplate, Endplate] | None:
