@@ -9,7 +9,6 @@ from keyhole.anatomy.boxes import label_boxes, union_box
 from keyhole.anatomy.endplates import corner_sd
 from keyhole.anatomy.model import Endplate, Vertebra
 from keyhole.assessment import herniation as beyond
-from keyhole.assessment.canal_panel import sac_was_labelled
 from keyhole.assessment.disc import (
     anterior_disc_height,
     disc_height_index,
@@ -88,7 +87,9 @@ def _near(labels: LabelMap, boxes: Mapping[str, Box], *prefixes: str) -> LabelMa
     box = union_box(boxes, *prefixes)
     if box is None:
         return labels.crop((slice(0, 1),) * 3)
-    wide = [slice(max(0, s.start - _MARGIN), min(n, s.stop + _MARGIN)) for s, n in zip(box, labels.array.shape, strict=True)]
+    wide = [
+        slice(max(0, s.start - _MARGIN), min(n, s.stop + _MARGIN)) for s, n in zip(box, labels.array.shape, strict=True)
+    ]
     return labels.crop((wide[0], wide[1], wide[2]))
 
 
@@ -112,7 +113,7 @@ def _signal(study: Study, one: _Level, notes: tuple[str, ...]) -> Finding:
         why = "the case has no image known to be T2-weighted"
     elif not is_labelled(study, one.name):
         why = "the disc is not labelled: the gap between the endplates may hold other tissue"
-    elif not sac_was_labelled(anatomy):
+    elif not _has_sac(study):
         why = "the dural sac is not labelled: the fluid's signal is not known"
     if why or image is None:
         return Finding(unknown(name, one.name, "1", why), caveats=notes)
@@ -120,6 +121,12 @@ def _signal(study: Study, one: _Level, notes: tuple[str, ...]) -> Finding:
     sd = boundary_sd(anatomy, f"disc/{in_key(one.name)}", "canal/dural_sac")
     found = disc_signal_ratio(one.name, one.labels, frame, image, sac="canal/dural_sac", sd=sd)
     return Finding(unknown(name, one.name, "1", found) if isinstance(found, str) else found, caveats=notes)
+
+
+def _has_sac(study: Study) -> bool:
+    """Whether the dural sac itself is labelled, not a cord that stands for it."""
+    sac = study.anatomy.structures.get("canal/dural_sac")
+    return sac is not None and sac.origin is Origin.LABELLED and not any("cord" in note for note in sac.caveats)
 
 
 def is_labelled(study: Study, level: str) -> bool:

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from keyhole.anatomy.endplates import Solid, solid
 from keyhole.anatomy.model import Endplate, Vertebra
@@ -97,9 +98,7 @@ class Ring:
         return self.frame.patient(np.column_stack([flat, np.zeros(len(flat))]))
 
 
-def ring(
-    frame: DiscFrame, bodies: tuple[Solid, Solid], planes: tuple[Endplate, Endplate]
-) -> Ring | None:
+def ring(frame: DiscFrame, bodies: tuple[Solid, Solid], planes: tuple[Endplate, Endplate]) -> Ring | None:
     """The ring of two facing endplates; None where an outline is not found all round.
 
     Parameters
@@ -118,7 +117,7 @@ def body_solid(labels: LabelMap, prefix: str) -> Solid | None:
     box = bounding_box(labels.mask(prefix), 3)
     if box is None:
         return None
-    return solid(labels.mask(prefix, box=box), labels.grid.crop(box), labels.grid)
+    return solid(labels.mask(prefix, box=box), labels.grid.crop(box), labels)
 
 
 def _outline(frame: DiscFrame, body: Solid, plate: Endplate, sense: int) -> Points | None:
@@ -153,16 +152,13 @@ def _outside(outline: Points) -> NDArray[np.float64]:
     ticks = np.arange(-_HALF, _HALF + _STEP / 2, _STEP)
     points = np.stack(np.meshgrid(ticks, ticks, indexing="ij"), axis=-1).reshape(-1, 2)
     after = np.roll(outline, -1, axis=0)
-    least = np.full(len(points), np.inf)
-    for a, b in zip(outline, after, strict=True):
-        along = b - a
-        share = np.clip((points - a) @ along / (along @ along), 0.0, 1.0)
-        least = np.minimum(least, ((points - a - share[:, None] * along) ** 2).sum(axis=1))
+    share = np.arange(0.0, 1.0, 0.05)[:, None, None]
+    least = cKDTree((outline + share * (after - outline)).reshape(-1, 2)).query(points)[0]
     angle = np.mod(np.arctan2(points[:, 1], points[:, 0]), 2 * np.pi) / (2 * np.pi) * len(outline)
     low = np.floor(angle).astype(int) % len(outline)
     a, b = outline[low], after[low]
     cross = (b[:, 0] - a[:, 0]) * (points[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (points[:, 0] - a[:, 0])
-    return np.asarray((np.sqrt(least) * np.where(cross > 0, -1.0, 1.0)).reshape(len(ticks), -1))
+    return np.asarray((least * np.where(cross > 0, -1.0, 1.0)).reshape(len(ticks), -1))
 
 
 def _at(field: NDArray[np.float64], flat: Points) -> Points:

@@ -87,6 +87,12 @@ def _is(bone: Bone, local: Points) -> NDArray[np.bool_]:
     return np.asarray(_field.labels_at(points, bone.rows, solids, boxes, is_body, bone.field) == 1)
 
 
+def inside(body: Phantom, name: str, points: Points) -> NDArray[np.bool_]:
+    """Whether each of `points` (n, 3), phantom frame, lies in the body of `name`."""
+    bone = bone_of(body, name)
+    return _is(bone, bone.place.within(points))
+
+
 def _surface(bone: Bone, flat: Points, rim: Points, sense: int) -> Points:
     """Height of the body's outermost surface over each of `flat` (n, 2), by bisection."""
     inner, outer = rim - sense * 7.0, rim + sense * 3.0
