@@ -211,3 +211,15 @@ def test_exact_twins_split_without_a_favourite():
     labels = LabelMap(array, straight((2, 2, 2)), KEYS)
     found = labels_on_grid(labels, keyhole_grid(labels.grid)).array
     np.testing.assert_array_equal(found == 2, np.flip(found == 3, axis=0))
+
+
+def test_labels_on_another_grid_remember_the_voxels_they_were_drawn_on():
+    labels = LabelMap(np.ones((8, 9, 5), dtype=np.uint8), affine(np.diag([0.8, 0.8, 3.0, 1.0])), {1: "disc/L4-L5"})
+    fine = labels_on_grid(labels, keyhole_grid(labels.grid))
+    assert fine.drawn == (0.8, 0.8, 3.0)
+    assert np.allclose(fine.drawn_grid.spacing, (0.8, 0.8, 3.0))
+    assert np.allclose(fine.crop((slice(2, 5), slice(1, 4), slice(3, 9))).drawn_grid.spacing, (0.8, 0.8, 3.0))
+    assert reoriented(fine).drawn == fine.drawn
+    turned = LabelMap(fine.array, affine(fine.patient_from_index.matrix[:, [2, 1, 0, 3]]), fine.structures, fine.drawn)
+    assert reoriented(turned).drawn == (3.0, 0.8, 0.8)
+    assert labels.drawn_grid.is_same(labels.grid)

@@ -102,7 +102,8 @@ def complete(
     tell("Finding skin and tissues", 0.7)
     caveats += _add_tissue(part, scene, image, modality)
     tell("Anatomy complete", 1.0)
-    return part.labels(), part.structures, tuple(dict.fromkeys(caveats))
+    full = replace(part.labels(), drawn=labels.drawn)
+    return full, part.structures, tuple(dict.fromkeys(caveats))
 
 
 def examine(labels: LabelMap, structures: Mapping[str, Structure]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from keyhole.anatomy.model import Endplate
-from keyhole.geometry import Grid, Plane, Points, unit
+from keyhole.geometry import Grid, LabelMap, Plane, Points, unit
 
 FOOTPRINT = 0.8
 """Share of the footprint, scaled about its centroid, over which the plane is fitted [keyhole]."""
@@ -50,11 +50,12 @@ _GROSS = 3.0  # mm off the plane: no endplate is so uneven, so it is another bon
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Solid:
-    """An anti-aliased mask on its crop `grid`, and the grid of the whole scan."""
+    """An anti-aliased mask on its crop `grid`, the grid of the whole scan, and the voxels it was `drawn` on."""
 
     share: NDArray[np.float32]
     grid: Grid
     scan: Grid
+    drawn: Grid
 
     def at(self, points: Points) -> NDArray[np.float32]:
         """Share of the neighbourhood of each of `points`, shape (..., 3) LPS mm, that is inside; 0 beyond the crop."""
@@ -77,10 +78,10 @@ class Solid:
         return found
 
 
-def solid(mask: NDArray[np.bool_], grid: Grid, scan: Grid) -> Solid:
-    """The anti-aliased `mask`, which should have two empty voxels around it inside its `grid`."""
+def solid(mask: NDArray[np.bool_], grid: Grid, labels: LabelMap) -> Solid:
+    """The anti-aliased `mask` out of `labels`, which should have two empty voxels around it inside its `grid`."""
     share = ndimage.gaussian_filter(mask.astype(np.float32), SMOOTHING, mode="nearest", truncate=3.0)
-    return Solid(share, grid, scan)
+    return Solid(share, grid, labels.grid, labels.drawn_grid)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -291,7 +292,7 @@ def endplate(body: Solid, at: Axes, face: Face, sense: int, boundary_sd: float) 
     found = corners(body, at, face, sense)
     if not np.isfinite(np.stack(found)).all():
         return None
-    sd, tilt_sd = uncertainty(body.grid, at, face, boundary_sd)
+    sd, tilt_sd = uncertainty(body.drawn, at, face, boundary_sd)
     return Endplate(face.plane(at), *found, sd=sd, tilt_sd=tilt_sd)
 
 
@@ -301,7 +302,7 @@ def corner_sd(grid: Grid, boundary_sd: float) -> float:
 
 
 def uncertainty(grid: Grid, at: Axes, face: Face, boundary_sd: float) -> tuple[float, float]:
-    """Sd of a plane's height, mm, and of its sagittal angle, degrees.
+    """Sd of a plane's height, mm, and of its sagittal angle, degrees; `grid` has the voxels the outlines were drawn on.
 
     Voxels: along the scan axis that is nearest to the normal, the surface is rounded to a voxel; the rounding errors
     of all columns are added up exactly as the plane crosses the grid, so a plane parallel to the slices keeps

@@ -32,7 +32,7 @@ from keyhole.casefile import (
 from keyhole.casefile.folder import RESULTS, carry, put_aside, remove_stale, replaced_folder
 from keyhole.errors import InvalidInput, WrongCase
 from keyhole.geometry import LabelMap, Volume
-from keyhole.imaging import ImageRecord, ScanImage, quality, read_image, read_nifti, write_nifti
+from keyhole.imaging import WEIGHTINGS, ImageRecord, ScanImage, quality, read_image, read_nifti, write_nifti
 
 __all__ = ["RESULTS", "adopt", "confirm", "import_case"]
 
@@ -62,6 +62,7 @@ def import_case(
     labels: Path | Sequence[Path] | None = None,
     scheme: str | Sequence[str] | None = None,
     series: str | None = None,
+    weighting: str | None = None,
     patient: Patient | None = None,
     complaint: str | None = None,
     keep_identity: bool = False,
@@ -79,6 +80,7 @@ def import_case(
     labels : label maps, folders of masks, DICOM SEG or RTSTRUCT; where several disagree the first one wins.
     scheme : how each label file's integers are named, in the same order, where the files do not say so themselves.
     series : which DICOM series of a folder or zip: its number, its place in the list, or the start of its UID.
+    weighting : "T1" or "T2" of every MR among `images`; else their headers or names say it, where they do.
     patient : what the user says; age and sex that he does not say come from a DICOM header, where it has them.
     keep_identity : keep UIDs, name, numbers and dates of a DICOM header in images/NAME.json.
     """
@@ -91,7 +93,7 @@ def import_case(
         raise InvalidInput(f"{path}: an import needs an image or a label file, got neither")
     tell("Reading images", 0.0)
     found = _one_patient([read_image(p, series, keep_identity=keep_identity) for p in images])
-    read = [_judged(image) for image in found]
+    read = [_judged(_weighted(image, weighting)) for image in found]
     anatomy, inputs = None, {image.source_file: image.sha256 for image in read}
     if files:
         at_hand = [*read, *(_stored_images(path, before, read) if before else [])]
@@ -188,6 +190,16 @@ def _one_patient(images: list[ScanImage]) -> list[ScanImage]:
     return images
 
 
+def _weighted(image: ScanImage, weighting: str | None) -> ScanImage:
+    """`image`, if it is an MR, with the weighting that the user gives."""
+    if weighting is None or image.modality != "MR":
+        return image
+    if weighting not in WEIGHTINGS:
+        raise InvalidInput(f"a weighting is one of {', '.join(WEIGHTINGS)}, got {weighting}")
+    kept = tuple(caveat for caveat in image.caveats if not caveat.startswith("taken as "))
+    return replace(image, weighting=weighting, caveats=kept)
+
+
 def _judged(image: ScanImage) -> ScanImage:
     """`image` with its quality, and what follows from it as caveats."""
     items = quality.quality(image.volume, image.modality)
@@ -253,8 +265,11 @@ def _write_images(folder: Path, images: Sequence[ScanImage], before: CaseRecord 
         file = folder / "images" / f"{name}.nii.gz"
         write_nifti(image.volume, file)
         digest = sha256(file)
-        if any(entry.sha256 == digest and entry.modality == image.modality for entry in entries):
+        same = next((n for n, e in enumerate(entries) if (e.sha256, e.modality) == (digest, image.modality)), None)
+        if same is not None:
             file.unlink()
+            told = {"weighting": image.weighting} if image.weighting else {}
+            entries[same] = entries[same].model_copy(update=told)
             continue
         grid = image.volume.grid
         spacing = [round(float(s), 6) for s in grid.spacing]
@@ -279,6 +294,7 @@ def _write_images(folder: Path, images: Sequence[ScanImage], before: CaseRecord 
                     "name": name,
                     "file": f"images/{name}.nii.gz",
                     "modality": image.modality,
+                    "weighting": image.weighting or None,
                     "source_file": image.source_file,
                     "sha256": digest,
                 }
@@ -314,6 +330,7 @@ def _write_labels(folder: Path, anatomy: _Anatomy) -> None:
     record = LabelsRecord(
         schema="keyhole.labels/1",
         structures=entries,
+        drawn_mm=anatomy.labels.drawn,
         vertebrae=dict(anatomy.named.vertebrae),
         evidence=anatomy.evidence,
         quality=anatomy.quality,

@@ -110,7 +110,7 @@ def vertebrae(labels: LabelMap, *, structures: Mapping[str, Structure] | None = 
     for bone, back in zip(bones, backs, strict=True):
         above = next(reversed(found.values()), None)
         make = _sacral if bone.name == "S1" else _vertebra
-        found[bone.name] = make(bone, back, labels.grid, above)
+        found[bone.name] = make(bone, back, labels, above)
     notes = (*([BY_SHAPE] if by_shape else []), *([ALONE] if len(bones) == 1 else []))
     return {name: _with(one, notes) for name, one in found.items()}
 
@@ -297,9 +297,9 @@ def _settled(body: Solid, cloud: Points, start: Axes, *, has_inferior: bool) -> 
     return at, superior, inferior
 
 
-def _vertebra(bone: _Bone, back: Points, scan: Grid, above: Vertebra | None) -> Vertebra:
+def _vertebra(bone: _Bone, back: Points, labels: LabelMap, above: Vertebra | None) -> Vertebra:
     """The frame of a vertebra with two endplates."""
-    body = solid(bone.body, bone.grid, scan)
+    body = solid(bone.body, bone.grid, labels)
     at, superior, inferior = _settled(body, bone.points, axes(bone.centre, back, bone.up), has_inferior=True)
     plates = [
         endplate(body, at, face, sense, bone.boundary_sd) if face is not None and face.seen else None
@@ -310,7 +310,7 @@ def _vertebra(bone: _Bone, back: Points, scan: Grid, above: Vertebra | None) -> 
     return Vertebra(bone.name, at.centre, at.left, at.posterior, at.up, plates[0], plates[1], whole, notes)
 
 
-def _sacral(bone: _Bone, back: Points, scan: Grid, above: Vertebra | None) -> Vertebra:
+def _sacral(bone: _Bone, back: Points, labels: LabelMap, above: Vertebra | None) -> Vertebra:
     """The frame of S1, whose body has a superior endplate only, below the endplate of the vertebra above it."""
     up, body, cloud = bone.up, bone.body, bone.points
     if above is not None and above.inferior is not None:
@@ -320,7 +320,7 @@ def _sacral(bone: _Bone, back: Points, scan: Grid, above: Vertebra | None) -> Ve
         if bone.is_cut_out:
             body = _without_alae(bone, above, above.inferior.width)
             cloud = bone.grid.centres(np.argwhere(body))
-    share = solid(body, bone.grid, scan)
+    share = solid(body, bone.grid, labels)
     at, superior, _ = _settled(share, cloud, axes(cloud.mean(axis=0), back, up), has_inferior=False)
     plate = endplate(share, at, superior, 1, bone.boundary_sd) if superior is not None and superior.seen else None
     notes = () if plate is not None else (CUT.format(name=bone.name),)

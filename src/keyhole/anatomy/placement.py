@@ -108,7 +108,9 @@ def _cut(labels: LabelMap, where: Path) -> tuple[LabelMap, tuple[str, ...]]:
             f"{MOST / 1e6:.0f} are handled; crop them around the lumbar spine"
         )
     present = set(np.unique(cut.array).tolist())
-    cut = LabelMap(cut.array, cut.patient_from_index, {n: key for n, key in cut.structures.items() if n in present})
+    cut = LabelMap(
+        cut.array, cut.patient_from_index, {n: key for n, key in cut.structures.items() if n in present}, cut.drawn
+    )
     return cut, (f"the labels were cut along the spine, from {before:.0f} to {kept:.0f} mm around the lumbar levels",)
 
 

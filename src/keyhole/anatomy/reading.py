@@ -82,7 +82,9 @@ def labels_of(case: Case, known: LabelsRecord) -> LabelMap:
     strange = sorted(set(_present(array)) - {0, *known.structures})
     if strange:
         raise InvalidInput(f"{path} holds the label {strange[0]}, which labels.json does not name")
-    return LabelMap(array, volume.patient_from_index, {n: one.key for n, one in known.structures.items()})
+    return LabelMap(
+        array, volume.patient_from_index, {n: one.key for n, one in known.structures.items()}, known.drawn_mm
+    )
 
 
 def _present(array: NDArray[np.uint8] | NDArray[np.uint16]) -> list[int]:

@@ -51,7 +51,10 @@ def reoriented(image: Image) -> Image:
         turned[axis, 3] = 0 if step > 0 else image.array.shape[axis] - 1
     array = np.ascontiguousarray(image.array.transpose(order)[tuple(slice(None, None, s) for s in steps)])
     at = affine(matrix @ turned)
-    return LabelMap(array, at, image.structures) if isinstance(image, LabelMap) else Volume(array, at)
+    if isinstance(image, Volume):
+        return Volume(array, at)
+    drawn = None if image.drawn is None else (image.drawn[order[0]], image.drawn[order[1]], image.drawn[order[2]])
+    return LabelMap(array, at, image.structures, drawn)
 
 
 def resample(volume: Volume, grid: Grid, order: int = 1, fill: float = np.nan) -> Volume:
@@ -151,7 +154,8 @@ def labels_on_grid(labels: LabelMap, grid: Grid) -> LabelMap:
         np.bincount(_partition(labels, trial, order, crops, aims).ravel(), minlength=len(volumes)) * trial.voxel_volume
     )
     aims = {n: round(aim * min(max(aim / max(found[n], 1e-3), 0.5), 2.0), 6) for n, aim in aims.items()}
-    return LabelMap(_partition(labels, grid, order, crops, aims), grid.patient_from_index, labels.structures)
+    i, j, k = labels.drawn or labels.grid.spacing.round(6).tolist()
+    return LabelMap(_partition(labels, grid, order, crops, aims), grid.patient_from_index, labels.structures, (i, j, k))
 
 
 def _coarser(grid: Grid) -> Grid:

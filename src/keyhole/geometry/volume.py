@@ -123,12 +123,14 @@ class Volume:
 class LabelMap:
     """One partition of space: `array` (i, j, k) of integers, each named by a structure key; 0 is nothing.
 
-    A key belongs to every prefix of itself: ``mask("vertebra/L4")`` is the union of all of L4's parts.
+    A key belongs to every prefix of itself: ``mask("vertebra/L4")`` is the union of all of L4's parts. `drawn` is the
+    spacing, mm, along i, j, k of the voxels on which the outlines were drawn, where that was another grid.
     """
 
     array: NDArray[Any]
     patient_from_index: Transform
     structures: Mapping[int, str] = field(default_factory=dict)
+    drawn: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
         if not np.issubdtype(self.array.dtype, np.integer):
@@ -145,6 +147,17 @@ class LabelMap:
         """The voxels without their labels."""
         shape = self.array.shape
         return Grid((shape[0], shape[1], shape[2]), self.patient_from_index)
+
+    @property
+    def drawn_grid(self) -> Grid:
+        """Voxels as large as those on which outlines were drawn and so rounded to, along the same axes."""
+        if self.drawn is None:
+            return self.grid
+        scale = np.array(self.drawn) / self.grid.spacing
+        shape = np.maximum(np.rint(np.array(self.array.shape) / scale), 1).astype(int)
+        coarser = np.diag([*scale, 1.0])
+        coarser[:3, 3] = (scale - 1) / 2
+        return Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine(self.patient_from_index.matrix @ coarser))
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -169,7 +182,7 @@ class LabelMap:
 
     def crop(self, box: Box) -> LabelMap:
         """The part inside `box`, without a copy."""
-        return LabelMap(self.array[box], self.grid.crop(box).patient_from_index, self.structures)
+        return LabelMap(self.array[box], self.grid.crop(box).patient_from_index, self.structures, self.drawn)
 
 
 def bounding_box(mask: NDArray[np.bool_], margin: int = 0) -> Box | None:
