@@ -18,15 +18,33 @@ from keyhole.segment.classical.stack import Stack
 REACH = 100.0
 """Distance from the canal's line, mm, up to which bone belongs to the spine, ribs included [keyhole-choice]."""
 
-SLOW = 90
-"""Price of a voxel of a joint's gap, against 2 of dense bone [keyhole-choice]."""
+EASY, RIDGE, CLEFT, SLOW = 5.0, 70.0, 150.0, 150.0
+"""Prices of a voxel: of marrow; added in the densest cortex; added in a dark cleft; of a joint's gap. Two bones that
+touch are parted by their cortices and by the cleft between them, while marrow runs on through one bone
+[keyhole-choice]."""
+
+BLURRED = (1.5, 2.5)
+"""Voxel side, mm, up to which marrow and cortex are told apart, and from which all bone costs alike
+[keyhole-choice]."""
 
 FAINT = 20.0
 """How far below the threshold, HU, a voxel next to bone still counts as bone of an arch [keyhole-choice]."""
 
-SHARE, MOST = (0.50, 0.38), 1000
+SHARE, MOST = (0.56, 0.38), 1000
 """Share of the densest voxel within 2 mm, capped at so many HU, from which a voxel is bone: on voxels of 1 mm and of
-3 mm, whose labels are wider [keyhole-choice]."""
+3 mm, whose labels are wider. The edge of a thin shell lies above its half height, as blur widens it [keyhole-choice].
+"""
+
+BELOW = (-6, 22, 9)
+"""mm below the plane of a disc, drawn out backwards, in which the gap of the laminae is looked for, and where it lies
+as a rule: 2 to 17 on seven scans, 21 in a thoracolumbar kink [keyhole-choice]."""
+
+PIVOT, SLOPES = 10.0, (-0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8)
+"""mm behind the canal's middle where the lines between laminae are placed; how far down they run per mm backwards ..."""
+
+BIAS, STEEP = 0.005, 8.0
+"""... and the price, as a share of the densest row, of a mm beside the usual place, and of a slope in such mm
+[keyhole-choice]."""
 
 FAR = 255 * 17 * 40
 
@@ -35,7 +53,10 @@ NOBODY = 9999
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Places:
-    """Bone voxels of a crop with their place along the spine: station, left and posterior, mm."""
+    """Bone voxels of a crop with their place along the spine: station, left and posterior, mm.
+
+    The stations follow the planes of the discs: in a lordosis these fan out as the arches behind them do.
+    """
 
     index: NDArray[np.int64]  # (n, 3) in the crop
     station: Points
@@ -44,7 +65,7 @@ class Places:
     depth: Points  # below the upper endplate of S1
 
 
-def places(mask: NDArray[np.bool_], grid: Grid, axis: Axis, last: Gap) -> Places:
+def places(mask: NDArray[np.bool_], grid: Grid, axis: Axis, stack: Stack) -> Places:
     """Where each voxel of `mask` lies along `axis`; voxels beyond `REACH` are left out."""
     index = np.argwhere(mask)
     points = grid.centres(index)
@@ -52,41 +73,68 @@ def places(mask: NDArray[np.bool_], grid: Grid, axis: Axis, last: Gap) -> Places
     held = ((points - axis.line[near]) ** 2).sum(axis=1) <= REACH**2
     index, points, near = index[held], points[held], near[held]
     away = points - axis.line[near]
-    along = (away * axis.down[near]).sum(axis=1)
     left = (away * axis.left[near]).sum(axis=1)
     back = (away * axis.posterior[near]).sum(axis=1)
-    depth = -last.heights(last.local(points))[1]
-    return Places(index, near + along, left, back, depth)
+    depth = -stack.gaps[-1].heights(stack.gaps[-1].local(points))[1]
+    return Places(index, stations(points, stack), left, back, depth)
 
 
-def price(hu: NDArray[np.int16], solid: NDArray[np.bool_], local: NDArray[np.int16]) -> NDArray[np.uint8]:
-    """Price of each voxel: 2 in dense bone, more towards its edge, `SLOW` in narrow gaps, 0 elsewhere."""
+def stations(points: Points, stack: Stack) -> Points:
+    """Station of each of `points` (n, 3) LPS mm: even between the planes of two discs, in mm beyond the outer ones."""
+    at = stack.stations
+    under = [(one.centre - points) @ one.axes[2] for one in stack.gaps]
+    out = np.where(under[0] < 0, at[0] + under[0], at[-1] + under[-1])
+    open_ = under[0] >= 0
+    for n in range(len(at) - 1):
+        between = open_ & (under[n + 1] < 0)
+        part = under[n][between].clip(0) / (under[n][between].clip(0) - under[n + 1][between])
+        out[between] = at[n] + part * (at[n + 1] - at[n])
+        open_ &= ~between
+    return np.asarray(out)
+
+
+def price(hu: NDArray[np.int16], solid: NDArray[np.bool_], side: float) -> NDArray[np.uint8]:
+    """Price of each voxel: least in marrow, more in cortex, most in clefts and narrow gaps, 0 elsewhere.
+
+    `side` is that of the scan's own voxels, mm: on coarse ones cortex and marrow cannot be told apart.
+    """
     cross = ndimage.generate_binary_structure(3, 1)
-    share = hu.astype(np.float32) / np.maximum(local, 150)
-    cost = np.clip(2.0 + (0.85 - share) * 60.0, 2.0, 30.0)
+    clear = float(np.interp(side, BLURRED, (1.0, 0.0)))
+    capped = np.minimum(hu, MOST)
+    cleft = (ndimage.grey_closing(capped, 3) - capped).astype(np.float32)
+    most = np.maximum(ndimage.maximum_filter(capped, 9), 150).astype(np.float32)
+    dense = np.clip((capped / most - 0.4) / 0.6, 0.0, 1.0)
+    cost = EASY + clear * (RIDGE * dense + CLEFT * np.clip(cleft / most - 0.05, 0.0, 1.0))
     closed = ndimage.binary_erosion(ndimage.binary_dilation(solid, cross), cross, border_value=True)
-    out = np.where(solid, cost, 0.0)
+    out = np.where(solid, np.minimum(cost, 250.0), 0.0)
     out[closed & ~solid] = SLOW
     return out.astype(np.uint8)
 
 
 def lamina_rows(found: Places, hu: NDArray[np.int16], discs: list[float], threshold: float, length: int) -> Points:
-    """Stations that part the laminae of neighbouring vertebrae in the midline, one for each of `discs`.
+    """(n, 2) station and slope of the lines that part the laminae of neighbouring vertebrae, one for each of `discs`.
 
-    The gap with the least bone in the midline from 6 mm above to 14 mm below each disc.
+    In the midline section each line runs where least bone is, near the plane of the disc, see `BELOW`; spinous
+    processes that reach down behind the next lamina tilt it. Stations hold `PIVOT` mm behind the canal's middle.
     """
     middle = (np.abs(found.left) <= 7) & (found.back > 4) & (found.back < 30)
-    at = np.clip(np.rint(found.station[middle]), 0, length - 1).astype(np.int64)
+    at = np.clip(np.rint(found.station[middle]), 0, length - 1)
+    back = np.rint(found.back[middle]) - PIVOT
     value = np.clip(hu[tuple(found.index[middle].T)].astype(np.float64) - threshold + 60, 0, 400)
-    mass = ndimage.gaussian_filter1d(np.bincount(at, value, length)[:length], 1.5, mode="nearest")
+    mass = []
+    for slope in SLOPES:
+        row = np.clip(np.rint(at - slope * back), 0, length - 1).astype(np.int64)
+        mass.append(ndimage.gaussian_filter1d(np.bincount(row, value, length)[:length], 1.5, mode="nearest"))
+    total = np.array(mass)
     cuts = []
     for disc in discs:
-        window = np.arange(max(0, round(disc) - 6), min(length, round(disc) + 15))
+        window = np.arange(max(0, round(disc) + BELOW[0]), min(length, round(disc) + BELOW[1] + 1))
         if not len(window):
-            cuts.append(disc)
+            cuts.append((disc, 0.0))
             continue
-        bias = 0.01 * float(mass.max() + 1) * np.abs(window - disc - 4)
-        cuts.append(float(window[(mass[window] + bias).argmin()]))
+        bias = np.abs(window - disc - BELOW[2]) + STEEP * np.abs(np.array(SLOPES))[:, None]
+        n, row = divmod(int((total[:, window] + BIAS * (total.max() + 1) * bias).argmin()), len(window))
+        cuts.append((float(window[row]), SLOPES[n]))
     return np.array(cuts)
 
 
@@ -104,11 +152,12 @@ def arches(
     hu = spine.hu[box]
     is_body = seeds > 0
     local = ndimage.maximum_filter(np.minimum(hu, MOST), 5)
-    share = float(np.interp(max(spine.spacing), (1.0, 3.0), SHARE))
+    side = float(np.cbrt(np.prod(spine.spacing)))
+    share = float(np.interp(side, (1.0, 3.0), SHARE))
     solid = (sharpened(hu, spine.bone[box], local, spine.threshold, share) | is_body) & ~discs
-    cost = price(hu, solid, local)
+    cost = price(hu, solid, side)
     cost[discs] = 0
-    where = places(solid & ~is_body, grid, spine.axis, stack.gaps[-1])
+    where = places(solid & ~is_body, grid, spine.axis, stack)
     number = _markers(where, spine, stack, hu)
     label = seeds.copy()
     label[tuple(where.index.T)] = np.where(number == NOBODY, 0, number)
@@ -141,8 +190,9 @@ def _markers(where: Places, spine: Spine, stack: Stack, hu: NDArray[np.int16]) -
     in_front = (where.back < -14) & (side < 45) & (where.depth < 0)
     number[in_front] = NOBODY
     cuts = lamina_rows(where, hu, list(stack.stations), spine.threshold, len(spine.axis.line))
-    place = np.searchsorted(cuts, where.station)
-    clear = np.abs(where.station[:, None] - cuts[None]).min(axis=1)
+    past = where.station[:, None] - cuts[:, 0] - cuts[:, 1] * (np.clip(where.back, 4, 30) - PIVOT)[:, None]
+    place = (past > 0).sum(axis=1)
+    clear = np.abs(past).min(axis=1)
     middle = (side <= 7) & (where.back > 4) & (where.back < 28) & (clear > 4)
     number[middle] = place[middle] + 1
     after = np.array([-np.inf, *stack.stations])[np.minimum(place, len(stack.stations))]
