@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from keyhole.anatomy import arches, foramina, roots, tissue
+from keyhole.anatomy import arches, foramina, lone, roots, tissue
 from keyhole.anatomy.canal import Canal, bony_canal, within
 from keyhole.anatomy.checks import FRAGMENT, check_direction, check_labels, check_row, check_sides
 from keyhole.anatomy.discs import disc_between
@@ -25,7 +25,7 @@ from keyhole.anatomy.model import Structure
 from keyhole.anatomy.partition import Partition
 from keyhole.anatomy.plausible import check_names
 from keyhole.anatomy.spine import Bone, bones, canal_line
-from keyhole.geometry import Box, Grid, LabelMap, Volume, bounding_box
+from keyhole.geometry import Box, Grid, LabelMap, Points, Volume, bounding_box
 from keyhole.terms import SIDES, Origin, are_neighbours, belongs, in_key, level
 
 Progress = Callable[[str, float], None]
@@ -86,6 +86,10 @@ def complete(
     """
     tell = progress or _silent
     tell("Checking the labels", 0.0)
+    if lone.has_discs_alone(labels):
+        return labels, dict(structures), lone.check_discs(labels)
+    if lone.are_bodies(labels):
+        return _with_bodies_alone(labels, structures)
     part, scene, caveats = _examined(labels, structures)
     _mark(part, scene.caveats)
     tell("Cutting vertebrae into their parts", 0.2)
@@ -106,20 +110,35 @@ def complete(
     return full, part.structures, tuple(dict.fromkeys(caveats))
 
 
+def _with_bodies_alone(
+    labels: LabelMap, structures: Mapping[str, Structure]
+) -> tuple[LabelMap, dict[str, Structure], tuple[str, ...]]:
+    """Bodies with the discs between them: nothing else follows from bodies."""
+    bodies, known, behind = lone.as_bodies(labels, structures)
+    part, scene, caveats = _examined(bodies, known, behind)
+    _mark(part, scene.caveats)
+    _add_discs(scene)
+    _merge(part, scene.part)
+    told = (*caveats, lone.BODIES, lone.EITHER_SIDE)
+    return replace(part.labels(), drawn=labels.drawn), part.structures, tuple(dict.fromkeys(told))
+
+
 def examine(labels: LabelMap, structures: Mapping[str, Structure]) -> tuple[str, ...]:
     """What speaks against `labels` as a patient's spine under these names; refused where they contradict themselves."""
     return tuple(dict.fromkeys(_examined(labels, structures)[2]))
 
 
-def _examined(labels: LabelMap, structures: Mapping[str, Structure]) -> tuple[Partition, Scene, list[str]]:
-    """The partition and its spine after every check, and the caveats."""
+def _examined(
+    labels: LabelMap, structures: Mapping[str, Structure], behind: Mapping[str, Points] | None = None
+) -> tuple[Partition, Scene, list[str]]:
+    """The partition and its spine after every check, and the caveats; `behind` where bodies are labelled alone."""
     checked = check_labels(labels)
     part = Partition.of(checked.array, labels, structures)
     box = _spine_box(part)
-    scene = _scene(labels, part, box, checked.fragments, checked.caveats)
+    scene = _scene(labels, part, box, (checked.fragments, checked.caveats), behind)
     caveats = [*check_row(scene.bones), *check_sides(labels, scene.bones)]
     check_direction(labels, scene.bones)
-    caveats += check_names(labels, scene.bones, checked.cut)
+    caveats += check_names(labels, scene.bones, checked.cut, are_bodies=behind is not None)
     caveats += [f"{name}: {text}" for name, texts in checked.caveats.items() for text in texts]
     return part, scene, caveats
 
@@ -135,15 +154,20 @@ def _spine_box(part: Partition) -> Box:
 
 
 def _scene(
-    labels: LabelMap, part: Partition, box: Box, fragments: frozenset[str], caveats: Mapping[str, tuple[str, ...]]
+    labels: LabelMap,
+    part: Partition,
+    box: Box,
+    found: tuple[frozenset[str], Mapping[str, tuple[str, ...]]],
+    behind: Mapping[str, Points] | None,
 ) -> Scene:
-    """The working crop with its vertebrae; `fragments` are left alone."""
+    """The working crop with its vertebrae; the fragments of `found` are left alone, the rest are its caveats."""
+    fragments, caveats = found
     crop = Partition(part.array[box], part.grid.crop(box).patient_from_index, part.numbers, part.structures)
     names = {n: key for key, n in part.numbers.items()}
     kept = {n: key for n, key in names.items() if key.split("/")[1:2] != [""] and not _is_fragment(key, fragments)}
     known = [s.sd for key, s in part.structures.items() if key.startswith("vertebra/")]
     view = LabelMap(crop.array, crop.patient_from_index, kept)
-    return Scene(crop, _with_bodies(bones(view)), caveats, max(known, default=LABEL_SD))
+    return Scene(crop, _with_bodies(bones(view, behind)), caveats, max(known, default=LABEL_SD))
 
 
 def _with_bodies(found: Mapping[str, Bone]) -> dict[str, Bone]:

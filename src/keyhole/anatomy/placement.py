@@ -12,9 +12,10 @@ from keyhole.errors import ImplausibleAnatomy, InvalidInput
 from keyhole.geometry import Grid, LabelMap, bounding_box
 from keyhole.geometry.resample import keyhole_grid, labels_on_grid, reoriented
 from keyhole.imaging import ScanImage
-from keyhole.terms import VERTEBRAE
+from keyhole.terms import LUMBAR_LEVELS, VERTEBRAE, in_key
 
 LUMBAR = tuple(f"vertebra/{name}" for name in VERTEBRAE if name.startswith("L"))
+LUMBAR_DISCS = {f"disc/{in_key(level)}" for level in LUMBAR_LEVELS}
 _AROUND = (*LUMBAR, "vertebra/T11", "vertebra/T12", "vertebra/T13", "vertebra/S1", "sacrum")
 
 LEAST_OVERLAP = 0.1
@@ -32,15 +33,15 @@ _SAMPLE = 200_000
 
 
 def check_lumbar(labels: LabelMap, where: Path) -> None:
-    """Refuse labels without any lumbar vertebra."""
-    if not labels.labels_of(*LUMBAR):
+    """Refuse labels without any lumbar vertebra, but for discs alone."""
+    if not labels.labels_of(*LUMBAR) and not (LUMBAR_DISCS & set(labels.keys) and not labels.labels_of("vertebra")):
         named = ", ".join(labels.keys[:6]) + (", ..." if len(labels.keys) > 6 else "")
         raise InvalidInput(f"{where}: the labels hold no lumbar vertebra, which Keyhole needs; found {named}")
 
 
 def overlap(labels: LabelMap, grid: Grid) -> float:
     """Share of the lumbar vertebrae's voxels, 0 to 1, whose centres lie inside `grid`."""
-    index = np.argwhere(labels.mask(*LUMBAR))
+    index = np.argwhere(labels.mask(*(LUMBAR if labels.labels_of(*LUMBAR) else LUMBAR_DISCS)))
     index = index[:: max(1, len(index) // _SAMPLE)]
     return float(grid.contains(labels.grid.centres(index)).mean())
 
@@ -92,7 +93,7 @@ def _cut(labels: LabelMap, where: Path) -> tuple[LabelMap, tuple[str, ...]]:
     if _voxels(labels.grid) <= LONG:
         return labels, ()
     box = bounding_box(labels.mask(*_AROUND))
-    centres = np.array([np.argwhere(labels.array == n).mean(axis=0) for n in labels.labels_of(*LUMBAR)])
+    centres = np.array([np.argwhere(labels.array == n).mean(axis=0) for n in labels.labels_of(*LUMBAR, *LUMBAR_DISCS)])
     spread: NDArray[np.float64] = np.ptp(centres, axis=0) * labels.grid.spacing
     axis = int(np.argmax(spread))
     whole = [slice(0, n) for n in labels.array.shape]

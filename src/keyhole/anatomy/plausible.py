@@ -51,18 +51,21 @@ _SPINE = ("vertebra", "sacrum", "disc", "canal", "root", "foramen", "tissue/fat"
 """What may stand where the next vertebra or disc is, apart from nothing."""
 
 
-def check_names(labels: LabelMap, found: Mapping[str, Bone], cut: frozenset[str]) -> tuple[str, ...]:
+def check_names(
+    labels: LabelMap, found: Mapping[str, Bone], cut: frozenset[str], *, are_bodies: bool = False
+) -> tuple[str, ...]:
     """Caveats on names that the anatomy casts doubt on; refused where it contradicts them.
 
     Parameters
     ----------
     found : the vertebrae in their row.
     cut : names of those that the scan's edge cuts.
+    are_bodies : whether the labels are known to hold bodies alone.
     """
     boxes = label_boxes(labels)
     for name, bone in found.items():
         _check_one(labels, boxes, name, bone)
-    if found and all(not bone.arch.any() for name, bone in found.items() if name != "S1"):
+    if found and not are_bodies and all(not bone.arch.any() for name, bone in found.items() if name != "S1"):
         raise ImplausibleAnatomy(
             "the labels hold vertebral bodies without their arches, so the canal cannot be found; give a label file "
             "with whole vertebrae as well"

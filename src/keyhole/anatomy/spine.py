@@ -72,8 +72,12 @@ class Bone:
         return np.asarray((points - self.centre) @ self.axes.T)
 
 
-def bones(labels: LabelMap) -> dict[str, Bone]:
+def bones(labels: LabelMap, behind: Mapping[str, Points] | None = None) -> dict[str, Bone]:
     """Every vertebra of `labels`, cranial to caudal, with its body and axes.
+
+    Parameters
+    ----------
+    behind : roughly posterior of each vertebra, where neither arch nor canal tells it.
 
     Up is the mean of the two endplates' normals, posterior runs from the body's centre to the foramen's: neither
     depends on the axes of the scan.
@@ -89,7 +93,7 @@ def bones(labels: LabelMap) -> dict[str, Bone]:
     first_sacral = _from_sacrum(labels, found, canal) if "S1" not in found else None
     if first_sacral is not None:
         found["S1"] = first_sacral
-    return _with_posterior(found)
+    return _with_posterior(found, behind or {})
 
 
 def _from_sacrum(labels: LabelMap, found: Mapping[str, Bone], canal: Points) -> Bone | None:
@@ -230,10 +234,13 @@ def _plate(away: Points, outward: Points, aside: Points) -> Points:
     return np.asarray(plane.normal @ frame)
 
 
-def _with_posterior(found: Mapping[str, Bone]) -> dict[str, Bone]:
+def _with_posterior(found: Mapping[str, Bone], behind: Mapping[str, Points]) -> dict[str, Bone]:
     """Bones whose posterior is a unit vector orthogonal to up: their own, or the nearest neighbour's."""
     names = list(found)
     known = [name for name in names if found[name].foramen is not None]
+    if not known and behind:
+        known = [name for name in names if name in behind]
+        found = {name: replace(bone, posterior=behind.get(name, bone.posterior)) for name, bone in found.items()}
     if not known:
         raise NotInScan("no vertebra has an arch and no canal is labelled: front and back cannot be told apart")
     done: dict[str, Bone] = {}

@@ -102,9 +102,13 @@ def disc_wedge_angle(level: str, frame: Vertebra, upper: Endplate, lower: Endpla
     upper : its inferior endplate.
     lower : superior endplate of the lower vertebra.
     """
-    leans = [np.degrees(np.arctan2(p.plane.normal @ frame.posterior, p.plane.normal @ frame.up)) for p in (upper, lower)]
+    leans = [
+        np.degrees(np.arctan2(p.plane.normal @ frame.posterior, p.plane.normal @ frame.up)) for p in (upper, lower)
+    ]
     sd = float(np.hypot(upper.tilt_sd, lower.tilt_sd))
-    method = "angle between the facing endplate planes in the upper vertebra's midsagittal plane; wider in front is positive"
+    method = (
+        "angle between the facing endplate planes in the upper vertebra's midsagittal plane; wider in front is positive"
+    )
     shapes = tuple(Shape(np.stack([plate.anterior, plate.posterior])) for plate in (upper, lower))
     value = float(leans[0] - leans[1])
     return Measurement("disc wedge angle", level, value, sd, "deg", "keyhole", method, (SUPINE,), shapes=shapes)

@@ -21,7 +21,7 @@ from keyhole.assessment.disc_signal import disc_signal_ratio
 from keyhole.assessment.model import Finding, unknown
 from keyhole.assessment.study import Study, body_notes, body_prefix, boundary_sd, cut, origin_notes, plates
 from keyhole.geometry import Box, LabelMap
-from keyhole.terms import Origin, belongs, in_key
+from keyhole.terms import LUMBAR_LEVELS, Origin, belongs, in_key
 
 HEIGHTS = {
     "anterior disc height": "mm",
@@ -38,6 +38,7 @@ BEYOND = {
 }
 _MARGIN = 4  # voxels around what is cropped for one level
 
+NO_VERTEBRAE = "no vertebra is labelled: the disc has no endplates to measure from"
 NO_DISC = "the disc is neither labelled nor to be derived here"
 DERIVED = (
     "the disc is not labelled: it was taken as the gap between the endplates, which cannot show a bulge or herniation"
@@ -60,6 +61,20 @@ def disc_panel(study: Study) -> Iterator[Finding]:
     boxes = label_boxes(study.anatomy.labels)
     for level in study.levels:
         yield from _level(study, level, boxes)
+    if not study.anatomy.vertebrae:
+        yield from _alone(study, boxes)
+
+
+def _alone(study: Study, boxes: Mapping[str, Box]) -> Iterator[Finding]:
+    """Discs without any vertebra: their volume."""
+    for level in LUMBAR_LEVELS:
+        key = f"disc/{in_key(level)}"
+        if key not in boxes:
+            continue
+        notes = (*study.general, *origin_notes(study.anatomy, key))
+        yield _volume(study, level, boxes, notes)
+        for name, unit in {"disc height": "mm", **HEIGHTS, "disc signal ratio": "1", **BEYOND}.items():
+            yield Finding(unknown(name, level, unit, NO_VERTEBRAE), caveats=notes)
 
 
 def _level(study: Study, level: str, boxes: Mapping[str, Box]) -> Iterator[Finding]:
@@ -75,7 +90,7 @@ def _level(study: Study, level: str, boxes: Mapping[str, Box]) -> Iterator[Findi
         for name, unit in {**HEIGHTS, "disc signal ratio": "1", **BEYOND}.items():
             yield Finding(unknown(name, level, unit, cut(*pair)), caveats=notes)
         return
-    sd = corner_sd(anatomy.labels.grid, boundary_sd(anatomy, *prefixes))
+    sd = corner_sd(anatomy.labels.drawn_grid, boundary_sd(anatomy, *prefixes))
     one = _Level(level, pair, found[1:], _near(anatomy.labels, boxes, key, *prefixes), sd)
     yield from _heights(one, notes)
     yield _signal(study, one, of_disc)
@@ -144,7 +159,7 @@ def _beyond(study: Study, one: _Level, notes: tuple[str, ...]) -> Iterator[Findi
         return
     anatomy = study.anatomy
     discs, bodies = (f"disc/{in_key(one.name)}",), [body_prefix(anatomy, v.name) for v in one.pair]
-    voxel = float(anatomy.labels.grid.spacing.max())
+    voxel = float(anatomy.labels.drawn_grid.spacing.max())
     doubt = beyond.HerniationDoubt(boundary_sd(anatomy, *discs), boundary_sd(anatomy, *bodies), voxel)
     depth = beyond.herniation_depth(one.name, found, doubt)
     share = beyond.herniation_circumference(one.name, found, doubt)

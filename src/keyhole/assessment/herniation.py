@@ -45,7 +45,7 @@ class HerniationDoubt:
     @property
     def depth(self) -> float:
         """Sd, mm, of how far a point of the disc's surface lies beyond the ring."""
-        return float(np.sqrt(self.disc**2 + self.ring**2 + (0.25 * self.voxel) ** 2))
+        return float(np.sqrt(self.disc**2 + self.ring**2 + (0.15 * self.voxel) ** 2))
 
 
 def herniation_depth(level: str, found: Displaced, doubt: HerniationDoubt) -> Measurement:
@@ -58,9 +58,7 @@ def herniation_depth(level: str, found: Displaced, doubt: HerniationDoubt) -> Me
     depth = behind.depth(LEAST)
     method = "largest distance of the disc's label beyond the ring of its endplates, behind the disc's centre"
     shapes = (_line(behind), _ring(found)) if depth > 0 else (_ring(found),)
-    return Measurement(
-        "herniation depth", level, depth, doubt.depth, "mm", "keyhole", method, (UNDER,), shapes=shapes
-    )
+    return Measurement("herniation depth", level, depth, doubt.depth, "mm", "keyhole", method, (UNDER,), shapes=shapes)
 
 
 def herniation_volume(level: str, found: Displaced, doubt: HerniationDoubt) -> Measurement:
@@ -116,9 +114,7 @@ def herniation_offset(level: str, found: Displaced, doubt: HerniationDoubt) -> M
     )
 
 
-def herniation_migration(
-    level: str, found: Displaced, doubt: HerniationDoubt, line: Points
-) -> Measurement | None:
+def herniation_migration(level: str, found: Displaced, doubt: HerniationDoubt, line: Points) -> Measurement | None:
     """How far above the back of the disc the displaced disc lies along the canal, mm; None where none is displaced.
 
     Its centroid as for the offset, from the point midway between the posterior corners; the canal's direction is the
@@ -251,5 +247,3 @@ def _line(behind: Displaced) -> Shape:
 
 def _ring(found: Displaced) -> Shape:
     return Shape(found.ring.outline, is_closed=True)
-
-

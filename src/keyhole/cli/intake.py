@@ -31,6 +31,11 @@ from keyhole.cli.render import caveats, progress
     help="How each label map's integers are named, e.g. verse or totalsegmentator_total; auto: the file says.",
 )
 @click.option("--series", help="Which DICOM series: its number as `keyhole inspect` lists it (3 or 3.1), or its UID.")
+@click.option(
+    "--weighting",
+    type=click.Choice(["T1", "T2"]),
+    help="How the MR images given here are weighted, where header or file name (t2, T2w, T1) does not say.",
+)
 @click.option("--age", type=click.FloatRange(0, 120), help="Years.")
 @click.option("--sex", type=click.Choice(["F", "M"]))
 @click.option("--height-cm", type=click.FloatRange(30, 260, min_open=True, max_open=True), help="Centimetres.")
@@ -47,6 +52,7 @@ def import_command(
     labels: tuple[Path, ...],
     scheme: tuple[str, ...],
     series: str | None,
+    weighting: str | None,
     complaint: str | None,
     keep_identity: bool,
     as_json: bool,
@@ -66,6 +72,7 @@ def import_command(
             labels=labels or None,
             scheme=(scheme if len(scheme) > 1 else scheme[0]) if scheme else None,
             series=series,
+            weighting=weighting,
             patient=known,
             complaint=complaint,
             keep_identity=keep_identity,
@@ -78,7 +85,8 @@ def import_command(
         return
     click.echo(f"case:   {case}")
     for image in record.images:
-        click.echo(f"image:  {image.name} ({image.modality}) from {image.source_file}")
+        kind = f"{image.modality} {image.weighting}" if image.weighting else image.modality
+        click.echo(f"image:  {image.name} ({kind}) from {image.source_file}")
     for line in poor(made):
         click.echo(f"  ! {line}")
     if not made.has(LabelsRecord):
@@ -93,9 +101,13 @@ def import_command(
     said = {f"{item.name}: {item.consequence}" for items in qualities(made).values() for item in items}
     caveats([caveat for caveat in record.caveats if caveat not in said])
     if made.has(LabelsRecord):
-        lowest = lowest_lumbar(made.read(LabelsRecord))
+        keys = [entry.key for entry in made.read(LabelsRecord).structures.values()]
         if picture:
             click.echo(f"look at: {picture}")
+        if not any(key.startswith("vertebra/L") for key in keys):
+            click.echo(f"next:   keyhole assess {case}")
+            return
+        lowest = lowest_lumbar(made.read(LabelsRecord))
         click.echo(
             f"next:   keyhole confirm {case} --lowest-lumbar {lowest} --by YOUR-NAME   (after checking the names)"
         )

@@ -2,13 +2,14 @@
 
 from keyhole.imaging.dicom import read_dicom
 from keyhole.imaging.dicom_write import write_dicom_series
-from keyhole.imaging.model import ImageRecord, ScanImage
+from keyhole.imaging.model import WEIGHTINGS, ImageRecord, ScanImage
 from keyhole.imaging.nifti import NiftiFile, read_labelmap, read_nifti, write_nifti
 from keyhole.imaging.scan import read_image
 from keyhole.imaging.survey import Survey, SurveyRow, survey
 from keyhole.imaging.verdict import Verdict
 
 __all__ = [
+    "WEIGHTINGS",
     "ImageRecord",
     "NiftiFile",
     "ScanImage",

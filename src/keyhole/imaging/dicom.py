@@ -18,9 +18,9 @@ from keyhole.imaging.dicom_pixels import voxels
 from keyhole.imaging.dicom_planes import attribute
 from keyhole.imaging.dicom_series import Series, chosen, contents, patient_of, refuse_damaged, usable
 from keyhole.imaging.dicom_stack import Stack, normal_of
-from keyhole.imaging.model import Acquired, ScanImage
+from keyhole.imaging.model import WEIGHTINGS, Acquired, ScanImage
 from keyhole.imaging.shear import upright
-from keyhole.imaging.verdict import suggestion
+from keyhole.imaging.verdict import suggestion, weighting_of
 
 STEP_DIFFERS = 0.05
 """Share by which the stated distance between slices may differ from the measured one without a word
@@ -97,7 +97,14 @@ def _read(path: Path, series: str | None, keep_identity: bool) -> ScanImage:
         age=left.age,
         sex=left.sex,
         acquired=acquired,
+        weighting=_weighting(one),
     )
+
+
+def _weighting(one: Series) -> str:
+    """T1 or T2 of an MR series, by its header; empty where that does not tell, and for maps."""
+    found = weighting_of(one) if one.modality == "MR" else ""
+    return found if found in WEIGHTINGS else ""
 
 
 def _acquired(stack: Stack, volume: Volume) -> Acquired:

@@ -93,7 +93,9 @@ def _common(modality: str, series: tuple[str, ...], study: tuple[str, ...], desc
         shared.ImageType = ["DERIVED", "SECONDARY", "OTHER"]
         shared.ScanningSequence, shared.SequenceVariant, shared.ScanOptions = "RM", "NONE", ""
         shared.MRAcquisitionType = ""
-        shared.RepetitionTime = shared.EchoTime = shared.EchoTrainLength = None
+        is_t2 = "T2" in description.split()
+        shared.RepetitionTime, shared.EchoTime = (4000.0, 100.0) if is_t2 else (None, None)
+        shared.EchoTrainLength = None
     return shared
 
 

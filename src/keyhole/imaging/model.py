@@ -14,6 +14,7 @@ from keyhole.errors import UnreadableFile
 from keyhole.geometry import Volume
 
 MODALITIES = ("CT", "MR")
+WEIGHTINGS = ("T1", "T2")
 
 
 class Acquired(Strict):
@@ -36,7 +37,7 @@ class ScanImage:
     holds the keywords of the tags left behind, and `identity` those that a user asked to keep. `patient` is what
     tells two patients apart while files are read; it stays in memory and is never written. `sha256` is that of the
     file, or of the slices' own in their order. `age` in years and `sex` are as the header states them. `acquired` is
-    the grid of a tilted or uneven scan before it was resampled.
+    the grid of a tilted or uneven scan before it was resampled. `weighting`, of MR, is "T1", "T2" or empty.
     """
 
     volume: Volume
@@ -53,6 +54,7 @@ class ScanImage:
     age: float | None = None
     sex: Literal["F", "M"] | None = None
     acquired: Acquired | None = None
+    weighting: str = ""
 
 
 class ImageRecord(Strict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -68,7 +69,24 @@ def _read_nifti(path: Path) -> ScanImage:
     if modality is None:
         modality, caveat = inferred_modality(found.volume)
         caveats = (*caveats, caveat)
-    return ScanImage(found.volume, modality, name.split(".nii")[0], name, {}, caveats, sha256=sha256(path))
+    weighting = named_weighting(path.name) if modality == "MR" else ""
+    if weighting:
+        caveats = (*caveats, f"taken as {weighting}-weighted by the name of its file")
+    plain = name.split(".nii")[0]
+    return ScanImage(found.volume, modality, plain, name, {}, caveats, sha256=sha256(path), weighting=weighting)
+
+
+def named_weighting(name: str) -> str:
+    """T1 or T2 where the file `name` says so as a word of its own (t2, T2w, T1-FFE); empty where it does not.
+
+    >>> named_weighting("sub-01_T2w.nii.gz"), named_weighting("knee_t2_map.nii.gz"), named_weighting("t1_t2.nii")
+    ('T2', '', '')
+    """
+    words = re.split(r"[^a-z0-9]+", name.lower())
+    if {"map", "mapping", "star"} & set(words):
+        return ""
+    found = {word[:2].upper() for word in words if re.fullmatch(r"t[12](w|wi|tse|fse)?", word)}
+    return found.pop() if len(found) == 1 else ""
 
 
 def stated_modality(path: Path) -> str | None:

@@ -28,7 +28,7 @@ from keyhole.plan.opened import open_entry
 from keyhole.plan.rank import order, pareto, select, shortlist
 from keyhole.plan.reasons import reason
 from keyhole.plan.search import MARGINS, Found, search
-from keyhole.plan.site import DANGER, EPIDURAL, Site, hard_keys, site
+from keyhole.plan.site import DANGER, EPIDURAL, Site, check_arches, hard_keys, site
 from keyhole.plan.targets import Targets, treated
 from keyhole.plan.uncertainty import REGISTRATION, ExecutionError, execution_error
 from keyhole.terms import Tissue, split
@@ -93,6 +93,7 @@ def plan(
     level = checked_level(*split(level))
     error = execution_error(registration_error)
     say(f"Looking at {level}", 0.0)
+    check_arches(anatomy, level)
     found = site(anatomy, level, side)
     solid = (*found.of_kind(*DANGER, Tissue.GAS, Tissue.BONE), EPIDURAL)
     walls = surfaces(found.labels, solid)

@@ -16,7 +16,7 @@ from keyhole.casefile import FindingEntry
 from keyhole.geometry import Plane, Points, unit
 from keyhole.terms import in_key
 
-COARSE, FINE = 1.8, 0.7  # mm between samples of a whole disc, and of what lies beyond its ring
+COARSE, FINE = 1.3, 0.7  # mm between samples of a whole disc, and of what lies beyond its ring
 RIM = np.arange(-1.5, 3.01, 0.75)  # mm inside an endplate plane where its outline is looked for
 TURN = np.arange(72) * 2 * np.pi / 72
 EDGE, LEAST = 2.0, 5.0  # mm beyond the ring, mm³
@@ -79,10 +79,13 @@ def _heights(disc: _Disc) -> Iterator[FindingEntry]:
     yield true("disc wedge angle", level, lean(floor.plane.normal) - lean(roof.plane.normal), "deg")
 
 
-def _lattice(reach: tuple[float, float, float], step: float | tuple[float, float, float]) -> Points:
-    steps = np.broadcast_to(np.asarray(step, dtype=np.float64), 3)
-    ticks = [np.arange(-r + s / 2, r, s) for r, s in zip(reach, steps, strict=True)]
-    return np.stack(np.meshgrid(*ticks, indexing="ij"), axis=-1)
+def _lattice(reach: tuple[float, float, float], step: float) -> Points:
+    """Points (n, 3) `step` apart; each column starts at another height, so that no flat face falls between all."""
+    i, j, k = (np.arange(int(2 * r / step)) for r in reach)
+    x, y, z = np.meshgrid(i, j, k, indexing="ij")
+    height = z + np.mod(0.618034 * x + 0.414214 * y, 1.0)
+    points = np.stack([x + 0.5, y + 0.5, height], axis=-1).reshape(-1, 3)
+    return np.asarray(points * step - np.array(reach))
 
 
 def _volume(disc: _Disc) -> float:
@@ -91,7 +94,7 @@ def _volume(disc: _Disc) -> float:
     upper, lower = (size.vertebrae[name] for name in disc.level.split("/"))
     wide, deep = max(upper.width, lower.width) / 2 + 6.0, max(upper.depth, lower.depth) / 2 + 8.0
     tall = disc.body.spine.heights[disc.level] / 2 + 5.0
-    points = _lattice((wide, deep, tall), COARSE).reshape(-1, 3)
+    points = _lattice((wide, deep, tall), COARSE)
     volume = float(np.count_nonzero(disc.labels(points) == 1)) * COARSE**3
     points = _fragment(disc)
     return (volume + float(np.count_nonzero(disc.labels(points) == 2)) * FINE**3) / 1000
@@ -115,7 +118,9 @@ def _signal(disc: _Disc) -> float:
 
     steps = (2.0, FINE, FINE)
     deep = max(disc.body.size.vertebrae[name].depth for name in disc.level.split("/")) / 2 + 6.0
-    lattice = _lattice((9.0, deep, disc.body.spine.heights[disc.level] / 2 + 4.0), steps)
+    tall = disc.body.spine.heights[disc.level] / 2 + 4.0
+    ticks = [np.arange(-r + s / 2, r, s) for r, s in zip((9.0, deep, tall), steps, strict=True)]
+    lattice = np.stack(np.meshgrid(*ticks, indexing="ij"), axis=-1)
     labels = disc.labels(lattice.reshape(-1, 3)).reshape(lattice.shape[:3])
     depth = distance_transform_edt(labels > 0, sampling=steps) - FINE / 2
     kept = lattice[(depth >= INSET) & (labels == 1) & (np.abs(lattice[..., 0]) <= SLAB)]
@@ -173,7 +178,7 @@ def _displaced(disc: _Disc) -> tuple[Points, Points]:
     """Samples of the disc beyond the ring, (n, 3) in its axes, `FINE` apart, and how far beyond, mm."""
     outlines = [_outline(disc, *one) for one in zip(disc.level.split("/"), (-1, 1), strict=True)]
     widest = np.max(np.abs(outlines), axis=(0, 1)) + 4.0
-    lattice = _lattice((widest[0], widest[1], disc.body.spine.heights[disc.level] / 2 + 2.5), FINE).reshape(-1, 3)
+    lattice = _lattice((widest[0], widest[1], disc.body.spine.heights[disc.level] / 2 + 2.5), FINE)
     reach = np.linalg.norm(lattice[:, :2], axis=1)
     angle = np.mod(np.arctan2(lattice[:, 1], lattice[:, 0]), 2 * np.pi)
     ring = [np.linalg.norm(o, axis=1) for o in outlines]
