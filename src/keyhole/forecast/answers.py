@@ -52,8 +52,8 @@ class Answer:
 def answers(rows: Iterable[Row], *, model: str = "reml", all_families: bool = False) -> tuple[Answer, ...]:
     """What `rows` say, question by question, for comparisons of MISS against open (or for every one).
 
-    Means are pooled as mean differences, events as risk ratios (odds ratios where studies give no more). Outcomes of the catalogue that no row can answer in
-    numbers stay in, as unknown.
+    Means are pooled as mean differences, events as risk ratios (odds ratios where studies give no more). Outcomes of
+    the catalogue that no row can answer in numbers stay in, as unknown.
     """
     found = []
     for key, group in by_question(rows).items():

@@ -99,6 +99,26 @@ def _profile(effects: Array, variances: Array, end: float) -> Callable[[float], 
     return lambda tau2: cochran_q(effects, variances, tau2) - end
 
 
+def likelihood_interval(effects: Array, variances: Array, *, restricted: bool) -> tuple[float, float]:
+    """95 % interval of tau² where the (restricted) likelihood stays within 1.92 of its largest."""
+    best = _iterated(effects, variances, _columns(effects, None), restricted)
+    floor = _log_likelihood(effects, variances, best, restricted) - float(chdtri(1, 0.05)) / 2
+
+    def above(tau2: float) -> float:
+        return _log_likelihood(effects, variances, tau2, restricted) - floor
+
+    high = best + _root(lambda step: above(best + step), effects)
+    if best == 0.0 or above(0.0) > 0:
+        return 0.0, high
+    return best - _root(lambda step: above(max(best - step, 0.0)), effects), high
+
+
+def _log_likelihood(effects: Array, variances: Array, tau2: float, restricted: bool) -> float:
+    total = variances + tau2
+    found = -0.5 * float(np.log(total).sum()) - 0.5 * cochran_q(effects, variances, tau2)
+    return found - 0.5 * float(np.log((1 / total).sum())) if restricted else found
+
+
 def tau2_error(variances: Array, tau2: float) -> float:
     """Standard error of a REML tau², from the expected information."""
     projection = _projection(1 / (variances + tau2), np.ones((len(variances), 1)))

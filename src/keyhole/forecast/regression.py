@@ -98,7 +98,7 @@ def small_studies(found: Pool) -> SmallStudies | None:
 
     References
     ----------
-    [cochrane-asymmetry], [sterne2011].
+    [cochrane-asymmetry]; the limit of ten studies is the usual rule of thumb [keyhole-choice].
     """
     effects, variances = arrays(found.studies)
     errors = np.sqrt(variances)
