@@ -107,7 +107,7 @@ def _words(one: FindingEntry, at: Outside) -> str:
     text = f"{side}{one.name} {one.value:.1f} ± {one.sd:.1f} {unit}".rstrip()
     chance = f", {100 * at.probability:.0f} % sure" if at.probability is not None and at.probability < 0.995 else ""
     grade = f", {one.grade}" if one.grade and one.grade not in ("none", "normal") else ""
-    return f"{text}{grade}: {worse} {at.norm.limit:g} {unit}".rstrip() + f" [{at.norm.source}]{chance}"
+    return f"{text}{grade}: {worse} {at.norm.limit:.3g} {unit}".rstrip() + f" [{at.norm.source}]{chance}"
 
 
 def _read(one: FindingEntry) -> _Reason | None:
@@ -166,16 +166,22 @@ def _against(level: str, side: str | None, findings: Sequence[FindingEntry]) -> 
     )
 
 
-def target(entries: Sequence[IndicatedEntry], goal: str, level: str | None = None) -> IndicatedEntry:
-    """The first of `entries` for the `goal` of a plan, at `level` where one is asked for; refused if none is."""
+def target(
+    entries: Sequence[IndicatedEntry], goal: str, level: str | None = None, side: str | None = None
+) -> IndicatedEntry:
+    """The first of `entries` for the `goal` of a plan, at `level` and `side` where they are asked for.
+
+    An entry without a side serves both. Refused where none is left.
+    """
     wanted = "decompress" if goal == "decompress" else "fuse"
     for one in entries:
-        if wanted in one.goals and level in (None, one.level):
+        if wanted in one.goals and level in (None, one.level) and (side is None or one.side in (None, side)):
             return one
-    others = ", ".join(f"{one.level} ({' or '.join(one.goals)})" for one in entries)
-    where = f" at {level}" if level else ""
-    if entries:
-        raise NotInScan(
-            f"nothing is indicated{where} for the goal {goal}; the findings point at {others}: give --level and --side"
-        )
-    raise NotInScan(f"{NOTHING}; give --level and --side to plan one")
+    if not entries:
+        raise NotInScan(f"{NOTHING}; give --level and --side to plan one")
+    others = ", ".join(" ".join(filter(None, (one.level, one.side, f"({' or '.join(one.goals)})"))) for one in entries)
+    where = " ".join(filter(None, (level, side)))
+    raise NotInScan(
+        f"nothing is indicated{' at ' + where if where else ''} for the goal {goal}, the findings point at {others}; "
+        "give --level and --side"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -14,7 +15,7 @@ from keyhole.cli.make import part
 from keyhole.cli.render import Progress, caveats, number, progress, table
 
 if TYPE_CHECKING:
-    from keyhole.casefile import CandidateEntry, FindingsRecord, PlanRecord
+    from keyhole.casefile import CandidateEntry, Case, PlanRecord
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -22,8 +23,8 @@ F = TypeVar("F", bound=Callable[..., object])
 def _question(function: F) -> F:
     """The options that say what is to be planned."""
     options = (
-        click.option("--level", required=True, metavar="L4/L5", help="Level to operate on."),
-        click.option("--side", required=True, type=click.Choice(["left", "right"]), help="The patient's side."),
+        click.option("--level", metavar="L4/L5", help="Level to operate on; without it the first that is indicated."),
+        click.option("--side", type=click.Choice(["left", "right"]), help="The patient's side; without it the worse."),
         click.option("--goal", required=True, type=click.Choice(["decompress", "fuse", "screws"])),
         click.option("--approach", "approaches", multiple=True, metavar="NAME", help="Only this approach; repeatable."),
         click.option(
@@ -40,28 +41,37 @@ def _question(function: F) -> F:
 
 @click.command("assess")
 @click.argument("case", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print findings.json.")
-def assess_command(case: Path, as_json: bool) -> None:
-    """Measure what is wrong in CASE: findings.json."""
-    from keyhole.assessment import assess_case
+@click.option("--all", "every", is_flag=True, help="Print every measure, not the main ones only.")
+@click.option(
+    "--against",
+    metavar="OTHER",
+    type=click.Path(path_type=Path),
+    help="A case or label file of the same scan by a second reader: compare the measures; CASE stays as it is.",
+)
+@click.option("--scheme", help="How the integers of a label file OTHER are named, as for import.")
+@click.option("--json", "as_json", is_flag=True, help="Print findings.json, or the comparison.")
+def assess_command(case: Path, every: bool, against: Path | None, scheme: str | None, as_json: bool) -> None:
+    """Measure what is wrong in CASE and say which levels it points at: findings.json."""
+    from keyhole.assessment import assess_case, compare_case
     from keyhole.casefile import Case
+    from keyhole.cli.summary_findings import show_comparison, show_findings
 
+    if against is not None:
+        with progress("assess") as show:
+            compared = compare_case(Case(case), against, scheme=scheme, progress=show)
+        if as_json:
+            click.echo(json.dumps(asdict(compared), ensure_ascii=False))
+        else:
+            show_comparison(compared)
+        return
+    if scheme is not None:
+        raise click.UsageError("--scheme names the integers of the label file of --against; give both")
     with progress("assess") as show:
         record = assess_case(Case(case), progress=show)
-    _show_findings(record, as_json)
-
-
-def _show_findings(record: FindingsRecord, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(record.model_dump(mode="json", by_alias=True), ensure_ascii=False))
-        return
-    rows = [
-        [f.level or "", f.name, number(f.value, f.sd), f.unit, f.grade or ""]
-        for f in sorted(record.findings, key=lambda f: (f.level or "", f.name))
-    ]
-    click.echo("\n".join(gate_lines(record.levels)))
-    click.echo(table(["level", "measure", "value ± sd", "unit", "grade"], rows))
-    caveats(others([*record.caveats, *(c for f in record.findings for c in f.caveats)]))
+    else:
+        show_findings(record, str(case), every=every)
 
 
 @click.command("plan")
@@ -70,8 +80,8 @@ def _show_findings(record: FindingsRecord, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print plan.json.")
 def plan_command(
     case: Path,
-    level: str,
-    side: str,
+    level: str | None,
+    side: str | None,
     goal: str,
     approaches: tuple[str, ...],
     registration_error: float | None,
@@ -81,12 +91,31 @@ def plan_command(
     from keyhole.casefile import Case
     from keyhole.plan import plan_case
 
+    at, toward = _asked(Case(case), level, side, goal, err=as_json)
     with progress("plan") as show:
         record = plan_case(
-            Case(case), level, side, goal,
+            Case(case), at, toward, goal,
             approaches=list(approaches) or None, registration_error=registration_error, progress=show,
         )  # fmt: skip
     _show_plan(record, as_json)
+
+
+def _asked(case: Case, level: str | None, side: str | None, goal: str, *, err: bool) -> tuple[str, str]:
+    """The level and side to plan: as asked, else the first that is indicated for the goal; says which and why."""
+    from keyhole.assessment.indicated import target
+    from keyhole.casefile import FindingsRecord
+
+    if level is not None and side is not None:
+        return level, side
+    if not case.has(FindingsRecord):
+        raise click.UsageError(f"give --level and --side, or run `keyhole assess {case.path}` first: it proposes them")
+    first = target(case.read(FindingsRecord).indicated, goal, level, side)
+    toward = side or first.side or "left"
+    why = "; ".join(first.reasons[:3])
+    click.echo(f"target: {first.level} {toward}, the first that is indicated: {why}", err=err)
+    if side is None and first.side is None:
+        click.echo("        neither side is worse: planned from the left; give --side to plan from the other", err=err)
+    return first.level, toward
 
 
 def _show_plan(record: PlanRecord, as_json: bool) -> None:
@@ -164,8 +193,8 @@ def _show_report(page: Path, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def run_command(
     case: Path,
-    level: str,
-    side: str,
+    level: str | None,
+    side: str | None,
     goal: str,
     approaches: tuple[str, ...],
     registration_error: float | None,
@@ -187,8 +216,9 @@ def run_command(
             segment_case(found, progress=part(show, 0.0, 0.1))
             segmented.append(True)
         assess_case(found, progress=part(show, 0.1, 0.25))
+        at, toward = _asked(found, level, side, goal, err=as_json)
         plan = plan_case(
-            found, level, side, goal, approaches=list(approaches) or None,
+            found, at, toward, goal, approaches=list(approaches) or None,
             registration_error=registration_error, progress=part(show, 0.25, 0.65),
         )  # fmt: skip
         return plan, write_report(found, progress=part(show, 0.65, 1.0))
