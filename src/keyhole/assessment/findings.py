@@ -9,6 +9,7 @@ from keyhole.anatomy.reading import images_of, load
 from keyhole.assessment.bodies import body_panel
 from keyhole.assessment.canal_panel import canal_panel
 from keyhole.assessment.disc_panel import disc_panel
+from keyhole.assessment.foramen_panel import foramen_panel
 from keyhole.assessment.indicated import indicated
 from keyhole.assessment.model import Finding, drawn, entry
 from keyhole.assessment.pelvis_panel import pelvis_panel
@@ -28,6 +29,7 @@ PANELS: tuple[tuple[str, Panel], ...] = (
     ("discs", disc_panel),
     ("pelvis", pelvis_panel),
     ("canal", canal_panel),
+    ("foramina", foramen_panel),
 )
 """What is measured, in the order in which it is reported within a level."""
 
