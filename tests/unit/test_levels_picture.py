@@ -66,8 +66,8 @@ def test_the_sheets_follow_a_curved_spine():
         replace(one, body=one.body + b, whole=one.whole + b, canal=one.canal + b)
         for one, b in zip(seen, bend, strict=True)
     ]
-    axes = levels._axes(curved)
-    sagittal, coronal = levels._sheets(curved, axes, np.empty((0, 3)))
+    axes = levels.spine_axes(curved)
+    sagittal, coronal = levels.sheets(curved, axes, np.empty((0, 3)))
     for sheet, places in (
         (sagittal, [one.canal for one in curved]),
         (coronal, [one.body + 0.35 * (one.canal - one.body) for one in curved]),

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from keyhole import __version__
 from keyhole.anatomy.gate import NOT_CONFIRMED
 from keyhole.anatomy.model import Anatomy
+from keyhole.assessment.indicated import NOTHING
 from keyhole.casefile import (
     RESEARCH_USE,
     CandidateEntry,
     CaseRecord,
+    DrawingsRecord,
     FindingsRecord,
     LabelsRecord,
     PlanRecord,
@@ -19,6 +21,7 @@ from keyhole.casefile import (
     QualityItem,
 )
 from keyhole.plan.approaches import catalogue
+from keyhole.report.board import Board, boards, norms_table
 from keyhole.report.charts import Chart, comparison_chart, feasibility_chart, pareto_chart
 from keyhole.report.compare import (
     best,
@@ -30,7 +33,11 @@ from keyhole.report.compare import (
     worst_breach,
 )
 from keyhole.report.detail import burdens, clearances, feasibility, pareto
-from keyhole.report.measures import findings_tables
+from keyhole.report.indicated import Target, targets
+from keyhole.report.measures import asked_table, methods_table
+from keyhole.report.norm import published
+from keyhole.report.painted import NEAR, Gallery
+from keyhole.report.roster import SHOWN_SLIP
 from keyhole.report.slices import Picture
 from keyhole.report.standing import confirmed, evidence_table, made_before, quality_table, warnings
 from keyhole.report.structures import structures
@@ -65,6 +72,18 @@ class Records:
     findings: FindingsRecord | None
     plan: PlanRecord | None
     quality: Mapping[str, tuple[QualityItem, ...]] = field(default_factory=dict)
+    drawings: DrawingsRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Every picture of the report: slices by approach, the 3D view for paper, the numbered spine, the measures."""
+
+    corridors: Mapping[str, tuple[Picture, ...]] = field(default_factory=dict)
+    stills: tuple[Picture, ...] = ()
+    spine: tuple[Picture, ...] = ()
+    overview: tuple[Picture, ...] = ()
+    galleries: tuple[Gallery, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +133,16 @@ class Content:
     spine: tuple[Picture, ...]
     evidence: Table | None
     quality: Table | None
-    findings: tuple[Table, ...]
+    indicated: tuple[Target, ...] | None
+    overview: tuple[Picture, ...]
+    boards: tuple[Board, ...]
+    galleries: tuple[Gallery, ...]
+    painted_within: str
+    shown_slip: str
+    nothing_indicated: str
+    asked_findings: Table | None
+    methods: Table | None
+    norms: Table | None
     comparison: Table | None
     comparison_chart: Chart | None
     stills: tuple[Picture, ...]
@@ -135,15 +163,12 @@ class Content:
 def content(
     records: Records,
     anatomy: Anatomy,
-    pictures: dict[str, tuple[Picture, ...]],
-    stills: tuple[Picture, ...],
+    drawn: Drawn,
     digests: dict[str, str],
-    spine: tuple[Picture, ...] = (),
 ) -> Content:
     """The whole report from the case's records.
 
-    `pictures` are slices by approach, `stills` the 3D view for paper, `digests` the SHA-256 of the files read,
-    `spine` the pictures of the numbered spine.
+    `digests` are the SHA-256 of the files read.
     """
     is_confirmed = records.case.confirmation is not None and anatomy.levels_confirmed
     notes, references = Notes(NOT_CONFIRMED if is_confirmed else None), References()
@@ -151,7 +176,10 @@ def content(
     plan = records.plan
     found = records.findings.findings if records.findings is not None else ()
     asked = _asked(plan) if plan is not None else ()
-    tables = findings_tables(found, plan.level if plan is not None else None, notes, references)
+    wanted = targets(records.findings, notes, references) if records.findings is not None else None
+    flagged, norms = frozenset(target.level for target in wanted or ()), published(records.case.patient)
+    sheet = boards(found, norms, flagged, notes, references)
+    in_full = asked_table(found, plan.level if plan is not None else None, notes, references)
     _cite_plan(plan, references)
     return Content(
         title=_title(plan),
@@ -163,14 +191,23 @@ def content(
         answer=_answer(plan),
         asked=asked,
         levels=_levels(records, anatomy),
-        spine=spine,
+        spine=drawn.spine,
         evidence=evidence_table(records.labels.evidence),
         quality=quality_table(records.quality),
-        findings=tables,
+        indicated=wanted,
+        overview=drawn.overview,
+        boards=sheet,
+        galleries=drawn.galleries,
+        painted_within=f"{NEAR:g}",
+        shown_slip=f"{SHOWN_SLIP:g}",
+        nothing_indicated=f"{NOTHING[:1].upper()}{NOTHING[1:]}.",
+        asked_findings=in_full,
+        methods=methods_table(found, references),
+        norms=norms_table(found, norms, references),
         comparison=comparison(plan, notes) if plan is not None else None,
         comparison_chart=comparison_chart(plan) if plan is not None else None,
-        stills=stills,
-        corridors=tuple(_corridor(c, pictures, notes) for c in best(plan)) if plan is not None else (),
+        stills=drawn.stills,
+        corridors=tuple(_corridor(c, drawn.corridors, notes) for c in best(plan)) if plan is not None else (),
         clearances=clearances(plan, notes) if plan is not None else None,
         burdens=burdens(plan, notes) if plan is not None else None,
         feasibility=feasibility(plan) if plan is not None and plan.feasibility else None,
@@ -313,7 +350,7 @@ def _levels(records: Records, anatomy: Anatomy) -> tuple[Line, ...]:
     return tuple(lines)
 
 
-def _corridor(candidate: CandidateEntry, pictures: dict[str, tuple[Picture, ...]], notes: Notes) -> Corridor:
+def _corridor(candidate: CandidateEntry, pictures: Mapping[str, tuple[Picture, ...]], notes: Notes) -> Corridor:
     breach = worst_breach(candidate)
     entry, dock, target = candidate.entry, candidate.dock, candidate.target
     lines = (
@@ -377,6 +414,8 @@ def _stages(records: Records, digests: dict[str, str]) -> tuple[Stage, ...]:
     ]
     if records.findings is not None:
         found.append(("findings.json", records.findings.provenance))
+    if records.drawings is not None:
+        found.append(("drawings.json", records.drawings.provenance))
     if records.plan is not None:
         found.append(("plan.json", records.plan.provenance))
     stages = [

@@ -86,10 +86,10 @@ def pictures(labels: LabelMap, image: Volume | None, modality: str) -> tuple[Pic
     near = sacrum[np.linalg.norm(sacrum - seen[-1].body, axis=1) < _S1]
     if len(near) > 20:
         named.append(("S1", near.mean(axis=0)))
-    sheets = _sheets(seen, _axes(seen), sacrum.mean(axis=0)[None] if len(sacrum) else sacrum)
+    both = sheets(seen, spine_axes(seen), tail_of(labels, sacrum))
     held = Anatomy(labels, {}, {}, np.empty((0, 3)), image, modality, "", levels_confirmed=False)
-    sagittal = _picture(held, sheets[0], named, [])
-    return sagittal, _picture(held, sheets[1], named[: len(seen)], _ribs(labels, sheets[1]))
+    sagittal = _picture(held, both[0], named, [])
+    return sagittal, _picture(held, both[1], named[: len(seen)], _ribs(labels, both[1]))
 
 
 def page(drawn: Sequence[Picture], case: str, now: LevelState, evidence: Sequence[EvidenceEntry]) -> bytes:
@@ -118,7 +118,7 @@ def page(drawn: Sequence[Picture], case: str, now: LevelState, evidence: Sequenc
     return page_png(drawings, body, sum(picture.width for picture in drawn) + 40, margin=16)
 
 
-def _axes(seen: Sequence[Seen]) -> Axes:
+def spine_axes(seen: Sequence[Seen]) -> Axes:
     """Left, posterior and up of the spine as a whole; of the scan where a lone vertebra does not say."""
     up = unit(seen[0].body - seen[-1].body) if len(seen) > 1 else np.array([0.0, 0.0, 1.0])
     back = np.sum([(one.whole if one.canal is None else one.canal) - one.body for one in seen], axis=0)
@@ -139,7 +139,13 @@ def _sacrum(labels: LabelMap) -> Points:
     return labels.grid.centres(index * 3 + [s.start for s in box])
 
 
-def _sheets(seen: Sequence[Seen], axes: Axes, tail: Points) -> tuple[Sheet, Sheet]:
+def tail_of(labels: LabelMap, sacrum: Points | None = None) -> Points:
+    """The middle of the sacrum, (1, 3) LPS mm, a point for the sheets to run on to; (0, 3) where it is not labelled."""
+    cloud = _sacrum(labels) if sacrum is None else sacrum
+    return cloud.mean(axis=0)[None] if len(cloud) else cloud
+
+
+def sheets(seen: Sequence[Seen], axes: Axes, tail: Points) -> tuple[Sheet, Sheet]:
     """The sagittal and the coronal sheet, at one height and scale; `tail` is a point below to run on to."""
     bodies = np.array([one.body for one in seen])
     canals = np.array([one.whole if one.canal is None else one.canal for one in seen])

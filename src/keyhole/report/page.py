@@ -9,6 +9,7 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from keyhole.report.content import Content
+from keyhole.report.emblem import band_svg, chances_svg
 from keyhole.report.palette import GROUPS, approach_colours
 
 THREE = "three-0.187.0.bundle.min.js"
@@ -48,6 +49,8 @@ def page(content: Content, scene: dict[str, object]) -> bytes:
             style=_text("templates", "style.css"),
             viewer=_text("templates", "viewer.js"),
             three=_text("vendor", THREE),
+            band=band_svg,
+            chances=chances_svg,
             scene=_json_in_page(scene),
             has_scene=bool(scene["meshes"]),
         )

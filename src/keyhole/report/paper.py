@@ -36,7 +36,8 @@ def _template() -> bytes:
 
 
 def _drawings(content: Content) -> Iterable[tuple[str, str]]:
-    yield from ((drawn.name, drawn.svg) for drawn in (*content.stills, *content.spine))
+    yield from ((drawn.name, drawn.svg) for drawn in (*content.stills, *content.spine, *content.overview))
+    yield from ((picture.name, picture.svg) for gallery in content.galleries for picture in gallery.pictures)
     for corridor in content.corridors:
         for picture in corridor.pictures:
             yield f"{corridor.name}-{picture.name}", picture.svg
@@ -51,6 +52,8 @@ def _plain(content: Content) -> dict[str, object]:
     for picture in (
         *plain["stills"],
         *plain["spine"],
+        *plain["overview"],
+        *(p for gallery in plain["galleries"] for p in gallery["pictures"]),
         *(p for corridor in plain["corridors"] for p in corridor["pictures"]),
     ):
         del picture["svg"]

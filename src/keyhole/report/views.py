@@ -221,6 +221,22 @@ def greys(view: View, anatomy: Anatomy) -> NDArray[np.uint8]:
     return np.stack([np.where(seen, shade, 0), np.where(seen, 255, 0)], axis=-1).astype(np.uint8)
 
 
+def quick_greys(view: View, anatomy: Anatomy, step: float = 1.5, levels: int = 64) -> NDArray[np.uint8]:
+    """As `greys` with fewer samples and `levels` shades, for small pictures of which there are many."""
+    points = view.points(step)
+    if anatomy.image is None:
+        return _tissue_greys(points, anatomy.labels)
+    from scipy.ndimage import map_coordinates  # noqa: PLC0415
+
+    index = np.moveaxis(anatomy.image.grid.index(points), -1, 0)
+    values = map_coordinates(anatomy.image.array, index, output=np.float32, order=1, mode="nearest")
+    low, high = CT_WINDOW if anatomy.modality == "CT" else _mr_window(anatomy.image)
+    coarse = 256 // levels
+    shade = np.clip((values - low) / (high - low), 0, 1) * 255 // coarse * coarse
+    seen = anatomy.image.grid.contains(points)
+    return np.stack([np.where(seen, shade, 0), np.where(seen, 255, 0)], axis=-1).astype(np.uint8)
+
+
 def _sampled(image: Volume, points: Points) -> Points:
     from scipy.ndimage import map_coordinates  # noqa: PLC0415
 

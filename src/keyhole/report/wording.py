@@ -10,7 +10,7 @@ from keyhole.casefile import Quantity
 NOT_KNOWN = "not known"
 """What stands in place of a number that is missing; never zero."""
 
-_UNITS = {"mm2": "mm²", "mm3": "mm³", "deg": "°", "1": "", "mm[Hg]": "mmHg"}
+_UNITS = {"mm2": "mm²", "mm3": "mm³", "deg": "°", "1": "", "mm[Hg]": "mmHg", "[hnsf'U]": "HU"}
 _APPROACHES = {"mis-tlif": "MIS-TLIF", "open-midline": "Open midline"}
 _PARTS = {
     "dural_sac": "dural sac",
@@ -65,8 +65,10 @@ def _few(where: list[str]) -> tuple[str, ...]:
 
 def decimals(value: float, unit: str) -> int:
     """How many decimals a number of `unit` is worth on paper."""
-    if unit in {"mm2", "mm3"}:
+    if unit in {"mm2", "mm3", "[hnsf'U]"}:
         return 0
+    if unit == "1":
+        return 2
     if unit == "%":
         return 0 if abs(value) >= 10 else 1
     return 2 if unit == "mL" and abs(value) < 1 else 1

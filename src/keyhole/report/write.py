@@ -7,12 +7,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from keyhole.anatomy.model import Anatomy
 from keyhole.casefile import (
     Case,
     CaseRecord,
+    DrawingsRecord,
     FindingsRecord,
     LabelsRecord,
     PlanRecord,
@@ -24,21 +26,25 @@ from keyhole.errors import NotInScan, StorageFailure, WrongCase
 from keyhole.imaging import ImageRecord
 from keyhole.report import levels
 from keyhole.report.compare import best
-from keyhole.report.content import Content, Records, content
+from keyhole.report.content import Content, Drawn, Records, content
 from keyhole.report.glb import glb
+from keyhole.report.indicated import targets
 from keyhole.report.meshes import Part, parts
+from keyhole.report.overview import overview
 from keyhole.report.page import page
+from keyhole.report.painted import galleries
 from keyhole.report.paper import chart_png, paper, sheet_png
 from keyhole.report.scene import scene
 from keyhole.report.slices import Picture, pictures
 from keyhole.report.still import stills
+from keyhole.report.wording import Notes
 
 Progress = Callable[[str, float], None]
 
 MADE_FROM = ("labels.nii.gz", "labels.json")
 """What findings and plan must have been made from, byte for byte, to be reported beside it."""
 
-READ = ("case.json", *MADE_FROM, "findings.json", "plan.json")
+READ = ("case.json", *MADE_FROM, "findings.json", "drawings.json", "plan.json")
 
 
 def write_report(case: Case, progress: Progress | None = None) -> Path:
@@ -59,13 +65,16 @@ def read(case: Case) -> Records:
     """The case's records; findings or a plan that were made from other labels are refused."""
     labels = case.read(LabelsRecord)
     findings = case.read(FindingsRecord) if case.has(FindingsRecord) else None
+    drawings = case.read(DrawingsRecord) if findings is not None and case.has(DrawingsRecord) else None
     plan = case.read(PlanRecord) if case.has(PlanRecord) else None
     now = case.digest(*MADE_FROM)
     if findings is not None:
         _check_same_labels(case, "findings.json", "assess", findings.provenance, now)
+    if drawings is not None:
+        _check_same_labels(case, "drawings.json", "assess", drawings.provenance, now)
     if plan is not None:
         _check_same_labels(case, "plan.json", "plan", plan.provenance, now)
-    return Records(case.read(CaseRecord), labels, findings, plan, _qualities(case, labels))
+    return Records(case.read(CaseRecord), labels, findings, plan, _qualities(case, labels), drawings)
 
 
 def _qualities(case: Case, labels: LabelsRecord) -> dict[str, tuple[QualityItem, ...]]:
@@ -99,12 +108,13 @@ def _check_same_labels(case: Case, file: str, command: str, made: Provenance, no
 def write_with(case: Case, records: Records, anatomy: Anatomy, progress: Progress | None = None) -> Path:
     """As `write_report`, from records and an anatomy already read."""
     tell = progress or _silent
-    drawn = _pictures(records.plan, anatomy, tell)
-    tell("making surfaces", 0.35)
+    slices = _pictures(records.plan, anatomy, tell)
+    tell("making surfaces", 0.3)
     surfaces = list(parts(anatomy.labels))
+    tell("painting the measures", 0.5)
+    drawn = _measured(records, anatomy, Drawn(slices, stills(surfaces, anatomy, records.plan), _spine(anatomy)))
     tell("writing the page", 0.6)
-    still = stills(surfaces, anatomy, records.plan)
-    said = content(records, anatomy, drawn, still, case.digest(*READ), _spine(anatomy))
+    said = content(records, anatomy, drawn, case.digest(*READ))
     with _folder(case.path / "report") as report, _folder(case.path / "meshes") as meshes:
         _write(report / "index.html", page(said, scene(surfaces, anatomy, records.plan)))
         tell("setting the paper", 0.7)
@@ -126,9 +136,24 @@ def _pictures(plan: PlanRecord | None, anatomy: Anatomy, tell: Progress) -> dict
     drawn = {}
     shown = best(plan)
     for n, candidate in enumerate(shown):
-        tell(f"drawing {candidate.approach}", 0.1 + 0.25 * n / len(shown))
+        tell(f"drawing {candidate.approach}", 0.1 + 0.2 * n / len(shown))
         drawn[candidate.approach] = tuple(pictures(anatomy, candidate, plan.level))
     return drawn
+
+
+def _measured(records: Records, anatomy: Anatomy, drawn: Drawn) -> Drawn:
+    """`drawn` with the pictures of the measures, where there are findings."""
+    if records.findings is None:
+        return drawn
+    found = records.findings.findings
+    wanted = targets(records.findings, Notes()) or ()
+    shapes = records.drawings.drawings if records.drawings is not None else ()
+    flagged = frozenset(target.level for target in wanted)
+    return replace(
+        drawn,
+        overview=overview(anatomy, found, wanted),
+        galleries=galleries(anatomy, shapes, found, flagged),
+    )
 
 
 def _write_pngs(folder: Path, said: Content) -> None:
