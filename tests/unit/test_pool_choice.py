@@ -37,7 +37,7 @@ def reasons(found):
 def test_arms_come_before_the_published_effect():
     found = chosen(
         {"effect": "-1", "ci_low": "-2", "ci_high": "0"},
-        {"mean_miss": "", "sd_miss": "", "effect": "-100", "ci_low": "-120", "ci_high": "-80"},
+        {"mean_miss": "", "sd_miss": "", "effect": "-100", "ci_low": "-120", "ci_high": "-80", "n_miss": "9"},
     )
     assert [study.effect for study in found.studies] == [-190, -100]
     assert found.studies[1].flags == (PUBLISHED,)
@@ -159,6 +159,12 @@ def test_studies_without_events_say_nothing_of_a_ratio_and_something_of_a_differ
 def test_different_follow_up_is_flagged():
     found = chosen(counted(1, 40, 3, 38), counted(2, 40, 3, 38, timepoint="24 mo"), measure="or")
     assert all(TIMES in study.flags for study in found.studies)
+
+
+def test_studies_that_could_be_the_same_patients_are_flagged():
+    alike, other = chosen({}, {}), chosen({}, {"n_miss": "41"})
+    assert "have 40 and 42 patients each" in alike.studies[0].flags[0]
+    assert other.studies[0].flags == ()
 
 
 def test_two_studies_of_one_name_are_told_apart():

@@ -68,8 +68,8 @@ def choose(rows: Sequence[Row], measure: str, *, one_sd: bool = False) -> Chosen
         except _CannotEnter as reason:
             left_out.append(LeftOut(row.place, row.name, str(reason)))
     kept, repeated = _one_per_cohort(entered)
-    differing = (TIMES,) if len({horizon(row.timepoint) for row, _ in kept}) > 1 else ()
-    studies = tuple(replace(study, flags=(*study.flags, *differing)) for study in _named_apart(kept))
+    common = (*((TIMES,) if len({horizon(row.timepoint) for row, _ in kept}) > 1 else ()), *_alike(kept))
+    studies = tuple(replace(study, flags=(*study.flags, *common)) for study in _named_apart(kept))
     return Chosen(question(rows[0]), measure, studies, (*left_out, *repeated))
 
 
@@ -220,6 +220,19 @@ def _one_per_cohort(entered: list[tuple[Row, Study]]) -> tuple[list[tuple[Row, S
                 reason = f"same patients as {last[0][0].place}, which is later"
                 left_out.append(LeftOut(row.place, row.name, reason))
     return kept, tuple(left_out)
+
+
+def _alike(kept: list[tuple[Row, Study]]) -> tuple[str, ...]:
+    """A flag for each set of studies that could be the same patients: same procedures, same numbers in both arms."""
+    sizes: dict[tuple[object, ...], list[str]] = {}
+    for row, study in kept:
+        if row.miss.n is not None and row.open.n is not None and not row.cohort:
+            sizes.setdefault((row.procedure, row.comparator, row.miss.n, row.open.n), []).append(study.name)
+    return tuple(
+        f"{' and '.join(names)} have {size[2]} and {size[3]} patients each: if they are the same, name the cohort"
+        for size, names in sizes.items()
+        if len(names) > 1
+    )
 
 
 def _day(row: Row) -> float:
