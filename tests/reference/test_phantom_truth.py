@@ -60,7 +60,7 @@ def test_disc_height_and_lordosis_agree_with_counted_columns(seed, pathologies):
 
 @pytest.mark.parametrize(("seed", "pathologies"), [(0, ("herniation",)), (5, ("central-stenosis",))])
 def test_canal_area_agrees_with_fine_voxels_in_a_slab(seed, pathologies):
-    from scipy.ndimage import label
+    from skimage.morphology import convex_hull_image
 
     one = phantom(PhantomParameters(seed, pathologies, severity=0.7), UPRIGHT)
     true = {f.name: f.value for f in findings(one, ("L4/L5",))}
@@ -73,10 +73,10 @@ def test_canal_area_agrees_with_fine_voxels_in_a_slab(seed, pathologies):
     matrix[:3, :3] = np.column_stack([[1, 0, 0], back, normal]) * step
     matrix[:3, 3] = one.spine.point(s) - step * (72 * np.array([1, 0, 0]) + 56 * back + 2 * normal)
     labels = one.labels_on(Grid((145, 113, 5), affine(matrix)))
-    free = labels.mask("canal/dural_sac", "canal/epidural")
-    parts, _ = label(free)
-    part = parts == parts[72, 56, 2]
-    assert part.sum() * step**2 / 5 == pytest.approx(true["canal area"], rel=0.04)
+    free, roots = labels.mask("canal/dural_sac", "canal/epidural"), labels.mask("root")
+    inside = np.stack([convex_hull_image(free[..., k]) for k in range(5)], axis=-1)  # roots within are content
+    area = (free | (roots & inside)).sum() * step**2 / 5
+    assert area == pytest.approx(true["canal area"], rel=0.015)
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keyhole.anatomy.model import Endplate
-from keyhole.assessment.canal import VERBIEST, verbiest
+from keyhole.assessment.canal_grades import VERBIEST, verbiest
 from keyhole.assessment.disc import disc_height
 from keyhole.assessment.model import Finding, Grade, Measurement, entry, probabilities
 from keyhole.assessment.slip import MEYERDING, meyerding, slip, slip_ratio

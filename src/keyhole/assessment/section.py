@@ -1,4 +1,4 @@
-"""A cut through the canal at a disc, across the canal's line, finer than the voxels."""
+"""A cut through the canal across its line, finer than the voxels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from keyhole.anatomy.endplates import CORRELATION
 from keyhole.anatomy.model import Vertebra
-from keyhole.geometry import Box, LabelMap, Plane, Points, unit
+from keyhole.geometry import Box, Grid, LabelMap, Plane, Points, unit
 
 CHORD = 10.0
 """Half length, mm, of the chord of the canal's line that gives the section's normal [keyhole]."""
@@ -21,6 +21,9 @@ PIXEL = 0.25
 STRIP, STRETCH = 3.0, 1.0
 """Half width and half length, mm, of the part of the rim to which a chord's ends are fitted [keyhole-choice]."""
 
+BAND = 2.0
+"""Width, mm, of the band over which the transverse diameter is averaged [keyhole-choice]."""
+
 _HALF = 20.0  # mm, half side of the section: the widest lumbar canal is 30 mm
 _NEAR = 45.0  # mm from the disc's centre in which the line must pass
 _STRAY = 6.0  # mm from the line to the nearest part of the canal
@@ -28,7 +31,7 @@ _STRAY = 6.0  # mm from the line to the nearest part of the canal
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CanalPlane:
-    """Where the canal is measured at a disc: `plane` with cranial normal, unit `left` and `back` in it.
+    """Where the canal is measured: `plane` with cranial normal, unit `left` and `back` in it.
 
     The plane's point lies in the midsagittal plane; `offset` is how far left of it the canal's line passes, mm.
     """
@@ -38,35 +41,67 @@ class CanalPlane:
     back: Points
     offset: float
 
+    def points(self, flat: Points) -> Points:
+        """(n, 3) LPS mm of places (n, 2), (left, back), on the plane."""
+        return np.asarray(self.plane.point + flat[:, :1] * self.left + flat[:, 1:] * self.back)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Course:
+    """The canal's line (n, 3), cranial to caudal, with its arc length (n,), mm."""
+
+    line: Points
+    arc: Points
+
+    def at(self, where: float) -> Points:
+        """The point (3,) at arc length `where`."""
+        return np.array([np.interp(where, self.arc, self.line[:, a]) for a in range(3)])
+
+    def holds(self, where: float) -> bool:
+        """Whether the line goes on `CHORD` mm to both sides of `where`."""
+        return bool(len(self.arc) > 1 and where - CHORD >= 0 and where + CHORD <= self.arc[-1])
+
+    def crossing(self, across: Plane) -> float | None:
+        """Arc length where the line goes down through the plane, near its point; None where it does not."""
+        if len(self.line) < 2:
+            return None
+        height = across.height(self.line)
+        near = np.linalg.norm(self.line - across.point, axis=1) < _NEAR
+        found = np.flatnonzero((height[:-1] >= 0) & (height[1:] < 0) & near[:-1])
+        if len(found) == 0:
+            return None
+        n = int(found[0])
+        return float(self.arc[n] + (self.arc[n + 1] - self.arc[n]) * height[n] / (height[n] - height[n + 1]))
+
+    def plane(self, where: float, pair: tuple[Vertebra, Vertebra]) -> CanalPlane:
+        """The plane across the line at `where`; its midsagittal plane is the mean of those of `pair`."""
+        point, above, below = (self.at(s) for s in (where, where - CHORD, where + CHORD))
+        normal = unit(above - below)
+        sagittal = unit(pair[0].left + pair[1].left)
+        back = unit(np.cross(normal, sagittal))
+        left = np.cross(back, normal)
+        offset = float((point - (pair[0].centre + pair[1].centre) / 2) @ sagittal / (left @ sagittal))
+        return CanalPlane(Plane(point - offset * left, normal), left, back, offset)
+
+
+def course(line: Points) -> Course:
+    """`line` (n, 3) with its arc length."""
+    steps = np.linalg.norm(np.diff(line, axis=0), axis=1) if len(line) else np.empty(0)
+    return Course(line, np.concatenate([[0.0], np.cumsum(steps)]))
+
 
 def canal_plane(line: Points, middle: Plane, pair: tuple[Vertebra, Vertebra]) -> CanalPlane | None:
-    """The canal plane of a disc; None where the canal's line does not reach `CHORD` mm to both sides of it.
+    """The plane across the canal where its line goes through `middle`; None unless it goes on `CHORD` mm beyond.
 
     Parameters
     ----------
     line : (n, 3) along the canal, cranial to caudal, LPS mm.
-    middle : the disc's mid-plane.
+    middle : the disc's mid-plane, or another plane across the spine.
     pair : upper and lower vertebra; the midsagittal plane is the mean of theirs.
     """
-    if len(line) < 2:
-        return None
-    steps = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
-    height = middle.height(line)
-    near = np.linalg.norm(line - middle.point, axis=1) < _NEAR
-    crossing = np.flatnonzero((height[:-1] >= 0) & (height[1:] < 0) & near[:-1])
-    if len(crossing) == 0:
-        return None
-    n = int(crossing[0])
-    at = steps[n] + (steps[n + 1] - steps[n]) * height[n] / (height[n] - height[n + 1])
-    if not (at - CHORD >= 0 and at + CHORD <= steps[-1]):
-        return None
-    point, above, below = (np.array([np.interp(s, steps, line[:, a]) for a in range(3)]) for s in _around(at))
-    normal = unit(above - below)
-    sagittal = unit(pair[0].left + pair[1].left)
-    back = unit(np.cross(normal, sagittal))
-    left = np.cross(back, normal)
-    offset = float((point - (pair[0].centre + pair[1].centre) / 2) @ sagittal / (left @ sagittal))
-    return CanalPlane(Plane(point - offset * left, normal), left, back, offset)
+    way = course(line)
+    where = way.crossing(middle)
+    return way.plane(where, pair) if where is not None and way.holds(where) else None
 
 
 def tilted(at: CanalPlane, degrees: float) -> CanalPlane:
@@ -77,41 +112,116 @@ def tilted(at: CanalPlane, degrees: float) -> CanalPlane:
     return replace(at, plane=Plane(at.plane.point, normal), back=back)
 
 
-def _around(at: float) -> tuple[float, float, float]:
-    return at, at - CHORD, at + CHORD
+def moved(at: CanalPlane, shift: float) -> CanalPlane:
+    """`at` moved by `shift` mm cranially along its normal."""
+    return replace(at, plane=Plane(at.plane.point + shift * at.plane.normal, at.plane.normal))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lumen:
+    """A structure of the canal ready to be cut: its indicator, and that of the nerve roots, on `grid`.
+
+    `scan` is the grid of the whole label map. A root that lies within the outline of the structure is its content.
+    """
+
+    grid: Grid
+    scan: Grid
+    share: NDArray[np.float32]
+    roots: NDArray[np.float32] | None
+
+
+def lumen(labels: LabelMap, near: Points, prefixes: tuple[str, ...]) -> Lumen | None:
+    """`prefixes` around the points `near` (n, 3), LPS mm; None where these lie outside the scan."""
+    box = _box(labels, near)
+    if box is None:
+        return None
+    crop = labels.crop(box)
+    roots = crop.mask("root")
+    share = crop.mask(*prefixes).astype(np.float32)
+    return Lumen(crop.grid, labels.grid, share, roots.astype(np.float32) if roots.any() else None)
+
+
+def _box(labels: LabelMap, near: Points) -> Box | None:
+    """The part of the array within the reach of a section around any of `near`; None outside the scan."""
+    index = labels.grid.index(near.reshape(-1, 3))
+    margin = np.ceil(np.sqrt(2.0) * _HALF / labels.grid.spacing) + 2
+    low = np.maximum(np.floor(index.min(axis=0) - margin).astype(int), 0)
+    high = np.minimum(np.ceil(index.max(axis=0) + margin).astype(int) + 1, labels.array.shape)
+    if not (high > low).all():
+        return None
+    return slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Section:
-    """The share of a structure in every pixel, (left, back), of the part that holds the canal's line.
+    """The share of a structure in every pixel, (left, back): `share` of all its parts, `main` of the canal's own part.
 
-    `share` is 0 outside that part; `is_whole` is False where the part comes to the edge of the scan.
+    `main` is the part that holds the canal's line, without what a fragment or thick flavum has cut off from it.
+    Both are 0 elsewhere. `is_whole` is False where the structure comes to the edge of the scan.
     """
 
     share: NDArray[np.float64]
+    main: NDArray[np.float64]
     ticks: Points
     is_whole: bool
 
     @property
+    def pixel(self) -> float:
+        """Side of a pixel, mm."""
+        return float(self.ticks[1] - self.ticks[0])
+
+    @property
     def area(self) -> float:
-        """mm²."""
-        return float(self.share.sum()) * PIXEL**2
+        """mm², of all parts."""
+        return float(self.share.sum()) * self.pixel**2
 
     @property
     def ends(self) -> Points:
-        """(n, 3): left, foremost and hindmost of the longest unbroken run of each column within `STRIP`, mm."""
-        strip = np.abs(self.ticks) <= STRIP
-        found = [
-            (left, _ends(column, self.ticks)) for left, column in zip(self.ticks[strip], self.share[strip], strict=True)
-        ]
-        return np.array([(left, *end) for left, end in found if end is not None])
+        """(n, 3): left, foremost and hindmost, mm, of one run of each column within `STRIP`.
+
+        In the midline it is the longest unbroken run; beside it the run that goes on from there.
+        """
+        strip = np.flatnonzero(np.abs(self.ticks) <= STRIP)
+        middle = len(self.ticks) // 2
+        first = _longest(self.main[middle] >= 0.5)
+        if first is None:
+            return np.empty((0, 3))
+        found = {middle: first}
+        for step in (1, -1):
+            run: slice | None = first
+            for n in range(middle + step, strip[0 if step < 0 else -1] + step, step):
+                run = _beside(self.main[n] >= 0.5, run)
+                if run is None:
+                    break
+                found[n] = run
+        return np.array([(self.ticks[n], *_between(self.main[n], self.ticks, found[n])) for n in sorted(found)])
+
+    @property
+    def widths(self) -> Points:
+        """(n, 2): left and right end, mm, of the longest unbroken run of each row; nan where a row is empty."""
+        ends = np.full((len(self.ticks), 2), np.nan)
+        for n in np.flatnonzero((self.main >= 0.5).any(axis=0)):
+            row = self.main[:, n]
+            run = _longest(row >= 0.5)
+            if run is not None:
+                ends[n] = _between(row, self.ticks, run)[::-1]
+        return ends
+
+    @property
+    def outline(self) -> Points:
+        """Points (n, 2), (left, back) mm, along the longest line at one half of the share."""
+        from skimage.measure import find_contours  # noqa: PLC0415  (heavy import)
+
+        lines = find_contours(np.pad(self.share, 1), 0.5)
+        longest = max(lines, key=len)
+        return np.asarray(self.ticks[0] + (longest - 1) * self.pixel)
 
     def area_sd(self, boundary_sd: float, voxel: float) -> float:
         """Sd of the area, mm², for a boundary error of `boundary_sd` mm that stays alike over `CORRELATION` mm.
 
         Rounding to voxels adds an error of `ROUNDING` voxels that stays alike over one voxel of the outline.
         """
-        edge = _outline(self.share, self.ticks)
+        edge = self.outline
         perimeter = float(np.linalg.norm(edge - np.roll(edge, 1, axis=0), axis=1).sum())
         some = edge[:: max(1, len(edge) // 120)]
         squared = ((some[:, None] - some[None]) ** 2).sum(axis=-1)
@@ -124,15 +234,95 @@ ROUNDING = 0.28
 """Sd of a voxelised outline, voxels, over a patch of one voxel; from simulation [keyhole-choice]."""
 
 
-def _ends(column: NDArray[np.float64], ticks: Points) -> tuple[float, float] | None:
-    """Where the longest run of at least one half begins and ends, between the ticks; None without one."""
-    inside = column >= 0.5
-    runs, n = ndimage.label(inside)
+def section(of: Lumen, at: CanalPlane, shift: float = 0.0, pixel: float = PIXEL) -> Section | None:
+    """The cut by the canal plane, moved by `shift` mm along its normal; None where nothing lies near the line.
+
+    A structure's indicator is interpolated between voxel centres, so that pixels at its border hold a share; the
+    sum of shares is the area without the rounding to voxels.
+    """
+    ticks = np.arange(-_HALF, _HALF + pixel / 2, pixel)
+    point = at.plane.point + shift * at.plane.normal
+    index = _plane_index(of.grid, point, (at.left, at.back), ticks)
+    share = ndimage.map_coordinates(of.share, index, order=1, mode="constant", cval=0.0).astype(np.float64)
+    if of.roots is not None:
+        roots = ndimage.map_coordinates(of.roots, index, order=1, mode="constant", cval=0.0)
+        share = _with_roots(share, roots)
+    inside = share >= 0.5
+    part = _part(inside, at.offset, pixel)
+    if part is None:
+        return None
+    near = round(1.0 / pixel)
+    reach = ndimage.binary_dilation(inside, iterations=near)
+    seen = of.scan.contains(point + ticks[:, None, None] * at.left + ticks[None, :, None] * at.back)
+    beside = ndimage.binary_dilation(part, iterations=near) & ~(inside & ~part)
+    return Section(
+        np.where(reach, share, 0.0), np.where(beside, share, 0.0), ticks, bool(seen[reach].all() and reach.any())
+    )
+
+
+def _plane_index(grid: Grid, point: Points, ways: tuple[Points, Points], ticks: Points) -> Points:
+    """(3, n, n) fractional indices of the pixels of a plane."""
+    turn = grid.patient_from_index.inverse
+    start = turn.apply(point)
+    first, second = (turn.apply(point + way) - start for way in ways)
+    return np.asarray(
+        start[:, None, None] + first[:, None, None] * ticks[:, None] + second[:, None, None] * ticks[None, :]
+    )
+
+
+def _with_roots(share: NDArray[np.float64], roots: NDArray[np.float32]) -> NDArray[np.float64]:
+    """`share` with that of the roots that lie within its convex outline."""
+    from scipy.spatial import ConvexHull  # noqa: PLC0415  (heavy import)
+
+    candidates = np.argwhere(roots > 0)
+    rim = (share >= 0.5) & ~ndimage.binary_erosion(share >= 0.5)
+    corners = np.argwhere(rim)
+    if len(candidates) == 0 or len(corners) < 3 or not (np.ptp(corners, axis=0) > 0).all():
+        return share
+    sides = ConvexHull(corners).equations
+    kept = candidates[(candidates @ sides[:, :2].T + sides[:, 2] <= 1e-9).all(axis=1)]
+    filled = share.copy()
+    filled[tuple(kept.T)] += roots[tuple(kept.T)]
+    return np.minimum(filled, 1.0)
+
+
+def _part(inside: NDArray[np.bool_], offset: float, pixel: float) -> NDArray[np.bool_] | None:
+    """The connected part that holds the canal's line, or the nearest one; None where all is farther than `_STRAY`."""
+    parts, n = ndimage.label(inside)
     if n == 0:
         return None
-    where = np.flatnonzero(runs == 1 + np.bincount(runs)[1:].argmax())
-    first, last = int(where[0]), int(where[-1])
-    return _half(column, ticks, first, first - 1), _half(column, ticks, last, last + 1)
+    where = np.argwhere(parts)
+    middle = np.array([(_HALF + offset) / pixel, _HALF / pixel])
+    distance = np.linalg.norm(where - middle, axis=1)
+    nearest = int(distance.argmin())
+    if not distance[nearest] * pixel <= _STRAY:
+        return None
+    return np.asarray(parts == parts[tuple(where[nearest])])
+
+
+def _runs(inside: NDArray[np.bool_]) -> list[slice]:
+    """The unbroken runs of a line of pixels."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]]).astype(np.int8)))
+    return [slice(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _longest(inside: NDArray[np.bool_]) -> slice | None:
+    """The longest run, the first of two alike; None without one."""
+    return max(_runs(inside), key=lambda run: run.stop - run.start, default=None)
+
+
+def _beside(inside: NDArray[np.bool_], run: slice | None) -> slice | None:
+    """The run that shares most with `run` of the neighbouring line; None where none does."""
+    if run is None:
+        return None
+    held = [(min(one.stop, run.stop) - max(one.start, run.start), one) for one in _runs(inside)]
+    most, found = max(held, key=lambda pair: pair[0], default=(0, slice(0, 0)))
+    return found if most > 0 else None
+
+
+def _between(line: NDArray[np.float64], ticks: Points, run: slice) -> tuple[float, float]:
+    """Where a run of at least one half begins and ends, between the ticks."""
+    return _half(line, ticks, run.start, run.start - 1), _half(line, ticks, run.stop - 1, run.stop)
 
 
 def _half(column: NDArray[np.float64], ticks: Points, at: int, beyond: int) -> float:
@@ -141,100 +331,3 @@ def _half(column: NDArray[np.float64], ticks: Points, at: int, beyond: int) -> f
         return float(ticks[at])
     part = (column[at] - 0.5) / (column[at] - column[beyond])
     return float(ticks[at] + part * (ticks[beyond] - ticks[at]))
-
-
-@dataclass(frozen=True, slots=True)
-class Chord:
-    """The midsagittal chord: `length` mm, its change per mm along the canal, and whether the scan holds it whole."""
-
-    length: float
-    slope: float
-    is_whole: bool
-
-
-def midsagittal_chord(labels: LabelMap, at: CanalPlane, prefixes: tuple[str, ...]) -> Chord | None:
-    """The chord of `prefixes` on the canal plane in the midsagittal plane; None where nothing is there.
-
-    Both ends are the middle of a surface fitted to the cut's rim, quadratic to the sides and linear along the
-    canal, over `STRIP` and `STRETCH` mm to both sides: rounding to voxels averages out. A broken chord counts with
-    its longest part.
-    """
-    rows: list[Points] = []
-    is_whole = True
-    for shift in np.arange(-STRETCH, STRETCH + 0.1, STRETCH / 2):
-        cut = section(labels, at, prefixes, shift=float(shift))
-        if cut is None:
-            continue
-        ends = cut.ends
-        if len(ends):
-            rows.append(np.concatenate([np.full((len(ends), 1), shift), ends], axis=1))
-        is_whole &= cut.is_whole
-    rim = np.concatenate(rows) if rows else np.empty((0, 4))
-    if len(rim) < 12 or not (np.abs(rim[:, 1]) <= PIXEL).any():
-        return None
-    design = np.stack([np.ones(len(rim)), rim[:, 0], rim[:, 1], rim[:, 1] ** 2], axis=1)
-    front, back = np.linalg.lstsq(design, rim[:, 2:], rcond=None)[0].T
-    return Chord(float(back[0] - front[0]), float(back[1] - front[1]), is_whole)
-
-
-def section(
-    labels: LabelMap, at: CanalPlane, prefixes: tuple[str, ...], *, shift: float = 0.0, all_parts: bool = False
-) -> Section | None:
-    """The cut of `prefixes` by the canal plane, moved by `shift` mm along its normal; None where nothing is there.
-
-    With `all_parts`, what a fragment or thick flavum has cut off from the part at the canal's line counts too.
-    A structure's indicator is interpolated between voxel centres, so that pixels at its border hold a share; the
-    sum of shares is the area without the rounding to voxels.
-    """
-    ticks = np.arange(-_HALF, _HALF + PIXEL / 2, PIXEL)
-    point = at.plane.point + shift * at.plane.normal
-    flat = ticks[:, None, None] * at.left + ticks[None, :, None] * at.back + point
-    box = _box(labels, flat)
-    if box is None:
-        return None
-    crop = labels.crop(box)
-    mask = crop.mask(*prefixes).astype(np.float32)
-    index = np.moveaxis(crop.grid.index(flat), -1, 0)
-    share = ndimage.map_coordinates(mask, index, order=1, mode="constant", cval=0.0).astype(np.float64)
-    part = _part(share >= 0.5, at.offset)
-    if part is None:
-        return None
-    if all_parts:
-        part = share >= 0.5
-    others = (share >= 0.5) & ~part
-    reach = ndimage.binary_dilation(part, iterations=round(1.0 / PIXEL)) & ~others
-    seen = labels.grid.contains(flat[reach])
-    return Section(np.where(reach, share, 0.0), ticks, bool(seen.all()))
-
-
-def _box(labels: LabelMap, flat: Points) -> Box | None:
-    """The part of the array that holds the section and a voxel around it; None outside the scan."""
-    index = labels.grid.index(flat.reshape(-1, 3))
-    low = np.maximum(np.floor(index.min(axis=0)).astype(int) - 2, 0)
-    high = np.minimum(np.ceil(index.max(axis=0)).astype(int) + 3, labels.array.shape)
-    if not (high > low).all():
-        return None
-    return slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])), slice(int(low[2]), int(high[2]))
-
-
-def _part(inside: NDArray[np.bool_], offset: float) -> NDArray[np.bool_] | None:
-    """The connected part that holds the canal's line, or the nearest one; None where all is farther than `_STRAY`."""
-    parts, n = ndimage.label(inside)
-    if n == 0:
-        return None
-    where = np.argwhere(parts)
-    middle = np.array([(_HALF + offset) / PIXEL, _HALF / PIXEL])
-    distance = np.linalg.norm(where - middle, axis=1)
-    nearest = int(distance.argmin())
-    if not distance[nearest] * PIXEL <= _STRAY:
-        return None
-    return np.asarray(parts == parts[tuple(where[nearest])])
-
-
-def _outline(share: NDArray[np.float64], ticks: Points) -> Points:
-    """Points (n, 2), mm, along the longest line at one half of `share`."""
-    from skimage.measure import find_contours  # noqa: PLC0415  (heavy import)
-
-    lines = find_contours(np.pad(share, 1), 0.5)
-    longest = max(lines, key=len)
-    return np.asarray(ticks[0] + (longest - 1) * PIXEL)
