@@ -229,8 +229,10 @@ def _is_seen(top: Points, sense: int, scan: Grid, at: Axes) -> bool:
     allowed while the face stays wider than deep by `WIDE`.
     """
     above = top + np.array([0.0, 0.0, sense * SEEN])
-    if not scan.contains(at.points(above)).all():
-        return False
+    aside = np.array([SEEN, 0.0, 0.0])
+    inner = scan.contains(at.points(top + aside)) & scan.contains(at.points(top - aside))
+    if not inner.any() or not scan.contains(at.points(above[inner])).all():
+        return False  # beyond the sides it is not asked: a face that leans leaves the scan there before it does above
     size = np.ptp(top[:, :2], axis=0) + _COLUMN
     middle = np.abs(top[:, 0] - np.median(top[:, 0])) <= SLAB
     seen = True

@@ -23,6 +23,11 @@ BODIES = (
 DISCS = "only discs are labelled: without vertebrae nothing but their volume is measured and nothing can be planned"
 EITHER_SIDE = "bodies and discs alone do not show whether the left of the file is the patient's left"
 
+S1 = "the label of the sacrum is no larger than the bodies above it: it was taken as the body of S1"
+
+LARGER = 1.5
+"""A sacrum that is at most this many times as large as a lumbar body is the body of S1 alone [keyhole-choice]."""
+
 SHED = 0.15
 """Share of a bone that its thick middle may leave out for it to count as a body alone; an arch makes up half of a
 vertebra [keyhole-choice]."""
@@ -57,10 +62,25 @@ def as_bodies(
     labels: LabelMap, structures: Mapping[str, Structure]
 ) -> tuple[LabelMap, dict[str, Structure], dict[str, Points]]:
     """`labels` whose whole vertebrae are named the bodies that they are, and roughly posterior of each vertebra."""
-    names = {n: _body_key(key) for n, key in labels.structures.items()}
-    known = {_body_key(key): replace(one, key=_body_key(key)) for key, one in structures.items()}
-    renamed = replace(labels, structures=names)
+    keys = {key: _body_key(key) for key in labels.structures.values()}
+    known = {keys.get(key, key): replace(one, key=keys.get(key, key)) for key, one in structures.items()}
+    if _is_small_sacrum(labels):
+        keys["sacrum"] = "vertebra/S1/body"
+        was = known.pop("sacrum", None)
+        if was is not None:
+            known["vertebra/S1/body"] = replace(was, key="vertebra/S1/body", caveats=(*was.caveats, S1))
+    renamed = replace(labels, structures={n: keys[key] for n, key in labels.structures.items()})
     return renamed, known, {name: one.posterior for name, one in vertebrae(renamed).items()}
+
+
+def _is_small_sacrum(labels: LabelMap) -> bool:
+    """Whether what is called the sacrum is no larger than the bodies above it: then it is the first sacral body."""
+    if not labels.labels_of("sacrum") or labels.labels_of("vertebra/S1"):
+        return False
+    counts = np.bincount(labels.array.ravel(), minlength=max(labels.structures) + 1)
+    bodies = [counts[list(labels.labels_of(f"vertebra/{name}"))].sum() for name in ("L3", "L4", "L5")]
+    held = [n for n in bodies if n > 0]
+    return bool(held) and 0 < counts[list(labels.labels_of("sacrum"))].sum() <= LARGER * float(np.median(held))
 
 
 def _body_key(key: str) -> str:
