@@ -120,6 +120,11 @@ def test_a_table_of_ones_own_is_checked_and_added(bcg, tmp_path):
     said = run("check", bad, code=1)
     assert "bad.csv, row 2, column events_miss: must not exceed n, got 4 of 3" in said
     assert json.loads(run("check", bad, "--json", code=1))["wrong"]
+    twice = tmp_path / "twice.csv"
+    twice.write_text("\n".join([*bcg.read_text().splitlines(), bcg.read_text().splitlines()[1], ""]))
+    assert "the same source (or cohort)" in run("check", twice, code=1)
+    shipped = ROOT / "src/keyhole/evidence/studies.csv"
+    assert "the same source (or cohort)" in run("check", shipped, code=1)
     pooled = run("pool", bad, "--measure", "rr", code=1)
     assert pooled.startswith("Error: bad.csv, row 2, column events_miss")
     assert pooled.count("\n") == 1

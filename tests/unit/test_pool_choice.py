@@ -20,7 +20,12 @@ from keyhole.forecast import (
     verdict,
 )
 from keyhole.forecast.counts import mantel_haenszel, peto
-from keyhole.forecast.effects import log_odds_ratio
+from keyhole.forecast.effects import (
+    log_odds_ratio,
+    mean_difference,
+    mean_difference_of_one_sd,
+    standardised_mean_difference,
+)
 from keyhole.forecast.select import CONVERTED, PUBLISHED, TIMES, UNEVEN
 
 RATIO = {"unit": "OR", "effect": "2", "ci_low": "1", "ci_high": "4", "outcome": "infection"}
@@ -211,6 +216,19 @@ def test_peto_and_mantel_haenszel_by_hand():
     assert mantel_haenszel([study], "rd").estimate == pytest.approx(0.1)
     assert mantel_haenszel([study], "rd").se == pytest.approx(math.sqrt(0.2 * 0.8 / 50 + 0.1 * 0.9 / 50))
     assert mantel_haenszel([study], "rr").se == pytest.approx(math.sqrt(1 / 10 - 1 / 50 + 1 / 5 - 1 / 50))
+
+
+def test_hedges_g_by_hand():
+    g, variance = standardised_mean_difference([10], [1.0], [1.0], [10], [0.0], [1.0])
+    assert g[0] == pytest.approx(1 - 3 / (4 * 18 - 1), abs=2e-4)  # the usual approximation of the exact factor
+    assert variance[0] == pytest.approx(0.2 + g[0] ** 2 / 40)
+
+
+def test_mean_differences_by_hand_with_two_sds_and_with_one():
+    arms = ([10], [5.0], [2.0], [20], [3.0], [4.0])
+    assert [v[0] for v in mean_difference(*arms)] == pytest.approx([2.0, 4 / 10 + 16 / 20])
+    pooled = (9 * 4 + 19 * 16) / 28
+    assert [v[0] for v in mean_difference_of_one_sd(*arms)] == pytest.approx([2.0, pooled * (1 / 10 + 1 / 20)])
 
 
 def test_a_regression_needs_its_covariate_of_every_study_and_more_studies_than_coefficients():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from keyhole.cli.render import table
+from keyhole.cli.risk import risk_command
 
 if TYPE_CHECKING:
     from keyhole.evidence import Row
@@ -31,6 +32,9 @@ def evidence_command() -> None:
     Every number has a source; rows marked unverified are shown but never pooled. docs/evidence.md has the columns
     of a table, how to add rows of your own, and the pools of the table that Keyhole ships.
     """
+
+
+evidence_command.add_command(risk_command)
 
 
 @evidence_command.command("list")
@@ -132,6 +136,7 @@ def _or_dash(value: float | None) -> str:
 @_json
 def check_command(tables: tuple[Path, ...], as_json: bool) -> None:
     """Check TABLES row by row and together with Keyhole's own; name every row that cannot be."""
+    from keyhole.errors import InvalidInput
     from keyhole.evidence import examined, joined, shipped, text_of
 
     rows = list(shipped())
@@ -139,8 +144,10 @@ def check_command(tables: tuple[Path, ...], as_json: bool) -> None:
     for path in tables:
         good, bad = examined(text_of(path), path.name)
         wrong.extend(bad)
-        if not bad:
-            rows = list(joined(rows, good))
+        try:
+            rows = list(joined(rows, good)) if not bad else rows
+        except InvalidInput as repeated:
+            wrong.append(str(repeated))
     counted = {status: sum(row.status == status for row in rows) for status in ("read", "measured", "unverified")}
     if as_json:
         click.echo(json.dumps({"rows": len(rows), "statuses": counted, "wrong": wrong}, ensure_ascii=False))

@@ -1,6 +1,7 @@
 """What published numbers rest on: citations, and the table of published results."""
 
 from keyhole.evidence.catalogue import HORIZONS, Outcome, Question, families, horizon, outcomes, question
+from keyhole.evidence.risk_scores import RiskModel, ScoreItem, risk_models
 from keyhole.evidence.rows import STATUSES, Arm, Row
 from keyhole.evidence.source import Source, source, sources
 from keyhole.evidence.table import COLUMNS, OPTIONAL, examined, joined, parse, read_table, shipped, text_of
@@ -13,7 +14,9 @@ __all__ = [
     "Arm",
     "Outcome",
     "Question",
+    "RiskModel",
     "Row",
+    "ScoreItem",
     "Source",
     "examined",
     "families",
@@ -23,6 +26,7 @@ __all__ = [
     "parse",
     "question",
     "read_table",
+    "risk_models",
     "shipped",
     "source",
     "sources",

@@ -5,6 +5,7 @@ from keyhole.forecast.counts import pool_any
 from keyhole.forecast.effects import MEASURES
 from keyhole.forecast.pool import MODELS, PREDICTION, Pool, Study, pool, prediction
 from keyhole.forecast.regression import Regression, SmallStudies, regress_on, small_studies
+from keyhole.forecast.risk import Risk, Score, fields, scores
 from keyhole.forecast.select import Chosen, LeftOut, by_question, choose
 from keyhole.forecast.sensitivity import by_design, leave_one_out
 from keyhole.forecast.words import FEWEST, Verdict, judged, verdict
@@ -19,6 +20,8 @@ __all__ = [
     "LeftOut",
     "Pool",
     "Regression",
+    "Risk",
+    "Score",
     "SmallStudies",
     "Study",
     "Synthesis",
@@ -27,12 +30,14 @@ __all__ = [
     "by_design",
     "by_question",
     "choose",
+    "fields",
     "judged",
     "leave_one_out",
     "pool",
     "pool_any",
     "prediction",
     "regress_on",
+    "scores",
     "small_studies",
     "verdict",
 ]

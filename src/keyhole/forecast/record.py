@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from keyhole.evidence import families
+from keyhole.evidence import families, source
 from keyhole.forecast.answers import Answer, Synthesis
 from keyhole.forecast.pool import MODELS, Interval, Pool
+from keyhole.forecast.risk import LABEL, Risk, Score
 from keyhole.forecast.select import LeftOut
 from keyhole.forecast.words import Verdict
 
@@ -135,3 +136,24 @@ def known(value: float | None) -> float | None:
 
 def _ends(interval: Interval | None) -> list[float] | None:
     return None if interval is None else list(interval)
+
+
+def plain_score(found: Score | Risk) -> Plain:
+    """A score or risk of one patient with its source, performance and what is unknown."""
+    model = found.model
+    plain: Plain = {
+        "model": model.key,
+        "title": model.title,
+        "outcome": model.outcome,
+        "unknown": list(found.unknown),
+        "performance": model.performance,
+        "validation": model.validation,
+        "source": source(model.source).text,
+        "address": source(model.source).address,
+        "label": LABEL,
+        "caveats": list(found.caveats),
+    }
+    if isinstance(found, Risk):
+        return plain | {"probability": [found.low, found.high], "interval": list(found.interval)}
+    high = None if math.isinf(found.high) else found.high
+    return plain | {"points": [found.low, high], "band": found.word or None, "present": list(found.present)}
