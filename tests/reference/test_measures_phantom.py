@@ -15,6 +15,8 @@ from keyhole.terms import LUMBAR_LEVELS, Origin
 
 LIMITS = {"disc height": 1.0, "slip": 1.0, "segmental lordosis": 2.0, "lumbar lordosis": 2.0, "canal AP diameter": 1.0}
 AREA = 0.08
+ELSEWHERE = ("density", "signal", "psoas", "paraspinal", "multifidus")
+"""Needs an image, or more of the trunk than is sampled here: tested beside the measure."""
 
 
 def made(seed):
@@ -57,14 +59,16 @@ def misses(seed):
     structures = {key: Structure(key, Origin.LABELLED, "phantom", 0.0) for key in labels.keys}
     found = vertebrae(labels, structures=structures)
     anatomy = Anatomy(labels, structures, found, canal_line(labels, found), None, "CT", "true", levels_confirmed=True)
-    measured = {(f.name, f.level): f.value for f in assess(anatomy)}
+    measured = {(f.name, f.level, f.side): f.value for f in assess(anatomy)}
     wrong = []
     for one in findings(body):
-        got = measured[one.name, one.level]
+        if any(word in one.name for word in ELSEWHERE):
+            continue
+        got = measured[one.name, one.level, one.side]
         limit = AREA * one.value if one.name.endswith("area") else LIMITS.get(one.name, np.inf)
         if got is None or not abs(got - one.value) <= limit:
             wrong.append((seed, body.parameters.pathologies, one.name, one.level, one.value, got))
-    return wrong, {level for name, level in measured if name == "disc height"}
+    return wrong, {level for name, level, _ in measured if name == "disc height"}
 
 
 @pytest.mark.parametrize("seed", [4, pytest.param(13, marks=pytest.mark.slow)])

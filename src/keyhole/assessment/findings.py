@@ -15,6 +15,7 @@ from keyhole.assessment.model import Finding, drawn, entry
 from keyhole.assessment.pelvis_panel import pelvis_panel
 from keyhole.assessment.readings_case import READINGS, levels_of, with_readings
 from keyhole.assessment.study import Study, position_of
+from keyhole.assessment.vertebra_panel import vertebra_panel
 from keyhole.casefile import Case, CaseRecord, DrawingsRecord, FindingEntry, FindingsRecord, provenance
 from keyhole.terms import are_neighbours, rank
 
@@ -29,6 +30,7 @@ PANELS: tuple[tuple[str, Panel], ...] = (
     ("discs", disc_panel),
     ("pelvis", pelvis_panel),
     ("canal", canal_panel),
+    ("vertebrae", vertebra_panel),
     ("foramina", foramen_panel),
 )
 """What is measured, in the order in which it is reported within a level."""
