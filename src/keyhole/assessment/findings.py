@@ -9,6 +9,7 @@ from keyhole.anatomy.reading import images_of, load
 from keyhole.assessment.bodies import body_panel
 from keyhole.assessment.canal_panel import canal_panel
 from keyhole.assessment.disc_panel import disc_panel
+from keyhole.assessment.facet_panel import facet_panel
 from keyhole.assessment.foramen_panel import foramen_panel
 from keyhole.assessment.indicated import indicated
 from keyhole.assessment.model import Finding, drawn, entry
@@ -32,6 +33,7 @@ PANELS: tuple[tuple[str, Panel], ...] = (
     ("canal", canal_panel),
     ("vertebrae", vertebra_panel),
     ("foramina", foramen_panel),
+    ("facets", facet_panel),
 )
 """What is measured, in the order in which it is reported within a level."""
 

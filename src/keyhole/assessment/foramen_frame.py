@@ -17,6 +17,7 @@ from keyhole.geometry import LabelMap, Plane, Points, unit
 from keyhole.terms import belongs, in_key
 
 Side = Literal["left", "right"]
+BOTH: tuple[Side, Side] = ("left", "right")
 
 ISTHMUS = 3.0
 """How far behind the body's posterior corners a pedicle is cut across, mm [keyhole-choice]."""
@@ -27,7 +28,7 @@ WIDEST = 17.8
 LEAST_PEDICLE = 4.0
 """mm: less bone along up, 3 mm behind the body, is no pedicle [keyhole-choice]."""
 
-_ROOM = ((-15.0, 48.0), (-25.0, 62.0), (-42.0, 45.0))  # mm along lateral, back, up that a flank holds
+_ROOM = ((-4.0, 40.0), (-10.0, 52.0), (-38.0, 40.0))  # mm along lateral, back, up that a flank holds
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,9 +122,8 @@ class Flank:
         index = np.moveaxis(self.crop.grid.index(self.points(local)), -1, 0)
         if numbers not in self._masks:
             self._masks[numbers] = self.mask(numbers).astype(np.float32)
-        return ndimage.map_coordinates(self._masks[numbers], index, order=1, mode="constant", cval=0.0).astype(
-            np.float64
-        )
+        share = ndimage.map_coordinates(self._masks[numbers], index, order=1, mode="constant", cval=0.0)
+        return np.asarray(share, dtype=np.float64)
 
     @cached_property
     def _masks(self) -> dict[frozenset[int], NDArray[np.float32]]:

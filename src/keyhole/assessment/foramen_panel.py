@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from keyhole.anatomy.model import Anatomy
 from keyhole.assessment.foramen import foramen_area, foramen_height, foramen_width
-from keyhole.assessment.foramen_frame import Flank, Side, flank, without_arch
+from keyhole.assessment.foramen_frame import BOTH, Flank, Side, flank, without_arch
 from keyhole.assessment.foramen_section import narrowest
 from keyhole.assessment.model import Finding, unknown
 from keyhole.assessment.study import Study, boundary_sd, cut, origin_notes
-from keyhole.terms import SIDES, Origin, in_key
+from keyhole.terms import Origin, in_key
 
 UNITS = {"foramen height": "mm", "foramen width": "mm", "foramen area": "mm2"}
 
@@ -21,7 +21,7 @@ def foramen_panel(study: Study) -> Iterator[Finding]:
     """Height, width and area of the foramina on both sides of every level."""
     for level in study.levels:
         why = without_arch(study.anatomy, level) or _cut(study.anatomy, level)
-        for side in SIDES:
+        for side in BOTH:
             yield from _side(study, level, side, why)
 
 
@@ -45,21 +45,27 @@ def _side(study: Study, level: str, side: Side, why: str | None) -> Iterator[Fin
 
 def bone_sd(anatomy: Anatomy, level: str) -> float:
     """Boundary sd, mm, of what bounds a foramen of `level`."""
-    upper, lower = anatomy.pair(level)
-    return boundary_sd(anatomy, *_keys(upper.name, lower.name), f"disc/{in_key(level)}")
+    return boundary_sd(anatomy, *arch_keys(anatomy, level), f"disc/{in_key(level)}")
 
 
 def foramen_notes(anatomy: Anatomy, level: str) -> tuple[str, ...]:
-    """What the bone and the disc around the foramina of `level` rest on."""
-    upper, lower = anatomy.pair(level)
-    notes = [*upper.caveats, *lower.caveats]
-    notes += origin_notes(anatomy, f"vertebra/{upper.name}/body", f"vertebra/{lower.name}/body")
+    """What bone and disc around the foramina of `level` rest on."""
     disc = anatomy.structures.get(f"disc/{in_key(level)}")
-    if disc is None or disc.origin is not Origin.LABELLED:
-        notes.append(NO_DISC)
+    seen = disc is not None and disc.origin is Origin.LABELLED
+    return (*arch_notes(anatomy, level), *(() if seen else (NO_DISC,)))
+
+
+def arch_notes(anatomy: Anatomy, level: str) -> tuple[str, ...]:
+    """What the vertebrae of `level` rest on: one sentence for each whose parts were derived, not labelled."""
+    pair = anatomy.pair(level)
+    notes = [note for vertebra in pair for note in vertebra.caveats]
+    for vertebra in pair:
+        notes += origin_notes(anatomy, f"vertebra/{vertebra.name}/body")
     return tuple(dict.fromkeys(notes))
 
 
-def _keys(upper: str, lower: str) -> tuple[str, ...]:
-    sacrum = ("sacrum",) if lower == "S1" else ()
-    return f"vertebra/{upper}", f"vertebra/{lower}", *sacrum
+def arch_keys(anatomy: Anatomy, level: str) -> tuple[str, ...]:
+    """The keys at or below which the bone of `level` is."""
+    upper, lower = anatomy.pair(level)
+    sacrum = ("sacrum",) if lower.name == "S1" else ()
+    return f"vertebra/{upper.name}", f"vertebra/{lower.name}", *sacrum

@@ -32,7 +32,8 @@ class Probe:
         of = {f"disc/{in_key(level)}": DISC}
         of |= {f"vertebra/{upper}/body": UPPER_BODY, f"vertebra/{lower}/body": LOWER_BODY}
         of |= {f"vertebra/{upper}": UPPER, f"vertebra/{lower}": LOWER} | ({"sacrum": LOWER} if lower == "S1" else {})
-        rows, spans, boxes, kinds = [], [], [], []
+        rows, spans, boxes = [], [], []
+        kinds: list[int] = []
         start = 0
         for solid in body.solids:
             if not any(belongs(part.key, *of) for part in solid.every):

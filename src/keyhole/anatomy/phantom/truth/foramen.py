@@ -156,4 +156,4 @@ def _closed(behind: Points, rows: Points, size: int) -> NDArray[np.float64]:
     low = np.array([wide[n : n + size].min() for n in starts])
     opened = np.array([low[max(0, n - size + 1) : n + 1].max() for n in range(len(wide))])[size : size + len(rows)]
     known = np.isfinite(behind) | (opened < far)
-    return np.interp(rows, rows[known], opened[known])
+    return np.asarray(np.interp(rows, rows[known], opened[known]))
