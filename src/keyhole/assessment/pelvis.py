@@ -100,7 +100,7 @@ def _settled(start: Points, surface: Points, voxel: float) -> tuple[Points, floa
             return None
         centre, radius = _sphere(kept)
         radius = float(np.clip(radius, *RADIUS))
-    return centre, radius, _share(kept - centre)
+    return centre, radius, _share(kept - centre, 1.2 * voxel)
 
 
 def _sphere(points: Points) -> tuple[Points, float]:
@@ -112,13 +112,14 @@ def _sphere(points: Points) -> tuple[Points, float]:
     return middle + found[:3], float(np.sqrt(max(found[3] + found[:3] @ found[:3], 0.0)))
 
 
-def _share(away: Points) -> float:
-    """Share of the directions of a sphere in which there is a point within 20 degrees."""
-    ticks = np.arange(200) + 0.5
-    polar, turn = np.arccos(1 - 2 * ticks / 200), np.pi * (1 + 5**0.5) * ticks
+def _share(away: Points, reach: float) -> float:
+    """Share of a sphere's area that has one of the points `away` (n, 3) from its centre within `reach` mm or 6 deg."""
+    ticks = np.arange(400) + 0.5
+    polar, turn = np.arccos(1 - 2 * ticks / 400), np.pi * (1 + 5**0.5) * ticks
     ways = np.stack([np.cos(turn) * np.sin(polar), np.sin(turn) * np.sin(polar), np.cos(polar)], axis=1)
     closest = (ways @ unit(away).T).max(axis=1)
-    return float(np.mean(closest >= np.cos(np.radians(20.0))))
+    limit = max(np.radians(6.0), reach / float(np.linalg.norm(away, axis=1).mean()))
+    return float(np.mean(closest >= np.cos(limit)))
 
 
 def pelvic_incidence(sacral: Endplate, heads: tuple[Head, Head], corner_sd: float) -> Measurement:

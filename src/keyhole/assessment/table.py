@@ -51,7 +51,7 @@ def _number(value: float | None) -> str:
 
 def _safe(cell: str) -> str:
     """`cell` so that no spreadsheet takes its text for a formula; numbers stay as they are."""
-    if cell[:1] in "=+@\t\r" or (cell[:1] == "-" and not _is_number(cell)):
+    if cell.startswith(("=", "+", "@", "\t", "\r")) or (cell.startswith("-") and not _is_number(cell)):
         return "'" + cell
     return cell
 
