@@ -24,8 +24,11 @@ SMOOTHING = 0.7
 """Sd of the gaussian that rounds the steps of a coarse label map, in voxels of the coarser grid [keyhole-choice]."""
 
 TRIAL = 1.5
-"""Where three structures meet, all of them with a bonus crowd out the space between. A first round on voxels this many
-times as wide shows by how much, and the second aims lower."""
+"""Where three structures meet, all of them with a bonus crowd out the space between. Rounds on voxels this many times
+as wide show by how much, and the next one aims lower."""
+
+TRIALS = 2
+"""Rounds before the last: after one, discs of 2.3 mm slices were still 15 % too large, after two 5 %."""
 
 MOST_BONUS = 0.6
 """Largest advantage, as a share of full membership, that a thin label gets so that it keeps its volume."""
@@ -149,11 +152,12 @@ def labels_on_grid(labels: LabelMap, grid: Grid) -> LabelMap:
     crops = find_objects(labels.array)
     volumes = np.bincount(labels.array.ravel()) * labels.grid.voxel_volume
     trial = _coarser(grid)
-    aims = {label: round(float(volumes[label]), 6) for label, _ in order}
-    found = (
-        np.bincount(_partition(labels, trial, order, crops, aims).ravel(), minlength=len(volumes)) * trial.voxel_volume
-    )
-    aims = {n: round(aim * min(max(aim / max(found[n], 1e-3), 0.5), 2.0), 6) for n, aim in aims.items()}
+    wanted = {label: float(volumes[label]) for label, _ in order}
+    aims = {label: round(volume, 6) for label, volume in wanted.items()}
+    for _ in range(TRIALS):
+        voxels = np.bincount(_partition(labels, trial, order, crops, aims).ravel(), minlength=len(volumes))
+        found = {n: float(voxels[n]) * trial.voxel_volume for n in wanted}
+        aims = {n: round(aims[n] * min(max(w / max(found[n], 1e-3), 0.5), 2.0), 6) for n, w in wanted.items()}
     i, j, k = labels.drawn or labels.grid.spacing.round(6).tolist()
     return LabelMap(_partition(labels, grid, order, crops, aims), grid.patient_from_index, labels.structures, (i, j, k))
 
