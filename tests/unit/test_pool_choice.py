@@ -21,6 +21,7 @@ from keyhole.forecast import (
 )
 from keyhole.forecast.counts import mantel_haenszel, peto
 from keyhole.forecast.effects import (
+    from_quartiles,
     log_odds_ratio,
     mean_difference,
     mean_difference_of_one_sd,
@@ -213,9 +214,14 @@ def test_peto_and_mantel_haenszel_by_hand():
     effect, variance = log_odds_ratio([10], [50], [5], [50])
     study = Study("s", float(effect[0]), float(variance[0]), counts=counts)
     assert peto([study], "or").estimate == pytest.approx(2.5 / (15 * 85 * 2500 / (10000 * 99)))
+    assert peto([study], "or").se == pytest.approx((15 * 85 * 2500 / (10000 * 99)) ** -0.5)
     assert mantel_haenszel([study], "rd").estimate == pytest.approx(0.1)
     assert mantel_haenszel([study], "rd").se == pytest.approx(math.sqrt(0.2 * 0.8 / 50 + 0.1 * 0.9 / 50))
     assert mantel_haenszel([study], "rr").se == pytest.approx(math.sqrt(1 / 10 - 1 / 50 + 1 / 5 - 1 / 50))
+
+
+def test_quartiles_give_the_sd_that_r_prints():
+    assert from_quartiles(100, 0.02, 0.03, 0.04) == pytest.approx((0.03, 0.0150441), abs=5e-8)
 
 
 def test_hedges_g_by_hand():
