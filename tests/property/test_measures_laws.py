@@ -63,11 +63,21 @@ def test_measures_are_unbiased_over_poses():
         assert abs(np.mean(values)) < LIMITS[name] / 4, (name, np.mean(values))
 
 
-def test_a_mirrored_patient_has_the_same_measures():
-    known, other = by_name(measured(1)[1]), by_name(measured(1, mirror=True)[1])
-    assert known.keys() == other.keys()
-    for key, value in known.items():
-        assert other[key] == pytest.approx(value, abs=0.3 if key[0].endswith("area") else 0.03), key
+SIGNED = ("lateral slip", "herniation offset", "coronal disc wedge")
+"""To the left is positive."""
+
+OTHER = {"left": "right", "right": "left", None: None}
+
+
+def test_a_mirrored_patient_has_the_same_measures_with_sides_exchanged():
+    known, other = (
+        {(f.name, f.level, f.side): f.value for f in found if f.value is not None}
+        for found in (measured(1)[1], measured(1, mirror=True)[1])
+    )
+    assert {(name, level, OTHER[side]) for name, level, side in known} == other.keys()
+    for (name, level, side), value in known.items():
+        got = other[name, level, OTHER[side]] * (-1 if name in SIGNED else 1)
+        assert got == pytest.approx(value, abs=0.3 if name.endswith("area") else 0.03), (name, level, side)
 
 
 @pytest.mark.parametrize("seed", [1])
