@@ -16,6 +16,8 @@ from keyhole.evidence import examined, families, horizon, joined, outcomes, pars
         ({"n_open": "12.5"}, "n_open", "whole number"),
         ({"mean_miss": "nan"}, "mean_miss", "finite"),
         ({"sd_open": "inf"}, "sd_open", "finite"),
+        ({"sd_open": "1e-300"}, "sd_open", "between 1e-09 and 1e+09"),
+        ({"mean_open": "-1e308"}, "mean_open", "between 1e-09 and 1e+09"),
         ({"mean_open": "3,5"}, "mean_open", "number, got '3,5'"),
         ({"mean_miss": "", "sd_miss": "3"}, "sd_miss", "without a mean"),
         (counted(12, 10, 1, 20), "events_miss", "12 of 10"),

@@ -44,6 +44,7 @@ OPTIONAL = (
 )
 COVARIATE = "x_"
 SHIPPED = "studies.csv"
+SMALLEST, LARGEST = 1e-9, 1e9  # beyond these nothing is a measurement, and squares lose their meaning
 _ID = re.compile(r"(doi:10\.\S+|pmid:\d+|PMC\d+)", re.IGNORECASE)
 _TURNED = {"": None, "no": False, "yes": True}
 
@@ -223,6 +224,8 @@ def _number(cells: Mapping[str, str], column: str) -> float | None:
         raise _Refused(column, f"must be a number, got {text!r}") from None
     if not math.isfinite(value):
         raise _Refused(column, f"must be a finite number, got {text}")
+    if value != 0 and not SMALLEST <= abs(value) <= LARGEST:
+        raise _Refused(column, f"must be 0 or between {SMALLEST:g} and {LARGEST:g} in size, got {text}")
     return value
 
 
