@@ -12,6 +12,10 @@ from keyhole.assessment.model import SUPINE, Measurement, Shape
 from keyhole.geometry import Grid, LabelMap, Plane, Points, bounding_box, unit
 from keyhole.terms import in_key
 
+SWELLS = 0.7
+"""Part of an outline's error, as an sd, that makes it larger or smaller; the rest moves it as a whole and leaves its
+volume, from simulated readers [keyhole-choice]."""
+
 _SURFACE = 600  # points of a disc's surface among which boundary errors are compared
 
 
@@ -151,7 +155,7 @@ def surface_sd(mask: NDArray[np.bool_], grid: Grid, sd: float) -> float:
     alike = float(np.exp(-squared / (2 * CORRELATION**2)).mean())
     voxel = grid.voxel_volume ** (1 / 3)
     rounding = float(np.sqrt(area) * voxel**2 / np.sqrt(12.0))
-    return float(np.hypot(sd * area * np.sqrt(alike), rounding))
+    return float(np.hypot(SWELLS * sd * area * np.sqrt(alike), rounding))
 
 
 def _area(mask: NDArray[np.bool_], grid: Grid) -> float:

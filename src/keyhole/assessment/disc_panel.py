@@ -160,7 +160,7 @@ def _beyond(study: Study, one: _Level, notes: tuple[str, ...]) -> Iterator[Findi
     anatomy = study.anatomy
     discs, bodies = (f"disc/{in_key(one.name)}",), [body_prefix(anatomy, v.name) for v in one.pair]
     voxel = float(anatomy.labels.drawn_grid.spacing.max())
-    doubt = beyond.HerniationDoubt(boundary_sd(anatomy, *discs), boundary_sd(anatomy, *bodies), voxel)
+    doubt = beyond.HerniationDoubt(boundary_sd(anatomy, *discs, *bodies), voxel)
     depth = beyond.herniation_depth(one.name, found, doubt)
     share = beyond.herniation_circumference(one.name, found, doubt)
     yield Finding(depth, caveats=notes)

@@ -54,7 +54,7 @@ def disc_signal_ratio(
     After DSI2 [dsi2]: of the disc, everything at least 1.5 mm (and half a voxel of the image) inside its label and
     within 5 mm of the midsagittal plane; of the fluid, the 80th percentile of the sac's signal, likewise inset and in
     the same slab, within 25 mm of the disc. It is not a Pfirrmann grade. The sd holds the image's noise and the
-    difference that an inset deeper or shallower by `sd` makes.
+    difference that an inset deeper or shallower by half of `sd` makes: errors of an outline half average out.
 
     Parameters
     ----------
@@ -63,18 +63,17 @@ def disc_signal_ratio(
     sac : key of the sac or canal whose fluid is read.
     sd : sd of the labels' boundaries, mm.
     """
-    disc = _region(labels, f"disc/{in_key(level)}", frame, 15.0)
+    key = f"disc/{in_key(level)}"
+    disc = _region(labels, key, frame, 15.0, without=f"{key}/herniation")
     fluid = _region(labels, sac, frame, STRETCH)
     coarse = _half_voxel(image.grid, frame)
     inset = max(INSET, coarse)
     value = _ratio(disc, fluid, image, inset)
     if isinstance(value, str):
         return value
-    others = [_ratio(disc, fluid, image, max(0.5, inset + step)) for step in (-sd, sd)]
+    others = [_ratio(disc, fluid, image, max(0.5, inset + step)) for step in (-sd / 2, sd / 2)]
     moved = [abs(other - value) for other in others if not isinstance(other, str)]
-    seen = _values(image, disc.inside(inset))
-    grains = max(1.0, len(seen) * disc.voxel / _GRAIN**3)
-    noise = float(np.std(seen) / np.sqrt(grains)) / max(float(np.mean(seen)), 1e-6) * value
+    noise = _noise(image, disc.inside(inset), frame, disc.voxel) * value
     spread = float(np.hypot(noise, max(moved, default=0.0)))
     method = (
         f"mean T2 signal {inset:.1f} mm inside the disc's label, within {SLAB:.0f} mm of the midsagittal plane / "
@@ -85,15 +84,18 @@ def disc_signal_ratio(
     return Measurement("disc signal ratio", level, value, spread, "1", "dsi2", method, notes, shapes=shapes)
 
 
-def _region(labels: LabelMap, key: str, frame: DiscFrame, reach: float) -> _Region:
-    """What of `key` lies in the slab and within `reach` mm of the disc's middle plane, with its depth in the label."""
+def _region(labels: LabelMap, key: str, frame: DiscFrame, reach: float, without: str = "") -> _Region:
+    """What of `key` lies in the slab and within `reach` mm of the disc's middle plane, with its depth in the label.
+
+    The part `without` counts for the depth alone.
+    """
     mask = labels.mask(key)
     box = bounding_box(mask, 2)
     if box is None:
         return _Region(np.empty((0, 3)), np.empty(0), 1.0)
     grid = labels.grid.crop(box)
     field = distance_field(mask[box], grid.patient_from_index)
-    index = np.argwhere(mask[box])
+    index = np.argwhere(mask[box] & ~labels.mask(without, box=box) if without else mask[box])
     points = grid.centres(index)
     local = frame.local(points)
     kept = (np.abs(local[:, 0]) <= SLAB) & (np.abs(local[:, 2]) <= reach) & (np.abs(local[:, 1]) <= 50.0)
@@ -126,6 +128,17 @@ def _values(image: Volume, points: Points) -> NDArray[np.float64]:
     index = np.rint(image.grid.index(points)).astype(np.int64)
     i, j, k = np.clip(index, 0, np.array(image.array.shape) - 1).T
     return np.asarray(image.array[i, j, k], dtype=np.float64)
+
+
+def _noise(image: Volume, points: Points, frame: DiscFrame, voxel: float) -> float:
+    """Sd of the mean signal at `points` that the image's noise brings, as a share of it.
+
+    From differences to a little beside, across the slab, along which a disc hardly changes.
+    """
+    aside = points + 1.5 * float(image.grid.spacing.min()) * frame.axes[0]
+    seen, other = _values(image, points), _values(image, aside)
+    grains = max(1.0, len(points) * voxel / _GRAIN**3)
+    return float(np.std(seen - other) / np.sqrt(2.0 * grains)) / max(float(np.mean(seen)), 1e-6)
 
 
 def _outline(points: Points, frame: DiscFrame) -> Shape:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keyhole.anatomy.endplates import CORRELATION
 from keyhole.assessment.disc_ring import EDGE, DiscFrame, Displaced
 from keyhole.assessment.model import Grade, Measurement, Shape, probabilities
 from keyhole.geometry import LabelMap, Points, bounding_box, unit
@@ -24,6 +25,10 @@ SECTORS, HELD = 36, 3.0
 CONTOUR = (25.0, 50.0)
 """% of the circumference: below the first focal, above the second a bulge [disc-contour]."""
 
+APART, VOXEL = 0.25, 0.15
+"""Share of a boundary's error that a disc's outline and the rim beside it do not have in common, and sd, voxels, of
+rounding, both from simulated readers [keyhole-choice]."""
+
 ZONES = ("central", "subarticular", "foraminal", "extraforaminal")
 
 CHORD = 10.0
@@ -36,16 +41,20 @@ NONE = f"nothing of the disc's label lies more than {EDGE:.0f} mm beyond the rin
 
 @dataclass(frozen=True, slots=True)
 class HerniationDoubt:
-    """Sd, mm, of the disc's boundary and of the ring's, and the side of a voxel."""
+    """Sd, mm, of the labels' boundaries, and the side of a voxel on which they were drawn."""
 
-    disc: float
-    ring: float
+    boundary: float
     voxel: float
 
-    @property
-    def depth(self) -> float:
-        """Sd, mm, of how far a point of the disc's surface lies beyond the ring."""
-        return float(np.sqrt(self.disc**2 + self.ring**2 + (0.15 * self.voxel) ** 2))
+    def at(self, depth: float) -> float:
+        """Sd, mm, of how far a point that lies `depth` mm beyond the ring does so.
+
+        A reader's errors are alike over 10 mm: near the ring the disc's outline and the rim's go together but for a
+        quarter, the tip of a fragment is off on its own.
+        """
+        alike = float(np.exp(-(depth**2) / (2 * CORRELATION**2)))
+        apart = 2 * (1 - alike) + APART**2
+        return float(np.sqrt(apart * self.boundary**2 + (VOXEL * self.voxel) ** 2))
 
 
 def herniation_depth(level: str, found: Displaced, doubt: HerniationDoubt) -> Measurement:
@@ -58,16 +67,18 @@ def herniation_depth(level: str, found: Displaced, doubt: HerniationDoubt) -> Me
     depth = behind.depth(LEAST)
     method = "largest distance of the disc's label beyond the ring of its endplates, behind the disc's centre"
     shapes = (_line(behind), _ring(found)) if depth > 0 else (_ring(found),)
-    return Measurement("herniation depth", level, depth, doubt.depth, "mm", "keyhole", method, (UNDER,), shapes=shapes)
+    return Measurement(
+        "herniation depth", level, depth, doubt.at(depth), "mm", "keyhole", method, (UNDER,), shapes=shapes
+    )
 
 
 def herniation_volume(level: str, found: Displaced, doubt: HerniationDoubt) -> Measurement:
     """Volume, mL, of the disc that lies more than 2 mm beyond the ring of its endplates, behind the disc's centre."""
     behind = found.behind()
     volume = behind.volume(EDGE)
-    shell = doubt.depth / 2
+    shell = doubt.at(EDGE)
     slope = (behind.volume(EDGE - shell) - behind.volume(EDGE + shell)) / 2
-    sd = float(np.hypot(slope * 2, _surface(behind) * doubt.disc + 2 * found.voxel))
+    sd = float(np.hypot(slope, _surface(behind) * doubt.at(behind.depth(LEAST)) + 2 * found.voxel))
     method = f"voxels of the disc more than {EDGE:.0f} mm beyond the ring of its endplates, behind the disc's centre"
     return Measurement("herniation volume", level, volume / 1000, sd / 1000, "mL", "keyhole", method, (UNDER,))
 
@@ -79,7 +90,7 @@ def herniation_circumference(level: str, found: Displaced, doubt: HerniationDoub
     a ring farther in or out by its own sd makes.
     """
     share = found.sectors(EDGE, HELD, SECTORS)
-    near, far = (found.sectors(EDGE + sign * doubt.depth, HELD, SECTORS) for sign in (-1, 1))
+    near, far = (found.sectors(EDGE + sign * doubt.at(EDGE), HELD, SECTORS) for sign in (-1, 1))
     sd = float(np.hypot((near - far) / 2, 100.0 / SECTORS / 2))
     method = f"share of {SECTORS} sectors in which the disc lies more than {EDGE:.0f} mm beyond the ring"
     return Measurement(
@@ -108,7 +119,7 @@ def herniation_offset(level: str, found: Displaced, doubt: HerniationDoubt) -> M
         return None
     method = "centroid of the disc beyond the ring, from the midsagittal plane; left is positive"
     foot = found.ring.frame.patient(np.stack([middle, middle * np.array([0.0, 1.0, 1.0])]))
-    sd = float(np.sqrt(spread[0] ** 2 + doubt.depth**2 / 2))
+    sd = float(np.hypot(spread[0], doubt.at(found.behind().depth(LEAST)) / np.sqrt(2.0)))
     return Measurement(
         "herniation offset", level, float(middle[0]), sd, "mm", "keyhole", method, _round(found), shapes=(Shape(foot),)
     )
@@ -132,7 +143,8 @@ def herniation_migration(level: str, found: Displaced, doubt: HerniationDoubt, l
     way, notes = _canal_way(line, start, found.ring.frame)
     place = found.ring.frame.patient(middle)
     value = float((place - start) @ way)
-    sd = float(np.sqrt(spread[2] ** 2 + doubt.depth**2 / 2 + planes[0].sd ** 2))
+    own = doubt.at(found.behind().depth(LEAST))
+    sd = float(np.sqrt(spread[2] ** 2 + own**2 / 2 + (planes[0].sd ** 2 + planes[1].sd ** 2) / 4))
     method = "centroid of the disc beyond the ring, along the canal from the disc's back; cranial is positive"
     shapes = (Shape(np.stack([start, start + value * way])),)
     notes = (*notes, *_round(found))
@@ -201,7 +213,8 @@ def _middle(found: Displaced, doubt: HerniationDoubt) -> tuple[Points | None, Po
         return None, np.zeros(3)
     edge = max(EDGE, depth / 2)
     middle = behind.middle(edge)
-    others = [behind.middle(max(0.5, edge + step)) for step in (-doubt.depth, doubt.depth / 2)]
+    step = doubt.at(depth)
+    others = [behind.middle(max(0.5, edge + way * step)) for way in (-1.0, 0.5)]
     off = [np.abs(other - middle) for other in others if other is not None and middle is not None]
     return middle, np.max(off, axis=0) if off else np.zeros(3)
 

@@ -46,7 +46,7 @@ class _Disc:
 
     @property
     def centre(self) -> Points:
-        return self.middle.point * np.array([0.0, 1.0, 1.0])
+        return np.asarray(self.middle.point * np.array([0.0, 1.0, 1.0]))
 
     def labels(self, local: Points) -> NDArray[np.int64]:
         """0 elsewhere, 1 in the disc, 2 in its herniation, at points (n, 3) of its own axes."""
@@ -197,7 +197,7 @@ def _within(points: Points, box: Points) -> NDArray[np.bool_]:
     """Whether `points` lie where those of `box` are dense."""
     from scipy.spatial import cKDTree  # noqa: PLC0415  (heavy import)
 
-    return np.isfinite(cKDTree(box).query(points, distance_upper_bound=0.87 * FINE)[0])
+    return np.asarray(np.isfinite(cKDTree(box).query(points, distance_upper_bound=0.87 * FINE)[0]))
 
 
 def _far(disc: _Disc, local: Points, outlines: list[Points]) -> Points:
