@@ -12,7 +12,9 @@ from keyhole.assessment.disc_panel import disc_panel
 from keyhole.assessment.facet_panel import facet_panel
 from keyhole.assessment.foramen_panel import foramen_panel
 from keyhole.assessment.indicated import indicated
+from keyhole.assessment.kambin_panel import kambin_panel
 from keyhole.assessment.model import Finding, drawn, entry
+from keyhole.assessment.muscle_panel import muscle_panel
 from keyhole.assessment.pelvis_panel import pelvis_panel
 from keyhole.assessment.readings_case import READINGS, levels_of, with_readings
 from keyhole.assessment.study import Study, position_of
@@ -33,7 +35,9 @@ PANELS: tuple[tuple[str, Panel], ...] = (
     ("canal", canal_panel),
     ("vertebrae", vertebra_panel),
     ("foramina", foramen_panel),
+    ("muscles", muscle_panel),
     ("facets", facet_panel),
+    ("Kambin's triangles", kambin_panel),
 )
 """What is measured, in the order in which it is reported within a level."""
 

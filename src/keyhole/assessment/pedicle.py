@@ -17,7 +17,7 @@ from keyhole.geometry import Points
 BAND = 2.0
 """Half thickness, mm, of the slice in which the isthmus is looked for [keyhole]."""
 
-SOFT = 0.3
+SOFT = 1.0
 """mm; chords longer than the shortest by this count by 1/e in the mean direction [keyhole-choice]."""
 
 REACH = 4.0
@@ -202,7 +202,7 @@ def _length(share: NDArray[np.float32]) -> NDArray[np.float64]:
 WIDTH_ROUNDING = 0.2
 """Sd of a chord across a pedicle, voxels, on voxelised bones; from simulation [keyhole-choice]."""
 
-ANGLE_ROUNDING = 1.0
+ANGLE_ROUNDING = 0.7
 """Sd of a pedicle's angles, deg per mm of voxel; from simulation [keyhole-choice]."""
 
 ANGLE_LABEL = 3.0

@@ -11,14 +11,24 @@ from keyhole.anatomy.phantom.truth.canal import canal_truth
 from keyhole.anatomy.phantom.truth.disc import disc_truth
 from keyhole.anatomy.phantom.truth.facet import facet_truth
 from keyhole.anatomy.phantom.truth.foramen import foramen_truth
+from keyhole.anatomy.phantom.truth.kambin import kambin_truth
 from keyhole.anatomy.phantom.truth.model import Plates
+from keyhole.anatomy.phantom.truth.muscles import muscle_truth
 from keyhole.anatomy.phantom.truth.vertebrae import vertebra_truth
 from keyhole.casefile import FindingEntry
 from keyhole.terms import SIDES
 
 Truth = Callable[[Phantom, Plates], Iterable[FindingEntry]]
 
-TRUTHS: tuple[Truth, ...] = (body_truth, disc_truth, canal_truth, vertebra_truth, foramen_truth, facet_truth)
+TRUTHS: tuple[Truth, ...] = (
+    body_truth,
+    disc_truth,
+    canal_truth,
+    vertebra_truth,
+    foramen_truth,
+    facet_truth, kambin_truth,
+    muscle_truth,
+)
 """One for each panel of `keyhole assess`."""
 
 

@@ -20,7 +20,7 @@ from keyhole.geometry import Plane, Points, unit
 
 PLACES = ("anterior", "middle", "posterior")
 HALVINGS = 8
-SOFT = 0.3  # mm, of the mean over the nearly shortest chords
+SOFT = 1.0  # mm, of the mean over the nearly shortest chords
 WALL = 8.0  # mm behind the body's posterior wall at which a pedicle's medial wall ends
 FAR = 16.0  # mm, longest half chord
 BAND = np.array([-2.0, 0.0, 2.0])  # mm, of the slice in which a pedicle is measured
