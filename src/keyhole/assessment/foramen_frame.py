@@ -94,7 +94,11 @@ class Flank:
 
     @cached_property
     def keys(self) -> Mapping[str, frozenset[int]]:
-        """The labels of what bounds the foramen: "front" (bodies, disc), "upper" and "lower" arch, "bone", "sac"."""
+        """The labels of what bounds the foramen.
+
+        "front" are bodies and disc, "upper" and "lower" the arches, "bone" both; "root" the exiting root, "nerves" the
+        traversing one and the sac.
+        """
         bodies = tuple(f"vertebra/{one.name}/body" for one in (self.upper, self.lower))
         wholes = [f"vertebra/{one.name}" for one in (self.upper, self.lower)]
         sacrum = ("sacrum",) if self.lower.name == "S1" else ()
@@ -103,6 +107,8 @@ class Flank:
             "upper": self._numbers(wholes[0]) - self._numbers(*bodies),
             "lower": self._numbers(wholes[1], *sacrum) - self._numbers(*bodies),
             "sac": self._numbers("canal/dural_sac"),
+            "root": self._numbers(f"root/{self.upper.name}/{self.side}"),
+            "nerves": self._numbers(f"root/{self.lower.name}/{self.side}", "canal/dural_sac"),
         }
         return of | {"bone": of["upper"] | of["lower"], "whole": self._numbers(*wholes, *sacrum)}
 

@@ -19,19 +19,23 @@ from keyhole.terms import belongs, in_key
 ISTHMUS = 3.0  # mm behind the body's posterior corners, where a pedicle is cut across
 WIDEST = 17.8  # mm, beyond which a pedicle is the sacrum's ala
 
-NOTHING, DISC, UPPER_BODY, LOWER_BODY, UPPER, LOWER = range(6)
+NOTHING, DISC, UPPER_BODY, LOWER_BODY, UPPER, LOWER, SAC = range(7)
 FRONT = (DISC, UPPER_BODY, LOWER_BODY)
 ARCH = (UPPER, LOWER)
 
 
 class Probe:
-    """What lies at a point: disc, body or arch of one level, or `NOTHING` of these."""
+    """What lies at a point: disc, body or arch of one level, or `NOTHING` of these.
 
-    def __init__(self, body: Phantom, level: str) -> None:
+    With `with_sac`, `SAC` is the dural sac and the roots of the lower vertebra.
+    """
+
+    def __init__(self, body: Phantom, level: str, *, with_sac: bool = False) -> None:
         upper, lower = level.split("/")
         of = {f"disc/{in_key(level)}": DISC}
         of |= {f"vertebra/{upper}/body": UPPER_BODY, f"vertebra/{lower}/body": LOWER_BODY}
         of |= {f"vertebra/{upper}": UPPER, f"vertebra/{lower}": LOWER} | ({"sacrum": LOWER} if lower == "S1" else {})
+        of |= {"canal/dural_sac": SAC, f"root/{lower}": SAC, f"root/{upper}": NOTHING} if with_sac else {}
         rows, spans, boxes = [], [], []
         kinds: list[int] = []
         start = 0
