@@ -62,8 +62,9 @@ class Muscle:
     @cached_property
     def is_edge(self) -> NDArray[np.bool_]:
         """Whether each of them lies at the edge of the scan."""
-        index = self.scan.index(self.points)
-        return np.asarray(((index < _EDGE) | (index > np.array(self.scan.shape) - 1 - _EDGE)).any(axis=1))
+        first = np.rint(self.scan.index(self.grid.centres(np.zeros(3)))).astype(np.int64)
+        last = np.array(self.scan.shape) - 1 - first
+        return np.asarray(((self.index < _EDGE - first) | (self.index > last - _EDGE)).any(axis=1))
 
 
 def muscle(labels: LabelMap, boxes: Mapping[str, Box], key: str, boundary_sd: float) -> Muscle | None:
