@@ -85,6 +85,19 @@ def test_thick_oblique_labels_give_the_same_curve():
     assert found["lateral slip", "L3/L4"].measurement.value == pytest.approx(ASIDE, abs=1.5)
 
 
+def test_a_side_that_the_scan_cuts_off_gives_no_side_slip_but_a_reason():
+    whole = voxelise(Spine(curved().bodies[-2:]))
+    i, j, k = whole.array.shape
+    body = np.flatnonzero(
+        np.isin(whole.array, whole.labels_of("vertebra/L4/body", "vertebra/L5/body")).any(axis=(1, 2))
+    )
+    found = measured(whole.crop((slice(int(body[0]) + 3, i), slice(0, j), slice(0, k))))
+    one = found["lateral slip", "L4/L5"].measurement
+    assert one.value is None
+    assert one.caveats[0].startswith("the sides of ")
+    assert "cut by the field of view" in one.caveats[0]
+
+
 HEADS = np.array([[88.0, -38.0, -92.0], [-88.0, -38.0, -92.0]])  # left, right; LPS of the upright pelvis
 RADIUS = 24.0
 SLOPE = 35.0

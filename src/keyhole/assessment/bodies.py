@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from keyhole.anatomy.endplates import corner_sd
-from keyhole.anatomy.model import Vertebra
+import numpy as np
+
+from keyhole.anatomy.endplates import SEEN, corner_sd
+from keyhole.anatomy.model import Endplate, Vertebra
 from keyhole.assessment.alignment import CHANCE, Whole, cobb, coronal_wedge, front, lordosis, scoliosis
 from keyhole.assessment.disc import disc_height
-from keyhole.assessment.model import Finding, unknown
+from keyhole.assessment.model import Finding, Measurement, unknown
 from keyhole.assessment.slip import lateral_slip, meyerding, slip, slip_ratio
 from keyhole.assessment.study import Study, body_notes, body_prefix, boundary_sd, cut, plates
+from keyhole.geometry import Grid
 from keyhole.terms import are_neighbours
 
 UNITS = {
@@ -47,9 +50,28 @@ def _level(study: Study, level: str) -> Iterator[Finding]:
     yield Finding(disc_height(level, above, below), caveats=notes)
     yield Finding(offset, caveats=notes)
     yield Finding(ratio, meyerding(ratio, below), notes)
-    yield Finding(lateral_slip(level, above, below, sd), caveats=notes)
+    yield Finding(_lateral(study, level, (upper, lower), (above, below)), caveats=notes)
     yield Finding(lordosis("segmental lordosis", level, upper, (top, below)), caveats=notes)
     yield Finding(coronal_wedge(level, above, below, front((upper, lower))), caveats=notes)
+
+
+def _lateral(
+    study: Study, level: str, pair: tuple[Vertebra, Vertebra], facing: tuple[Endplate, Endplate]
+) -> Measurement:
+    """The slip to the side, where the sides of both bodies are in view: those of sagittal series often are not."""
+    anatomy = study.anatomy
+    lost = [one.name for one, plate in zip(pair, facing, strict=True) if not sides_in_view(anatomy.labels.grid, plate)]
+    if lost:
+        why = f"the sides of {' and '.join(lost)} are cut by the field of view; not measured"
+        return unknown("lateral slip", level, "mm", why)
+    sd = corner_sd(anatomy.labels.grid, boundary_sd(anatomy, *(body_prefix(anatomy, v.name) for v in pair)))
+    return lateral_slip(level, *facing, sd)
+
+
+def sides_in_view(grid: Grid, plate: Endplate) -> bool:
+    """Whether the scan goes on `SEEN` mm beyond both side corners of an endplate."""
+    out = SEEN * (plate.left - plate.right) / plate.width
+    return bool(grid.contains(np.stack([plate.left + out, plate.right - out])).all())
 
 
 def _lumbar(study: Study) -> Finding:
