@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from keyhole.cli.render import caveats, progress
+
+if TYPE_CHECKING:
+    from keyhole.casefile import Case
 
 
 @click.command("import")
@@ -59,7 +63,7 @@ def import_command(
     **patient: float | str | None,
 ) -> None:
     """Bring images and labels into the folder CASE and build the anatomy from them."""
-    from keyhole.anatomy.gate import lowest_lumbar, state
+    from keyhole.anatomy.gate import state
     from keyhole.anatomy.intake import import_case
     from keyhole.casefile import CaseRecord, LabelsRecord, Patient
     from keyhole.cli.levels import draw, gate_lines, poor, qualities
@@ -100,18 +104,23 @@ def import_command(
         click.echo(f"anatomy: {', '.join(counts)}")
     said = {f"{item.name}: {item.consequence}" for items in qualities(made).values() for item in items}
     caveats([caveat for caveat in record.caveats if caveat not in said])
-    if made.has(LabelsRecord):
-        keys = [entry.key for entry in made.read(LabelsRecord).structures.values()]
-        if picture:
-            click.echo(f"look at: {picture}")
-        if not any(key.startswith("vertebra/L") for key in keys):
-            click.echo(f"next:   keyhole assess {case}")
-            return
-        lowest = lowest_lumbar(made.read(LabelsRecord))
-        click.echo(
-            f"next:   keyhole confirm {case} --lowest-lumbar {lowest} --by YOUR-NAME   (after checking the names)"
-        )
-    else:
-        if any(image.modality == "CT" for image in record.images):
-            click.echo(f"next:   keyhole segment {case}   (finds the anatomy in the CT)")
-        click.echo(f"next:   keyhole import {case} --labels FILE   (a label map of this image)")
+    if picture:
+        click.echo(f"look at: {picture}")
+    for line in _next(case, made):
+        click.echo(f"next:   {line}")
+
+
+def _next(case: Path, made: Case) -> list[str]:
+    """The commands that may follow an import."""
+    from keyhole.anatomy.gate import lowest_lumbar
+    from keyhole.casefile import CaseRecord, LabelsRecord
+
+    if not made.has(LabelsRecord):
+        has_ct = any(image.modality == "CT" for image in made.read(CaseRecord).images)
+        finds = [f"keyhole segment {case}   (finds the anatomy in the CT)"] if has_ct else []
+        return [*finds, f"keyhole import {case} --labels FILE   (a label map of this image)"]
+    known = made.read(LabelsRecord)
+    if not any(entry.key.startswith("vertebra/L") for entry in known.structures.values()):
+        return [f"keyhole assess {case}"]
+    lowest = lowest_lumbar(known)
+    return [f"keyhole confirm {case} --lowest-lumbar {lowest} --by YOUR-NAME   (after checking the names)"]
