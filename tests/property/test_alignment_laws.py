@@ -91,7 +91,7 @@ def test_a_side_that_the_scan_cuts_off_gives_no_side_slip_but_a_reason():
     body = np.flatnonzero(
         np.isin(whole.array, whole.labels_of("vertebra/L4/body", "vertebra/L5/body")).any(axis=(1, 2))
     )
-    found = measured(whole.crop((slice(int(body[0]) + 3, i), slice(0, j), slice(0, k))))
+    found = measured(whole.crop((slice(int(body[0]) + 7, i), slice(0, j), slice(0, k))))
     one = found["lateral slip", "L4/L5"].measurement
     assert one.value is None
     assert one.caveats[0].startswith("the sides of ")
