@@ -5,8 +5,11 @@ import shutil
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from test_reading import KEYS as BLOCKS
+from test_reading import blocks
 from test_reading import case as made_case  # noqa: F401  (a fixture)
 
+from keyhole.anatomy.intake import import_case
 from keyhole.anatomy.model import Anatomy, Structure
 from keyhole.assessment import compare_case
 from keyhole.assessment.compare import LIMIT, MeasurePair, agreement, compared, overlaps
@@ -109,6 +112,7 @@ def test_the_command_prints_both_and_the_agreement(twins):
     done = CliRunner().invoke(main, ["assess", str(first.path), "--against", str(second.path)])
     assert done.exit_code == 0, done.output
     assert "difference" in done.output
+    assert "beyond" in done.output
     assert "Dice" in done.output
     assert CliRunner().invoke(main, ["assess", str(first.path), "--against", str(first.path / "no")]).exit_code == 1
 
@@ -130,3 +134,17 @@ def test_labels_that_lie_elsewhere_are_refused(twins):
     write_nifti(LabelMap(volume.array.astype(np.uint8), affine(matrix)), second.path / "labels.nii.gz")
     with pytest.raises(WrongCase, match="another patient or frame, or the levels are named otherwise"):
         compare_case(first, second.path)
+
+
+def test_a_label_file_of_the_same_scan_goes_through_the_same_import(tmp_path):
+    first = np.where(blocks() == 4, 0, blocks())
+    thin = np.where((first == 2) & (np.roll(first, 1, 1) != 2), 0, first)  # L5's front a voxel further in
+    for name, array in (("first", first), ("second", thin)):
+        write_nifti(LabelMap(array, affine(np.eye(4)), BLOCKS), tmp_path / f"{name}.nii.gz")
+    case = import_case(tmp_path / "case", [], labels=tmp_path / "first.nii.gz")
+    made = compare_case(case, tmp_path / "second.nii.gz")
+    whole = {one.key: one.dice for one in made.overlap}
+    assert whole["vertebra/L4/body"] == 1.0
+    assert 0.9 < whole["vertebra/L5/body"] < 0.99
+    same = next(p for p in made.measures if p.name == "disc height")
+    assert abs(same.difference) < 0.2

@@ -62,7 +62,7 @@ def assess_command(case: Path, every: bool, against: Path | None, scheme: str | 
         if as_json:
             click.echo(json.dumps(asdict(compared), ensure_ascii=False))
         else:
-            show_comparison(compared)
+            show_comparison(compared, str(case), every=every)
         return
     if scheme is not None:
         raise click.UsageError("--scheme names the integers of the label file of --against; give both")

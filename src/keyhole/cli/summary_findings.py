@@ -20,6 +20,9 @@ Row = tuple[str, Literal["left", "right"] | None, str]
 MOST = 5
 """Indicated levels and sides that are printed."""
 
+WORST = 25
+"""Differences between two readers that are printed."""
+
 UNITS = {"mm2": "mm²", "[hnsf'U]": "HU", "deg": "°", "1": ""}
 DIGITS = {"mm2": 0, "%": 0, "[hnsf'U]": 0, "1": 2}
 
@@ -202,23 +205,37 @@ def _missing(found: Sequence[FindingEntry]) -> None:
         click.echo(f"  {', '.join(where)} ({n} {'measure' if n == 1 else 'measures'}): {reason}")
 
 
-def show_comparison(found: Comparison) -> None:
-    """Print two readers' measures of the same scan side by side, and how well they agree."""
+def show_comparison(found: Comparison, case: str, *, every: bool = False) -> None:
+    """Print where two readers differ by more than their sds explain, how well they agree, and how far they overlap."""
+    chosen = found.measures if every else [one for one in found.measures if not one.is_within]
+    chosen = chosen if every else sorted(chosen, key=lambda one: -abs(one.difference) / (one.limit or 1e-9))[:WORST]
     rows = [
         [
             one.level or "", " ".join(filter(None, (one.name, one.side))), UNITS.get(one.unit, one.unit),
             f"{one.first:.1f}", f"{one.second:.1f}", f"{one.difference:+.2f}", f"±{one.limit:.2f}",
             "" if one.is_within else "beyond",
         ]
-        for one in found.measures
+        for one in chosen
     ]  # fmt: skip
-    click.echo(table(["level", "measure", "unit", "first", "second", "difference", "expected", ""], rows))
+    if rows:
+        click.echo(table(["level", "measure", "unit", "first", "second", "difference", "expected", ""], rows))
     rows = [
         [one.name, UNITS.get(one.unit, one.unit), str(one.n), f"{one.bias:+.2f}", f"{one.low:+.2f} to {one.high:+.2f}"]
         for one in found.agreement
+        if every or not any(word in one.name for word in DETAIL)
     ]
     if rows:
         click.echo("\n" + table(["agreement", "unit", "n", "mean difference", "95 % limits of agreement"], rows))
-    rows = [[one.key, f"{one.dice:.3f}", f"{one.volumes[0]:.1f}", f"{one.volumes[1]:.1f}"] for one in found.overlap]
-    click.echo("\n" + table(["structure", "Dice", "mL first", "mL second"], rows))
+    overlap = [one for one in found.overlap if every or _is_spine(one.key)]
+    rows = [[one.key, f"{one.dice:.3f}", f"{one.volumes[0]:.1f}", f"{one.volumes[1]:.1f}"] for one in overlap]
+    if rows:
+        click.echo("\n" + table(["structure", "Dice", "mL first", "mL second"], rows))
     caveats(found.caveats)
+    if not every:
+        click.echo(f"every measure and structure: keyhole assess {case} --against OTHER --all")
+
+
+def _is_spine(key: str) -> bool:
+    """Whole vertebrae, discs, canal and sacrum."""
+    head, _, rest = key.partition("/")
+    return head in ("disc", "canal", "sacrum") or (head == "vertebra" and "/" not in rest)
