@@ -14,6 +14,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from keyhole import __version__
+from keyhole.casefile.forecast import ForecastRecord
 from keyhole.casefile.models import (
     CaseRecord,
     DrawingsRecord,
@@ -36,8 +37,15 @@ FILES: dict[type[BaseModel], str] = {
     DrawingsRecord: "drawings.json",
     PlanRecord: "plan.json",
     ReadingsRecord: "readings.json",
+    ForecastRecord: "forecast.json",
 }
-_MADE_BY = {"labels.json": "import", "findings.json": "assess", "drawings.json": "assess", "plan.json": "plan"}
+_MADE_BY = {
+    "labels.json": "import",
+    "findings.json": "assess",
+    "drawings.json": "assess",
+    "plan.json": "plan",
+    "forecast.json": "forecast",
+}
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
