@@ -40,6 +40,7 @@ _MARGIN = 4  # voxels around what is cropped for one level
 
 NO_VERTEBRAE = "no vertebra is labelled: the disc has no endplates to measure from"
 NO_DISC = "the disc is neither labelled nor to be derived here"
+GAP = "the volume is that of the gap between the bodies' labels: it holds the endplates too and overstates the disc"
 DERIVED = (
     "the disc is not labelled: it was taken as the gap between the endplates, which cannot show a bulge or herniation"
 )
@@ -117,7 +118,8 @@ def _heights(one: _Level, notes: tuple[str, ...]) -> Iterator[Finding]:
 def _volume(study: Study, level: str, boxes: Mapping[str, Box], notes: tuple[str, ...]) -> Finding:
     anatomy, key = study.anatomy, f"disc/{in_key(level)}"
     found = disc_volume(level, _near(anatomy.labels, boxes, key), boundary_sd(anatomy, key))
-    return Finding(found or unknown("disc volume", level, "mL", NO_DISC), caveats=notes)
+    gap = () if is_labelled(study, level) else (GAP,)
+    return Finding(found or unknown("disc volume", level, "mL", NO_DISC), caveats=(*gap, *notes))
 
 
 def _signal(study: Study, one: _Level, notes: tuple[str, ...]) -> Finding:

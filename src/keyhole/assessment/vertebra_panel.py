@@ -22,7 +22,7 @@ from keyhole.assessment.vertebra import (
     height_loss,
     vertebral_height,
 )
-from keyhole.terms import are_neighbours
+from keyhole.terms import are_neighbours, belongs
 
 FUSION = "vertebral density for fusion"
 
@@ -110,6 +110,12 @@ def _norm(study: Study, name: str) -> tuple[str, ...]:
 
 
 def _pedicles(study: Study, bone: Bone) -> Iterator[Finding]:
+    name = bone.vertebra.name
+    if {key for key in study.anatomy.structures if belongs(key, f"vertebra/{name}")} == {f"vertebra/{name}/body"}:
+        why = f"only the body of {name} is labelled, without its arch; not measured"
+        for side in SIDES:
+            yield from (Finding(unknown(what, name, unit, why, side), caveats=study.general) for what, unit in NAMES)
+        return
     for side in SIDES:
         prefixes = (body_prefix(study.anatomy, bone.name), f"vertebra/{bone.name}/pedicle/{side}")
         notes = (*study.general, *bone.vertebra.caveats, *origin_notes(study.anatomy, *prefixes))
