@@ -33,6 +33,7 @@ PANELS: tuple[tuple[str, Panel], ...] = (
     ("discs", disc_panel),
     ("pelvis", pelvis_panel),
     ("canal", canal_panel),
+    ("lateral recesses", recess_panel),
     ("vertebrae", vertebra_panel),
     ("foramina", foramen_panel),
     ("muscles", muscle_panel),

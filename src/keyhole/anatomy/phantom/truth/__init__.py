@@ -14,6 +14,7 @@ from keyhole.anatomy.phantom.truth.foramen import foramen_truth
 from keyhole.anatomy.phantom.truth.kambin import kambin_truth
 from keyhole.anatomy.phantom.truth.model import Plates
 from keyhole.anatomy.phantom.truth.muscles import muscle_truth
+from keyhole.anatomy.phantom.truth.recess import recess_truth
 from keyhole.anatomy.phantom.truth.vertebrae import vertebra_truth
 from keyhole.casefile import FindingEntry
 from keyhole.terms import SIDES
@@ -24,9 +25,11 @@ TRUTHS: tuple[Truth, ...] = (
     body_truth,
     disc_truth,
     canal_truth,
+    recess_truth,
     vertebra_truth,
     foramen_truth,
-    facet_truth, kambin_truth,
+    facet_truth,
+    kambin_truth,
     muscle_truth,
 )
 """One for each panel of `keyhole assess`."""
