@@ -17,6 +17,7 @@ from keyhole.assessment.model import Finding, drawn, entry
 from keyhole.assessment.muscle_panel import muscle_panel
 from keyhole.assessment.pelvis_panel import pelvis_panel
 from keyhole.assessment.readings_case import READINGS, levels_of, with_readings
+from keyhole.assessment.recess_panel import recess_panel
 from keyhole.assessment.study import Study, position_of
 from keyhole.assessment.vertebra_panel import vertebra_panel
 from keyhole.casefile import Case, CaseRecord, DrawingsRecord, FindingEntry, FindingsRecord, provenance
