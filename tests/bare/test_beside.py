@@ -164,14 +164,14 @@ def test_a_cut_vertebra_noise_and_thick_slices_are_warnings():
 
 def test_a_missed_and_an_invented_disc_are_told():
     planes = scene().planes
-    assert misplaced(scene()) is None
+    assert misplaced(scene().planes) is None
     missed = tuple(p for p in planes if p.level != "L2/L3")
-    said = misplaced(replace(scene(), planes=missed))
+    said = misplaced(missed)
     assert said is not None
     assert "a disc was missed" in said
     first, second = planes[3], planes[4]
     extra = replace(first, centre=(first.centre + second.centre) / 2)
-    said = misplaced(replace(scene(), planes=(*planes[:4], extra, *planes[4:])))
+    said = misplaced((*planes[:4], extra, *planes[4:]))
     assert said is not None
     assert "taken for two" in said
 

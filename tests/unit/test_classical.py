@@ -138,7 +138,7 @@ def column(gaps, density=160.0, noise=0.0):
 @pytest.mark.parametrize(("density", "noise"), [(160.0, 20.0), (60.0, 20.0), (160.0, 60.0)])
 def test_discs_are_found_in_healthy_osteoporotic_and_noisy_bone(density, noise):
     true = [40, 72, 105, 139, 173, 206]
-    found = planes.row(planes.signals(column(true, density, noise), 140.0))
+    found = planes.row(planes.signals(column(true, density, noise)))
     inner = [s for s in found if 35 < s < 215]
     assert len(inner) == len(true)
     assert np.abs(np.array(inner) - true).max() <= 2
@@ -150,7 +150,7 @@ def test_a_collapsed_disc_keeps_its_place_in_the_row():
     from keyhole.segment.classical.frame import FRONT, HALF
 
     scan[133:146, HALF - 20 : HALF + 21, FRONT - 42 : FRONT - 8] = 160.0
-    found = [s for s in planes.row(planes.signals(scan, 140.0)) if 35 < s < 215]
+    found = [s for s in planes.row(planes.signals(scan)) if 35 < s < 215]
     assert len(found) == len(true)
     assert abs(found[3] - 139) <= 4
 

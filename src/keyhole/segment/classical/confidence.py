@@ -26,6 +26,9 @@ TREND = 1.04
 TURN = 3.0
 """Degrees by which the scan is turned for the second look [bare-ct-prototype]."""
 
+STEPS_IN = (0.5, 1.1)
+"""Weights of the pedicles' beat in the two second looks [keyhole-choice]."""
+
 AROUND = (32.0, -42.0, 50.0)
 """Reach, mm, about the canal's line in which bone should belong to something: aside, in front, behind
 [keyhole-choice]."""
@@ -46,8 +49,8 @@ LIMITS = (
     Limit("arch", 0.55, 1.75, "its arch's volume is {:.0%} of its neighbours'"),
     Limit("height", 0.70, 1.40, "its height is {:.0%} of its neighbours'"),
     Limit("lean", -1.0, 0.30, "its arch differs by {:.0%} between left and right"),
-    Limit("canal", 0.70, 1.45, "the canal there is {:.0%} as wide as at its neighbours"),
-    Limit("clear", 0.12, np.inf, "an endplate is only {:.0%} as clear as usual in this scan"),
+    Limit("canal", 0.60, 1.60, "the canal there is {:.0%} as wide as at its neighbours"),
+    Limit("clear", 0.08, np.inf, "an endplate is only {:.0%} as clear as usual in this scan"),
     Limit(
         "moved", -np.inf, 3.0, "a disc plane moves by {:.0f} mm when the scan is looked at again, turned and blurred"
     ),
@@ -139,24 +142,23 @@ def _strain(limit: Limit, value: float) -> float:
     return min(limit.low / max(value, 1e-3), 2.0) if value < 2 * limit.low else 0.0
 
 
-def misplaced(scene: Scene) -> str | None:
+def misplaced(found: Sequence[DiscPlane]) -> str | None:
     """Why the row of discs cannot be right, as a sentence; None where nothing speaks against it.
 
     Two vertebrae taken for one stand twice as far apart as the others, one taken for two half as far: every name
     beyond would be wrong.
     """
-    found = scene.planes
     steps = np.array([np.linalg.norm(a.centre - b.centre) for a, b in itertools.pairwise(found)])
     if len(steps) < 3:
         return None
     usual = float(np.median(steps))
     short = steps < SPLIT * usual
-    for n in np.flatnonzero(short[:-1] & short[1:]):
+    for n in np.flatnonzero(short[:-1] & short[1:]).tolist():
         return (
             f"{found[n + 1].upper} and {found[n + 1].lower}: their discs lie {steps[n]:.0f} and {steps[n + 1]:.0f} mm "
             f"apart, the others {usual:.0f} mm: one vertebra was taken for two"
         )
-    for n in np.flatnonzero(steps > min(MERGED * usual, FARTHEST)):
+    for n in np.flatnonzero(steps > min(MERGED * usual, FARTHEST)).tolist():
         return (
             f"{found[n + 1].upper}: its discs lie {steps[n]:.0f} mm apart, the others {usual:.0f} mm: "
             "a disc was missed, and every name above it would be wrong"
@@ -339,17 +341,19 @@ def _moved(found: Sequence[DiscPlane], name: str, moved: Mapping[str, float]) ->
 # --- a second look ---
 
 
-def retest(straight: NDArray[np.float32], threshold: float, found: Sequence[DiscPlane]) -> dict[str, float]:
+def retest(straight: NDArray[np.float32], found: Sequence[DiscPlane]) -> dict[str, float]:
     """How far each disc's plane moves, mm, when discs are looked for again in the scan turned and blurred; by level.
+
+    The pedicles count less in one look and more in the other: where endplates and pedicles disagree, discs move.
 
     Parameters
     ----------
     straight : the scan straightened along the canal, (station, left, posterior), 1 mm.
     """
     worst = {plane.level: 0.0 for plane in found}
-    for sign in (1.0, -1.0):
+    for sign, step_in in zip((1.0, -1.0), STEPS_IN, strict=True):
         again = _turned(straight, sign * TURN)
-        row = np.array(planes.row(planes.signals(again, threshold + 15.0 * sign)), dtype=np.float64)
+        row = np.array(planes.row(planes.signals(again, step_in)), dtype=np.float64)
         for plane in found:
             worst[plane.level] = max(worst[plane.level], float(np.abs(row - plane.station).min(initial=99.0)))
     return worst

@@ -21,6 +21,13 @@ RING = (6.0, 46.0)
 TURNS = 50.0
 """Largest turn, degrees, of the patient about the long axis against the scan's own axes [keyhole-choice]."""
 
+WALL = (3, 16, 7)
+"""Least and most mm from the canal's middle to its front wall, and half width over which the wall is averaged: noise
+and a thin shell hide it from a threshold, not from the mean over its width [keyhole-choice]."""
+
+BEND = 0.22
+"""Price of a mm that the front wall moves from one mm to the next, against 1 of a usual rise [keyhole-choice]."""
+
 HALF = 60
 """Half width, mm, of the straight copy ..."""
 
@@ -127,3 +134,38 @@ def straight(axis: Axis, hu: NDArray[np.int16], grid: Grid) -> NDArray[np.float3
         points = axis.line[n] + plane[0] * axis.left[n] + plane[1] * axis.posterior[n]
         out[n] = sampled(hu, grid.index(points.reshape(-1, 3)), np.nan).reshape(out.shape[1:])
     return out
+
+
+def front_wall(copy: NDArray[np.float32]) -> Points:
+    """(n,) distance, mm, from the canal's line forwards to the steepest rise of density, from the `straight` copy."""
+    least, most, wide = WALL
+    part = np.clip(copy[:, HALF - wide : HALF + wide + 1, FRONT - most - 3 : FRONT + 1], -100.0, 300.0)
+    seen = np.isfinite(part)
+    mean = np.where(seen, part, 0.0).sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
+    rise = np.gradient(ndimage.gaussian_filter(mean.astype(np.float64), (2.5, 0.8))[:, ::-1], axis=1)
+    gain = np.maximum(rise, 0.0)
+    usual = max(float(np.median(gain[:, least : most + 1].max(axis=1))), 10.0)
+    gain = np.minimum(gain / usual, 1.5)
+    gain[:, :least], gain[:, most + 1 :] = -1e3, -1e3
+    path = _smooth_row(gain)
+    rows, at = np.arange(len(path)), np.clip(path, 1, rise.shape[1] - 2)
+    a, b, c = rise[rows, at - 1], rise[rows, at], rise[rows, at + 1]
+    bent = np.minimum(a - 2 * b + c, -1e-6)
+    return np.asarray(ndimage.gaussian_filter1d(path + np.clip(0.5 * (a - c) / bent, -0.5, 0.5), 1.5))
+
+
+def _smooth_row(gain: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The column of each row along which the sum of `gain` is largest; from row to row it moves by one at most."""
+    total, came = gain[0].copy(), np.zeros(gain.shape, dtype=np.int64)
+    columns = np.arange(gain.shape[1])
+    for n in range(1, len(gain)):
+        chain = np.full((3, len(total)), -np.inf)
+        chain[0, 1:], chain[1], chain[2, :-1] = total[:-1] - BEND, total, total[1:] - BEND
+        best = chain.argmax(axis=0)
+        came[n] = best - 1
+        total = chain[best, columns] + gain[n]
+    path = np.empty(len(gain), dtype=np.int64)
+    path[-1] = int(total.argmax())
+    for n in range(len(gain) - 1, 0, -1):
+        path[n - 1] = path[n] + came[n, path[n]]
+    return path

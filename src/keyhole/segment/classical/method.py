@@ -60,9 +60,9 @@ def ct_classical(image: Volume, *, progress: Progress | None = None) -> NamedLab
     tell = progress or (lambda _sentence, _share: None)
     scene, spine, evidence = scene_of(image, tell)
     tell("Finding muscles and vessels", 0.7)
-    moved = retest(spine.straight, spine.threshold, scene.planes)
+    moved = retest(spine.straight, scene.planes)
     vertebrae = confidence(scene, moved)
-    if (doubt := misplaced(scene) or restless(moved)) is not None:
+    if (doubt := misplaced(scene.planes) or restless(moved)) is not None:
         raise ImplausibleAnatomy(f"the vertebrae cannot be named: {doubt}")
     scene = _with_soft_tissue(scene)
     sd = max(LEAST_SD, boundary_sd(np.array(scene.spacing)))

@@ -26,11 +26,13 @@ SPACING = (20, 48)
 COLUMN = (-36.0, -12.0, 15.0)
 """The body column: from and to along posterior, and half width, mm, from the canal's middle [keyhole-choice]."""
 
-PEDICLE = 80.0
-"""HU from which bone beside the canal counts, at most [keyhole-choice]."""
+PEDICLE = (-50.0, 200.0)
+"""HU between which what lies beside the canal counts: from the foramen's fat and nerve to bone. In osteoporosis a
+pedicle is a ring about marrow as dark as muscle, yet denser than the foramen [keyhole-choice]."""
 
-STEP_IN, FAINT = 0.45, 0.12
-"""Weight of the pedicles' beat, as a share of its own size, and the least size that counts as one [keyhole-choice]."""
+STEP_IN, FAINT = 0.8, 0.06
+"""Weight of the pedicles' beat, as a share of its own size, and the least size that counts as one. Worn endplates and
+fractures look like discs; between two discs lies one pair of pedicles whatever the density [keyhole-choice]."""
 
 LEAST = 0.30
 """Score from which a plane lengthens the row of discs [keyhole-choice]."""
@@ -47,13 +49,16 @@ class Signals:
     tilt: NDArray[np.float64]  # its tilt, degrees, positive where its front stands higher
     lean: NDArray[np.float64]  # its lean, degrees, positive where its left stands higher
     half: NDArray[np.float64]  # half distance of its endplates, mm
-    pedicle: NDArray[np.float64]  # share of bone beside the canal, 0 to 1
+    pedicle: NDArray[np.float64]  # density beside the canal, 0 as in the foramen, 1 as in bone
     phase: NDArray[np.float64]  # pedicle below less pedicle above, -1 to 1
     total: NDArray[np.float64]
 
 
-def signals(straight: NDArray[np.float32], threshold: float) -> Signals:
-    """What speaks for a disc at each station of the straight copy (station, left, posterior)."""
+def signals(straight: NDArray[np.float32], step_in: float = STEP_IN) -> Signals:
+    """What speaks for a disc at each station of the straight copy (station, left, posterior).
+
+    `step_in` is the weight of the pedicles' beat.
+    """
     profile = _profiles(straight)
     dip, half = _dips(profile)
     tilts, leans = np.meshgrid(TILTS, LEANS, indexing="ij")
@@ -63,10 +68,10 @@ def signals(straight: NDArray[np.float32], threshold: float) -> Signals:
     best = np.where(np.isfinite(dip[rows, n]), dip[rows, n], 0.0)
     scale = max(float(np.percentile(best[best > 0], 95)) if (best > 0).any() else 0.0, 40.0)
     disc = np.clip(best / scale, 0.0, 1.2)
-    pedicle = _pedicles(straight, threshold)
+    pedicle = _pedicles(straight)
     phase = _phase(pedicle)
     beat = max(float(np.percentile(np.abs(phase), 90)), FAINT)
-    total = disc + STEP_IN * phase / beat
+    total = disc + step_in * phase / beat
     return Signals(disc, tilts.ravel()[n], leans.ravel()[n], half[rows, n], pedicle, phase, total)
 
 
@@ -117,14 +122,13 @@ def _dips(profile: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np
     return best, half
 
 
-def _pedicles(straight: NDArray[np.float32], threshold: float) -> NDArray[np.float64]:
-    """Share of bone just lateral to the canal on both sides, at the height of the canal's front half."""
-    part = straight[:, :, FRONT - 9 : FRONT - 1]
-    low = min(threshold - 40.0, PEDICLE)
-    bone = np.clip((np.nan_to_num(part, nan=0.0) - low) / 150.0, 0, 1).mean(axis=2)
-    bone = ndimage.uniform_filter1d(bone, 5, axis=1)
-    sides = [bone[:, HALF + 9 : HALF + 23].max(axis=1), bone[:, HALF - 22 : HALF - 8].max(axis=1)]
-    return np.asarray(ndimage.gaussian_filter1d(np.mean(sides, axis=0).astype(np.float64), 1.5, mode="nearest"))
+def _pedicles(straight: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Density just lateral to the canal on both sides, at the height of the canal's front half."""
+    low, high = PEDICLE
+    part = np.clip(np.nan_to_num(straight[:, :, FRONT - 9 : FRONT - 1], nan=low), low, high).mean(axis=2)
+    sides = [part[:, HALF + 9 : HALF + 22].mean(axis=1), part[:, HALF - 21 : HALF - 8].mean(axis=1)]
+    beside = (np.mean(sides, axis=0).astype(np.float64) - low) / (high - low)
+    return np.asarray(ndimage.gaussian_filter1d(beside, 1.5, mode="nearest"))
 
 
 def _phase(pedicle: NDArray[np.float64]) -> NDArray[np.float64]:

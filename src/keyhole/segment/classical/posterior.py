@@ -10,15 +10,14 @@ from scipy import ndimage
 
 from keyhole.geometry import Box, Grid, Points
 from keyhole.segment.classical._kernels import grown, nearest
-from keyhole.segment.classical.endplates import Gap
 from keyhole.segment.classical.frame import Axis
-from keyhole.segment.classical.spine import Spine
+from keyhole.segment.classical.spine import BLUR, Spine
 from keyhole.segment.classical.stack import Stack
 
 REACH = 100.0
 """Distance from the canal's line, mm, up to which bone belongs to the spine, ribs included [keyhole-choice]."""
 
-EASY, RIDGE, CLEFT, SLOW = 5.0, 70.0, 150.0, 150.0
+EASY, RIDGE, CLEFT, SLOW = 3.0, 100.0, 150.0, 150.0
 """Prices of a voxel: of marrow; added in the densest cortex; added in a dark cleft; of a joint's gap. Two bones that
 touch are parted by their cortices and by the cleft between them, while marrow runs on through one bone
 [keyhole-choice]."""
@@ -35,12 +34,16 @@ SHARE, MOST = (0.56, 0.38), 1000
 3 mm, whose labels are wider. The edge of a thin shell lies above its half height, as blur widens it [keyhole-choice].
 """
 
+WIDENED = 0.25
+"""What is added to that share per mm of smoothing beyond the least, which widens thin shells [keyhole-choice]."""
+
 BELOW = (-6, 22, 9)
 """mm below the plane of a disc, drawn out backwards, in which the gap of the laminae is looked for, and where it lies
 as a rule: 2 to 17 on seven scans, 21 in a thoracolumbar kink [keyhole-choice]."""
 
 PIVOT, SLOPES = 10.0, (-0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8)
-"""mm behind the canal's middle where the lines between laminae are placed; how far down they run per mm backwards ..."""
+"""mm behind the canal's middle where the lines between laminae are placed; mm that they run down per mm backwards
+..."""
 
 BIAS, STEEP = 0.005, 8.0
 """... and the price, as a share of the densest row, of a mm beside the usual place, and of a slope in such mm
@@ -133,8 +136,8 @@ def lamina_rows(found: Places, hu: NDArray[np.int16], discs: list[float], thresh
             cuts.append((disc, 0.0))
             continue
         bias = np.abs(window - disc - BELOW[2]) + STEEP * np.abs(np.array(SLOPES))[:, None]
-        n, row = divmod(int((total[:, window] + BIAS * (total.max() + 1) * bias).argmin()), len(window))
-        cuts.append((float(window[row]), SLOPES[n]))
+        n, at_row = divmod(int((total[:, window] + BIAS * (total.max() + 1) * bias).argmin()), len(window))
+        cuts.append((float(window[at_row]), SLOPES[n]))
     return np.array(cuts)
 
 
@@ -153,7 +156,7 @@ def arches(
     is_body = seeds > 0
     local = ndimage.maximum_filter(np.minimum(hu, MOST), 5)
     side = float(np.cbrt(np.prod(spine.spacing)))
-    share = float(np.interp(side, (1.0, 3.0), SHARE))
+    share = float(np.interp(side, (1.0, 3.0), SHARE)) + WIDENED * (spine.sigma - BLUR[0][1])
     solid = (sharpened(hu, spine.bone[box], local, spine.threshold, share) | is_body) & ~discs
     cost = price(hu, solid, side)
     cost[discs] = 0
@@ -199,7 +202,8 @@ def _markers(where: Places, spine: Spine, stack: Stack, hu: NDArray[np.int16]) -
     before = np.array([*stack.stations, np.inf])[np.minimum(place, len(stack.stations))]
     flank = (side <= 11) & (where.back > 2) & (where.back < 24)
     flank &= (where.station > after + 14) & (where.station < before - 3)
-    number[flank & (number == 0)] = place[flank & (number == 0)] + 1
+    flank |= (side <= 12) & (where.back > 8) & (where.back < 24) & (where.station > after + 14) & (clear > 3)
+    number[flank & (number == 0)] = place[flank & (number == 0)] + 1  # lamina and, behind the joint, lower process
     behind = np.array([-np.inf, *stack.stations])[np.searchsorted(np.array(stack.stations), where.station)]
     stem = (side >= 9) & (side <= 24) & (where.back > -9) & (where.back < 4) & (number == 0)
     stem &= (where.station > behind + 2) & (where.station < behind + 15)

@@ -36,6 +36,7 @@ class Spine:
     axis: frame.Axis
     canal: Canal
     straight: NDArray[np.float32]
+    front: Points  # (n,) distance from the canal's line to its front wall, mm
     threshold: float
     noise: float
     spacing: tuple[float, float, float]
@@ -74,7 +75,20 @@ def find(image: Volume, *, is_poor: bool = False) -> Spine:
     axis, bony = frame.canal_of(axis, solid, fine)
     straight = frame.straight(axis, hu, fine)
     held = grid.taken(body, coarse, fine)
-    return Spine(hu, fine, solid, held, axis, bony, straight, threshold, noise, _spacing(image.grid, fine), sigma)
+    return Spine(
+        hu=hu,
+        grid=fine,
+        bone=solid,
+        body=held,
+        axis=axis,
+        canal=bony,
+        straight=straight,
+        front=frame.front_wall(straight),
+        threshold=threshold,
+        noise=noise,
+        spacing=_spacing(image.grid, fine),
+        sigma=sigma,
+    )
 
 
 def _path(hu: NDArray[np.int16], body: NDArray[np.bool_], is_poor: bool) -> tuple[Points, float, float]:

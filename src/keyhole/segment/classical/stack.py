@@ -65,7 +65,7 @@ class Stack:
 
 def stacked(spine: Spine) -> Stack:
     """The stack of discs and bodies, still without names."""
-    signals = planes.signals(spine.straight, spine.threshold)
+    signals = planes.signals(spine.straight)
     row = _trimmed(planes.row(signals), signals)
     smooth = ndimage.gaussian_filter(np.nan_to_num(spine.straight, nan=UNSEEN), WIDE)
     smooth[~np.isfinite(spine.straight)] = np.nan
@@ -123,10 +123,9 @@ def _gap(spine: Spine, signals: planes.Signals, station: int) -> Gap:
 
 def _wall(spine: Spine, point: Points, back: Points) -> float:
     """Distance, mm, from `point` in a body backwards to the canal's front wall."""
-    line, radius = spine.canal.line, spine.canal.radius
+    line = spine.axis.line
     n = int(((line - point) ** 2).sum(axis=1).argmin())
-    turn = radius.shape[1]
-    return float((line[n] - point) @ back - np.median(radius[n, turn * 5 // 8 : turn * 7 // 8]))
+    return float((line[n] - point) @ back - spine.front[n] - spine.shift)
 
 
 def _body(spine: Spine, over: Gap, under: Gap, widest: float = RADII[1]) -> Body:
