@@ -36,11 +36,12 @@ def records(anatomy: Anatomy, inputs: dict[str, str]) -> tuple[FindingsRecord, D
     made = provenance(inputs)
     return (
         FindingsRecord(findings=tuple(one.entry for one in found), provenance=made),
-        DrawingsRecord(drawings=tuple(_drawn(one) for one in found if one.shapes), provenance=made),
+        DrawingsRecord(drawings=tuple(entry_of(one) for one in found if one.shapes), provenance=made),
     )
 
 
-def _drawn(one: Made) -> DrawnEntry:
+def entry_of(one: Made) -> DrawnEntry:
+    """Where `one` was measured, as it stands in drawings.json."""
     shapes = tuple(
         DrawnShape(points=tuple(map(tuple, shape.points.tolist())), is_closed=shape.is_closed) for shape in one.shapes
     )
@@ -112,7 +113,7 @@ def _level(level: str, upper: Vertebra, lower: Vertebra, n: int) -> Iterator[Mad
         yield _one(f"canal AP diameter{place}", level, 14 - narrow / 5, 0.7, "mm", ap, grade=stenosis)
         yield _one(f"canal transverse diameter{place}", level, 22.0, 0.6, "mm", wide)
         yield _one(f"dural sac area{place}", level, 140 - 3 * narrow, 8.0, "mm2", ring(where, left, back, 8, 5))
-    yield _one("least canal area", level, 180 - 3 * narrow, 9.0, "mm2", ring(canal - 4 * up, left, back, 10, 6))
+    yield _one("least canal area", level, 180 - 3 * narrow, 9.0, "mm2", ring(canal - 3 * up, left, back, 10, 6))
     yield _one("canal compression ratio", level, 0.93 - narrow / 60, 0.04, "1")
     yield unknown("CSF signal ratio", level, "1", "the case has no T2 image")
     front, hind = upper.inferior.anterior, upper.inferior.posterior

@@ -131,7 +131,7 @@ def table(page, name):
         ]
         for row in rows
     ]
-    return {unescape(row[0]): [unescape(words) for words in row[1:]] for row in clean}
+    return {unescape(row[0]).replace("\xa0", " "): [unescape(words) for words in row[1:]] for row in clean}
 
 
 def test_the_numbers_are_those_of_the_plan(written):

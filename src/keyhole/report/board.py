@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -64,16 +65,24 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """One table of the sheet; `flagged` says which columns are indicated, `has_sides` whether any cell has a side."""
+    """One table of the sheet.
+
+    `missing` says why most of a column's unknown values are not known, `flagged` which columns are indicated,
+    `has_sides` whether any cell has a side.
+    """
 
     name: str
     caption: str
     columns: tuple[Column, ...]
+    missing: tuple[str, ...]
     flagged: tuple[bool, ...]
     has_sides: bool
     blocks: tuple[Block, ...]
     foot: str
 
+
+MOST = 0.6
+"""Share of the known values of a row or column that carry a note, from which it stands at its head [keyhole-choice]."""
 
 Key = tuple[str, str, str]
 """Row, column and side of a finding."""
@@ -87,17 +96,32 @@ class _Field:
     marks: Mapping[Key, frozenset[int]]
 
     def of(self, part: int, value: str) -> frozenset[int]:
-        """The notes that every known value of one row (`part` 0) or column (1) carries."""
-        return self._shared([key for key in self.table if key[part] == value])
+        """The notes that most known values of one row (`part` 0) or column (1) carry."""
+        return self._shared([key for key in self.table if key[part] == value], MOST)
 
     @property
     def common(self) -> frozenset[int]:
         """The notes that all known values carry."""
-        return self._shared(list(self.table))
+        return self._shared(list(self.table), 1.0)
 
-    def _shared(self, keys: Sequence[Key]) -> frozenset[int]:
+    def _shared(self, keys: Sequence[Key], share: float) -> frozenset[int]:
         found = [self.marks[key] for key in keys if is_known(self.table[key])]
-        return frozenset.intersection(*found) if found else frozenset()
+        counts = Counter(number for numbers in found for number in numbers)
+        return frozenset(number for number, count in counts.items() if count >= share * len(found))
+
+    def why(self, column: str) -> str:
+        """The reason that most often stands for the unknown values of `column`, if at least three give it.
+
+        Rows without a single value are not counted: they are told apart.
+        """
+        heard = {key[0] for key, found in self.table.items() if is_known(found)}
+        reasons = Counter(
+            _why(found)
+            for key, found in self.table.items()
+            if key[1] == column and key[0] in heard and not is_known(found)
+        )
+        first = max(reasons, key=lambda words: reasons[words], default="")
+        return first if reasons[first] >= 3 else ""
 
     def row(self, name: str) -> dict[Key, FindingEntry]:
         """The findings of the row `name`."""
@@ -124,13 +148,19 @@ def boards(
                     name=f"board-{which}",
                     caption=caption,
                     columns=tuple(Column(c, True, tuple(sorted(field.of(1, c) - common))) for c in columns),
+                    missing=tuple(field.why(c) for c in columns),
                     flagged=tuple(c in flagged for c in columns),
                     has_sides=any(side for _, _, side in field.table),
                     blocks=tuple(_blocks(field, columns, norms, references)),
-                    foot=f"Notes that all values carry: {', '.join(map(str, sorted(common)))}." if common else "",
+                    foot=_foot(common),
                 )
             )
     return tuple(made)
+
+
+def _foot(common: frozenset[int]) -> str:
+    every = f"Notes that all values carry: {', '.join(map(str, sorted(common)))}. " if common else ""
+    return every + "Notes beside a level or a measure hold for most of its values; findings.json has those of each."
 
 
 def _field(members: Sequence[FindingEntry], which: str, notes: Notes) -> _Field:
@@ -199,9 +229,9 @@ def _line(name: str, columns: Sequence[str], field: _Field, norms: Norms, refere
     drawn = dict(zip(keys, bars([(table[k], b) for k, b in zip(keys, bands, strict=True)]), strict=True))
     cells = []
     for c in columns:
-        told = shared | of_row | field.of(1, c)
+        told, reason = shared | of_row | field.of(1, c), field.why(c)
         here = [key for key in keys if key[1] == c]
-        cells.append(tuple(_cell(table[key], field.marks[key] - told, drawn[key]) for key in here))
+        cells.append(tuple(_cell(table[key], field.marks[key] - told, drawn[key], reason) for key in here))
     first = table[keys[0]]
     cited = dict.fromkeys([references.cite(first.source), *(references.cite(b.source) for b in bands if b is not None)])
     return BoardRow(
@@ -220,13 +250,14 @@ def _norms_said(first: FindingEntry, bands: Iterable[Band | None]) -> str:
     return "" if not said else f"norm {said[0]}" if len(said) == 1 else "norms differ by level"
 
 
-def _cell(found: FindingEntry, numbers: frozenset[int], bar: Bar | None) -> Cell:
+def _cell(found: FindingEntry, numbers: frozenset[int], bar: Bar | None, told: str) -> Cell:
     left = tuple(sorted(numbers))
     chances = shaded(found.grade_probability or {})
     if found.value is None and found.grade:
         return Cell(found.side or "", Text(found.grade, left), "", "", None, "", chances, grade(found))
     if found.value is None:
-        return Cell(found.side or "", Text(NOT_KNOWN, left, known=False), "", _why(found), None, "", (), "")
+        why = "" if _why(found) == told else _why(found)
+        return Cell(found.side or "", Text(NOT_KNOWN, left, known=False), "", why, None, "", (), "")
     return Cell(
         side=found.side or "",
         said=Text(number(found.value, found.unit), left),
@@ -243,13 +274,13 @@ def _likeliest(found: FindingEntry) -> str:
     """The grade with its probability: "moderate 82 %"."""
     if not found.grade:
         return ""
-    chance = (found.grade_probability or {}).get(found.grade)
-    return found.grade if chance is None else f"{found.grade} {probability(chance)}"
+    chance, words = (found.grade_probability or {}).get(found.grade), found.grade.replace("mm2", "mm²")
+    return words if chance is None else f"{words} {probability(chance)}"
 
 
 def _why(found: FindingEntry) -> str:
-    """Why a value is missing: its first caveats."""
-    return "; ".join(found.caveats[:2])
+    """Why a value is missing: its first caveat."""
+    return found.caveats[0] if found.caveats else ""
 
 
 def _silences(names: Sequence[str], field: _Field) -> Iterable[Silent]:

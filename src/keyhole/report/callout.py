@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,12 @@ SIZE = 13.5
 LINE = 16.5
 """px from one label to the next."""
 
-_LETTER = 0.54  # mean width of a letter, in units of its size
+_LETTER = 0.58  # mean width of a letter, in units of its size
 _MARGIN = 6.0
+_GAP = 12.0  # px between words of the two columns at one height
+_CLASH = 1e4  # cost of words over words, in px of movement
 _TOP, _BOTTOM = 34.0, 40.0  # px kept free for the letters above, and for scale bar and letter below
-_MIDDLE = 14.0  # px kept free above and below the letter at the middle of either side
+_MIDDLE = 17.0  # px kept free above and below the letter at the middle of either side
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,9 @@ def arranged(callouts: Sequence[Callout], width: float, height: float) -> list[P
         right.insert(0, left.pop())
     while len(right) > max(len(left) + 1, 1) and (len(right) > len(room) or right[0].x < width * 0.58):
         left.append(right.pop(0))
-    return [
-        *_column(left[: len(room)], room, _MARGIN, "start"),
-        *_column(right[: len(room)], room, width - _MARGIN, "end"),
-    ]
+    one_side = _column(left[: len(room)], room, _MARGIN, "start", {})
+    taken = {one.y: width - 2 * _MARGIN - _GAP - _length(one.callout.words) for one in one_side}
+    return [*one_side, *_column(right[: len(room)], room, width - _MARGIN, "end", taken)]
 
 
 def _slots(height: float) -> list[float]:
@@ -66,14 +67,25 @@ def _slots(height: float) -> list[float]:
     return [y for y in found if not abs(y - SIZE / 2 - height / 2) < _MIDDLE]
 
 
-def _column(members: Sequence[Callout], room: Sequence[float], x: float, anchor: str) -> list[Placed]:
-    """`members` at the slots of `room` that move them least in all, their order by height kept."""
+def _length(words: str) -> float:
+    """Width of `words`, px, about."""
+    return len(words) * SIZE * _LETTER
+
+
+def _column(
+    members: Sequence[Callout], room: Sequence[float], x: float, anchor: str, free: Mapping[float, float]
+) -> list[Placed]:
+    """`members` at the slots of `room` that move them least in all, their order by height kept.
+
+    `free` is the width, px, that the other column leaves at a slot.
+    """
     order = sorted(members, key=lambda one: (one.y, one.x, one.words))
     infinity = float("inf")
     best = [[0.0] * (len(room) + 1)] + [[infinity] * (len(room) + 1) for _ in order]
     for n, one in enumerate(order, start=1):
         for k, y in enumerate(room, start=1):
-            best[n][k] = min(best[n][k - 1], best[n - 1][k - 1] + abs(y - SIZE / 3 - one.y))
+            over = _CLASH if _length(one.words) > free.get(y, infinity) else 0.0
+            best[n][k] = min(best[n][k - 1], best[n - 1][k - 1] + abs(y - SIZE / 3 - one.y) + over)
     placed, k = [], len(room)
     for n in range(len(order), 0, -1):
         while best[n][k - 1] == best[n][k]:
@@ -98,7 +110,7 @@ def drawn(placed: Sequence[Placed]) -> list[str]:
 
 def _edge(one: Placed) -> tuple[float, float]:
     """The point of the words' box nearest to what they speak of."""
-    length = len(one.callout.words) * SIZE * _LETTER + 3
+    length = _length(one.callout.words) + 3
     low, high = (one.x, one.x + length) if one.anchor == "start" else (one.x - length, one.x)
     top, bottom = one.y - 0.75 * SIZE, one.y + 0.2 * SIZE
     x = min(max(one.callout.x, low), high)

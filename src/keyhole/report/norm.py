@@ -104,7 +104,7 @@ def _bar(found: FindingEntry, band: Band | None, low: float, high: float) -> Bar
         band_low=0.0 if band.low is None else at(band.low),
         band_high=1.0 if band.high is None else at(band.high),
         outside=above or below,
-        said=f"{_stand(found.value, band, above or below)} the norm, {norm_words(band, found.unit)}",
+        said=f"{_stand(found.value, band, above or below)} the norm {norm_words(band, found.unit)}",
     )
 
 
@@ -118,8 +118,13 @@ def _stand(value: float, band: Band, clearly: bool) -> str:
 
 
 def norm_words(band: Band, unit: str) -> str:
-    """The norm in words: "18 to 22 mm" or "12 mm or more"."""
-    low, high = ("" if end is None else number(end, unit) for end in (band.low, band.high))
+    """The norm in words: "18 to 22 mm" or "≥ 12 mm"."""
+    low, high = ("" if end is None else _plain(end, unit) for end in (band.low, band.high))
     if low and high:
         return with_unit(f"{low} to {high}", unit)
-    return f"{with_unit(low, unit)} or more" if low else f"{with_unit(high, unit)} or less"
+    return with_unit(f"≥ {low}" if low else f"≤ {high}", unit)
+
+
+def _plain(end: float, unit: str) -> str:
+    """An end of a norm: whole numbers as such."""
+    return f"{end:.0f}".replace("-", "−") if end == round(end) else number(end, unit)

@@ -41,7 +41,7 @@ def overview(anatomy: Anatomy, findings: Sequence[FindingEntry], targets: Sequen
 def _picture(
     anatomy: Anatomy, sheet: Sheet, findings: Sequence[FindingEntry], targets: Sequence[Target], *, is_sagittal: bool
 ) -> Picture:
-    image = svg.data_uri(svg.png(quick_greys(sheet, anatomy, 1.6)), "image/png")
+    image = svg.data_uri(svg.png(quick_greys(sheet, anatomy)), "image/png")
     lines, said = _measured(anatomy, sheet, findings, is_sagittal=is_sagittal)
     rings, flags = _flags(anatomy, sheet, targets, is_sagittal=is_sagittal)
     layers = [

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from keyhole.report.content import Content
 from keyhole.report.emblem import band_svg, chances_svg
 from keyhole.report.palette import GROUPS, approach_colours
+from keyhole.report.wording import runs
 
 THREE = "three-0.187.0.bundle.min.js"
 
@@ -51,6 +52,7 @@ def page(content: Content, scene: dict[str, object]) -> bytes:
             three=_text("vendor", THREE),
             band=band_svg,
             chances=chances_svg,
+            runs=runs,
             scene=_json_in_page(scene),
             has_scene=bool(scene["meshes"]),
         )

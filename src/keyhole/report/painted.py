@@ -13,7 +13,7 @@ from keyhole.geometry import Points
 from keyhole.report import callout, svg
 from keyhole.report.norm import interval
 from keyhole.report.planes import Panel, extra_panel, level_panels, vertebra_panels
-from keyhole.report.roster import WHERE, kind, place
+from keyhole.report.roster import kind, place
 from keyhole.report.slices import Picture, contours, marks, unseen
 from keyhole.report.views import outlines, quick_greys
 from keyhole.report.wording import listed, number, with_unit
@@ -31,11 +31,15 @@ _OUTLINED = ("herniation", "sac", "root")
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """The pictures of one level or vertebra, and the shapes that no picture shows."""
+    """The pictures of one level or vertebra, and the shapes that no picture shows.
+
+    `is_first`: it belongs to what is asked or indicated, so it is shown before the others, and on paper.
+    """
 
     name: str
     title: str
     flagged: bool
+    is_first: bool
     pictures: tuple[Picture, ...]
     missing: str
 
@@ -54,9 +58,16 @@ class _Shown:
 
 
 def galleries(
-    anatomy: Anatomy, drawings: Sequence[DrawnEntry], findings: Sequence[FindingEntry], flagged: frozenset[str]
+    anatomy: Anatomy,
+    drawings: Sequence[DrawnEntry],
+    findings: Sequence[FindingEntry],
+    flagged: frozenset[str],
+    asked: str = "",
 ) -> tuple[Gallery, ...]:
-    """Pictures of every lumbar level and vertebra whose measures have shapes, cranial to caudal, levels first."""
+    """Pictures of every lumbar level and vertebra whose measures have shapes, cranial to caudal, levels first.
+
+    `flagged` levels are indicated, `asked` is the level of the plan.
+    """
     known = {(f.name, f.level, f.side): f for f in findings if f.value is not None}
     shown = [
         _Shown(entry, known[entry.name, entry.level, entry.side], tuple(np.array(s.points) for s in entry.shapes))
@@ -70,7 +81,9 @@ def galleries(
             here = [one for one in members if one.entry.level == name]
             panels = _panels(anatomy, which, name, here)
             if panels:
-                made.append(_gallery(anatomy, name, here, panels, name in flagged))
+                drawn, missing = _gallery(anatomy, name, here, panels)
+                first = any(name == level or name in level.split("/") for level in (*flagged, asked))
+                made.append(Gallery(name.replace("/", "-"), name, name in flagged, first, drawn, missing))
     return tuple(made)
 
 
@@ -93,7 +106,10 @@ def _panels(anatomy: Anatomy, which: str, name: str, here: Sequence[_Shown]) -> 
     return level_panels(anatomy, pair, holes)
 
 
-def _gallery(anatomy: Anatomy, name: str, here: Sequence[_Shown], panels: list[Panel], flagged: bool) -> Gallery:
+def _gallery(
+    anatomy: Anatomy, name: str, here: Sequence[_Shown], panels: list[Panel]
+) -> tuple[tuple[Picture, ...], str]:
+    """The pictures, and in words the shapes that no picture shows."""
     spread: dict[int, list[_Shown]] = {n: [] for n in range(len(panels))}
     left: list[_Shown] = []
     for one in sorted(here, key=lambda one: place(one.entry.name)[::2]):
@@ -102,7 +118,7 @@ def _gallery(anatomy: Anatomy, name: str, here: Sequence[_Shown], panels: list[P
     for _ in range(MOST_EXTRA):
         if not left:
             break
-        panel = extra_panel(panels[0], [one.points for one in left], name)
+        panel = extra_panel(panels[0], left[0].points, _place_words(left[0].entry), name)
         inside = [one for one in left if _fits(one, panel)]
         if not inside:
             break
@@ -114,8 +130,7 @@ def _gallery(anatomy: Anatomy, name: str, here: Sequence[_Shown], panels: list[P
         for n, panel in enumerate(panels)
         if spread[n] or panel.always
     ]
-    missing = listed([_place_words(one.entry) for one in left])
-    return Gallery(name.replace("/", "-"), name, flagged, tuple(drawn), missing)
+    return tuple(drawn), listed([_place_words(one.entry) for one in left])
 
 
 def _place_words(entry: DrawnEntry) -> str:
@@ -140,7 +155,7 @@ def _distance(one: _Shown, panel: Panel) -> float:
 def _fits(one: _Shown, panel: Panel) -> bool:
     flat = panel.view.place(one.points)
     held = bool((flat > 4).all() and (flat < (panel.view.width - 4, panel.view.height - 4)).all())
-    return held and _distance(one, panel) <= NEAR
+    return held and _distance(one, panel) <= NEAR and not one.entry.name.endswith(panel.shuns or ("\n",))
 
 
 def _picture(anatomy: Anatomy, panel: Panel, name: str, shown: Sequence[_Shown]) -> Picture:
@@ -172,12 +187,27 @@ def _shape(one: _Shown, panel: Panel, colour: str) -> Iterable[str]:
     dashes = {"stroke_dasharray": "5 3"} if _distance(one, panel) > NEAR / 2 else {}
     for line, shape in zip(one.lines, one.entry.shapes, strict=True):
         flat = panel.view.place(line)
-        common = {"d": svg.path([flat], closed=shape.is_closed), "stroke_linejoin": "round", "stroke_linecap": "round"}
-        fill = {"fill": colour, "fill_opacity": 0.1} if shape.is_closed else {"fill": "none"}
+        common = {
+            "d": svg.path([_thin(flat, shape.is_closed)], closed=shape.is_closed),
+            "stroke_linejoin": "round",
+            "stroke_linecap": "round",
+        }
+        fill = {"fill": colour, "fill_opacity": 0.06} if shape.is_closed else {"fill": "none"}
         yield svg.element("path", stroke="#000000", stroke_width=3.6, stroke_opacity=0.55, fill="none", **common)
         yield svg.element("path", stroke=colour, stroke_width=1.7, **fill, **common, **dashes)
         if not shape.is_closed:
             yield from (svg.element("circle", cx=x, cy=y, r=2.1, fill=colour) for x, y in (flat[0], flat[-1]))
+
+
+def _thin(flat: Points, is_closed: bool) -> Points:
+    """`flat` (n, 2) px without points that lie within a third of a px of the line through the others."""
+    from skimage.measure import approximate_polygon  # noqa: PLC0415
+
+    if len(flat) < 12:
+        return flat
+    if not is_closed:
+        return np.asarray(approximate_polygon(flat, 0.3))
+    return np.asarray(approximate_polygon(np.concatenate([flat, flat[:1]]), 0.3)[:-1])
 
 
 def _callouts(shown: Sequence[_Shown], panel: Panel, colours: dict[str, str]) -> list[callout.Callout]:
@@ -190,14 +220,9 @@ def _callouts(shown: Sequence[_Shown], panel: Panel, colours: dict[str, str]) ->
             at = flat[int(flat[:, 0].argmax() if right else flat[:, 0].argmin())]
         else:
             at = (flat[0] + flat[-1]) / 2
-        words = f"{_short(one.entry)} {_value(one.finding, False)}"
+        words = f"{place(one.entry.name).short or one.entry.name} {_value(one.finding, False)}"
         made.append(callout.Callout(words, float(at[0]), float(at[1]), colours[one.entry.name]))
     return made
-
-
-def _short(entry: DrawnEntry) -> str:
-    ending = next((ending for ending in WHERE if entry.name.endswith(ending)), "")
-    return (place(entry.name).short or entry.name) + (f", {ending.split()[-1]}" if ending else "")
 
 
 def _value(found: FindingEntry, with_interval: bool) -> str:

@@ -37,7 +37,8 @@ def _template() -> bytes:
 
 def _drawings(content: Content) -> Iterable[tuple[str, str]]:
     yield from ((drawn.name, drawn.svg) for drawn in (*content.stills, *content.spine, *content.overview))
-    yield from ((picture.name, picture.svg) for gallery in content.galleries for picture in gallery.pictures)
+    some = [gallery for gallery in content.galleries if gallery.is_first] or content.galleries
+    yield from ((picture.name, picture.svg) for gallery in some for picture in gallery.pictures)
     for corridor in content.corridors:
         for picture in corridor.pictures:
             yield f"{corridor.name}-{picture.name}", picture.svg

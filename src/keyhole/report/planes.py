@@ -9,16 +9,27 @@ import numpy as np
 
 from keyhole.anatomy.model import Anatomy, Vertebra
 from keyhole.geometry import Points, unit
+from keyhole.report.roster import WHERE
 from keyhole.report.views import Axes, View
 
 SIZE = (400, 348)
 """Width and height of a picture, px."""
 
-CLOSE, FORAMEN, WIDE = 104.0, 76.0, 190.0
-"""Width shown around the canal, around a foramen, and of the whole back, mm."""
+CLOSE, CANAL, FORAMEN, WIDE = 104.0, 66.0, 76.0, 190.0
+"""Width shown around a body with its arch, of the canal, of a foramen, and of the whole back, mm."""
 
 _LATERAL = 0.42  # of an endplate's width, from the midline to the foramen, where nothing says it better
+_IN_CANAL = (
+    "canal",
+    "dural sac",
+    "least",
+    "herniation depth",
+    "herniation offset",
+    "herniation volume",
+    "lateral recess",
+)
 _HOLE = ("foramen", "Kambin")
+_STRAIGHT = 0.87  # cosine of the angle to the anatomy's axis, below which a plane is called oblique
 _FLAT = 3.0  # mm: an outline this thin lies in a plane of its own
 
 
@@ -26,7 +37,8 @@ _FLAT = 3.0  # mm: an outline this thin lies in a plane of its own
 class Panel:
     """One picture's plane with its title and caption; `always` draws it even without a shape.
 
-    Measures whose names begin with one of `prefers` are shown here rather than in a plane as near.
+    Measures whose names begin with one of `prefers` are shown here rather than in a plane as near, those whose names
+    end with one of `shuns` never.
     """
 
     title: str
@@ -34,6 +46,7 @@ class Panel:
     view: View
     always: bool = False
     prefers: tuple[str, ...] = ()
+    shuns: tuple[str, ...] = ()
     number: int = 0
 
 
@@ -55,7 +68,7 @@ def _sagittal(title: str, centre: Points, axes: Axes, width: float) -> View:
 def level_panels(
     anatomy: Anatomy, pair: tuple[Vertebra, Vertebra], holes: Mapping[str, Sequence[Points]]
 ) -> list[Panel]:
-    """Axial through the mid-disc, midsagittal, both foramina, and the mid-disc again with the muscles.
+    """Axial through the mid-disc, whole and close to the canal, midsagittal, both foramina, coronal, and the muscles.
 
     `holes` are the points at which each foramen was measured, by side; without any the plane lies where the
     pedicles are labelled, or beside the disc.
@@ -66,17 +79,35 @@ def level_panels(
     middle = np.mean(ends, axis=0) if len(ends) == 2 else (upper.centre + lower.centre) / 2
     made = [
         Panel(
-            "Axial through the disc", "In the disc's own plane.",
+            "Axial through the disc", "In its own plane.",
             _axial("Axial", middle + 15 * axes.posterior, axes, CLOSE), always=True,
+            shuns=WHERE,
         ),
-        Panel("Midsagittal", "", _sagittal("Sagittal", middle + 8 * axes.posterior, axes, CLOSE), always=True),
+        Panel(
+            "Axial, the canal", "In the disc's own plane.",
+            _axial("Axial", _canal(anatomy, middle, axes), axes, CANAL), prefers=_IN_CANAL, shuns=WHERE,
+        ),
+        Panel(
+            "Midsagittal", "", _sagittal("Sagittal", middle + 8 * axes.posterior, axes, CLOSE), always=True,
+            shuns=WHERE,
+        ),
     ]  # fmt: skip
     for side in ("left", "right"):
         at = _hole(anatomy, pair, axes, middle, side, holes[side])
         title = f"{side.capitalize()} foramen"
         made.append(Panel(title, "Sagittal through the foramen.", _sagittal(title, at, axes, FORAMEN), prefers=_HOLE))
     muscles = _axial("Axial", middle + 22 * axes.posterior, axes, WIDE)
-    return [*made, Panel("Axial, whole back", "In the disc's own plane.", muscles)]
+    upright = View("Coronal", middle, axes.left, -axes.up, *SIZE, SIZE[0] / CLOSE, axes)
+    made.append(Panel("Coronal through the disc", "Seen from the front.", upright, prefers=("lateral slip", "coronal")))
+    return [*made, Panel("Axial, whole back", "In the disc's own plane.", muscles, shuns=WHERE)]
+
+
+def _canal(anatomy: Anatomy, middle: Points, axes: Axes) -> Points:
+    """Where the canal's line meets the plane through `middle` across the level; behind it where there is no line."""
+    line = anatomy.canal_line
+    near = line[np.abs((line - middle) @ axes.up) < 2.0] if len(line) else line
+    at = near.mean(axis=0) if len(near) else middle + 28 * axes.posterior
+    return np.asarray(at - ((at - middle) @ axes.up) * axes.up)
 
 
 def _hole(
@@ -122,14 +153,13 @@ def vertebra_panels(vertebra: Vertebra, pedicles: Sequence[Points]) -> list[Pane
     ]
 
 
-def extra_panel(beside: Panel, left: Sequence[Points], name: str) -> Panel:
-    """The plane that holds the first of the shapes `left` (n, 3), and as many of the others as it can."""
+def extra_panel(beside: Panel, first: Points, what: str, name: str) -> Panel:
+    """The plane that holds the shapes (n, 3) of the measure `what` at `name`, turned and centred as `beside` is."""
     axes, origin = beside.view.axes, beside.view.centre
-    first = left[0]
     middle = first.mean(axis=0)
     normal = _normal(first, axes)
     kinds = ((axes.up, "Axial"), (axes.left, "Sagittal"), (axes.posterior, "Coronal"))
-    near, title = max(kinds, key=lambda kind: abs(float(kind[0] @ normal)))
+    near, title = max(kinds, key=lambda one: abs(float(one[0] @ normal)))
     normal = normal if near @ normal > 0 else -normal
     right = axes.posterior if title == "Sagittal" else axes.left
     right = unit(right - (right @ normal) * normal)
@@ -137,7 +167,8 @@ def extra_panel(beside: Panel, left: Sequence[Points], name: str) -> Panel:
     reach = float(np.linalg.norm(first - middle, axis=1).max())
     width = CLOSE if 2 * reach < CLOSE - 30 else 2 * reach + 40
     view = View(title, _centred(middle, origin, normal), right, down, *SIZE, SIZE[0] / width, axes)
-    return Panel(f"{title}, {_where(title, middle, beside, name)}", "In the plane of the measure.", view)
+    place = _where(title, middle, beside, name) if near @ normal > _STRAIGHT else "oblique"
+    return Panel(f"{title}, {place}", f"In the plane of the {what}.", view)
 
 
 def _centred(middle: Points, origin: Points, normal: Points) -> Points:
@@ -169,4 +200,4 @@ def _where(title: str, middle: Points, beside: Panel, name: str) -> str:
     if title == "Sagittal":
         aside = float((middle - origin) @ axes.left)
         return f"{abs(aside):.0f} mm {'left' if aside > 0 else 'right'} of the midline"
-    return "through the measure"
+    return "through the body" if "/" not in name else "through the disc"

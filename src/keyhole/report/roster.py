@@ -55,12 +55,14 @@ _DISC = (
     ("posterior disc height", "posterior"),
     ("disc height index", "index"),
     ("disc wedge angle", "wedge"),
+    ("coronal disc wedge", "wedge"),
     ("disc volume", "disc"),
     ("disc signal ratio", "disc signal"),
     ("herniation depth", "herniation"),
     ("herniation volume", "herniation"),
     ("herniation offset", "offset"),
     ("herniation migration", "migration"),
+    ("herniation circumference", "beyond the rim"),
 )
 _VERTEBRA = (
     ("anterior vertebral height", "anterior"),
@@ -68,6 +70,7 @@ _VERTEBRA = (
     ("posterior vertebral height", "posterior"),
     ("vertebral height loss", "loss"),
     ("vertebral density", "density"),
+    ("vertebral density for fusion", "density for fusion"),
     ("pedicle width", "width"),
     ("pedicle height", "height"),
     ("pedicle transverse angle", "transverse"),

@@ -58,6 +58,20 @@ class Notes:
         return tuple((n, text, _few(where)) for n, (text, where) in enumerate(self._where.items(), start=1))
 
 
+def runs(numbers: tuple[int, ...]) -> tuple[tuple[int, str], ...]:
+    """Ascending `numbers` with runs of three and more drawn together: the first of each, and how it is written."""
+    groups: list[list[int]] = []
+    for number in numbers:
+        if groups and number == groups[-1][-1] + 1:
+            groups[-1].append(number)
+        else:
+            groups.append([number])
+    made: list[tuple[int, str]] = []
+    for group in groups:
+        made += [(group[0], f"{group[0]}–{group[-1]}")] if len(group) > 2 else [(n, str(n)) for n in group]
+    return tuple(made)
+
+
 def _few(where: list[str]) -> tuple[str, ...]:
     """At most six places, and how many more there are."""
     return (*where[:6], *([f"{len(where) - 6} more"] if len(where) > 6 else []))

@@ -152,7 +152,7 @@ def _measured(records: Records, anatomy: Anatomy, drawn: Drawn) -> Drawn:
     return replace(
         drawn,
         overview=overview(anatomy, found, wanted),
-        galleries=galleries(anatomy, shapes, found, flagged),
+        galleries=galleries(anatomy, shapes, found, flagged, records.plan.level if records.plan is not None else ""),
     )
 
 
