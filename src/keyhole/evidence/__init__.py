@@ -1,6 +1,7 @@
 """What published numbers rest on: citations, and the table of published results."""
 
 from keyhole.evidence.catalogue import HORIZONS, Outcome, Question, families, horizon, outcomes, question
+from keyhole.evidence.procedures import CourseRows, Procedure, SharedRisk, Technique, procedure, procedures
 from keyhole.evidence.risk_scores import RiskModel, ScoreItem, risk_models
 from keyhole.evidence.rows import STATUSES, Arm, Row
 from keyhole.evidence.source import Source, source, sources
@@ -12,18 +13,24 @@ __all__ = [
     "OPTIONAL",
     "STATUSES",
     "Arm",
+    "CourseRows",
     "Outcome",
+    "Procedure",
     "Question",
     "RiskModel",
     "Row",
     "ScoreItem",
+    "SharedRisk",
     "Source",
+    "Technique",
     "examined",
     "families",
     "horizon",
     "joined",
     "outcomes",
     "parse",
+    "procedure",
+    "procedures",
     "question",
     "read_table",
     "risk_models",
