@@ -147,10 +147,14 @@ def test_a_slip_alone_says_so_and_serves_a_fusion_only():
         target(entries, "decompress")
 
 
-def test_a_doubtful_finding_weighs_less_than_a_sure_one():
-    sure, doubtful = (indicated([found("dural sac area", 100.0, unit="mm2", sd=sd)], LEVELS)[0] for sd in (1.0, 20.0))
-    assert sure.score > doubtful.score
-    assert any("% sure" in reason for reason in doubtful.reasons)
+def test_a_doubtful_finding_weighs_less_than_a_sure_one_and_proposes_nothing_alone():
+    sure, less = (indicated([found("dural sac area", 100.0, unit="mm2", sd=sd)], LEVELS)[0] for sd in (1.0, 8.0))
+    assert sure.score > less.score
+    assert "92 % sure" in less.reasons[0]
+    doubtful = found("dural sac area", 100.0, unit="mm2", sd=20.0)
+    assert indicated([doubtful], LEVELS) == ()
+    joined = indicated([doubtful, found("slip", 7.0)], LEVELS)[0]
+    assert any("71 % sure" in reason for reason in joined.reasons)
 
 
 def test_a_readers_grade_points_at_its_level_and_side():

@@ -3,8 +3,9 @@
 A finding counts where it lies beyond the published limit of its norm (`norms.toml`), or where a reader's grade says
 so. How far beyond is made comparable by steps: 0 at the limit, 1 at the limit of the published severe class, or one
 sd of healthy people beyond the limit. Its weight is the chance that it lies beyond, times 1 + steps (at most
-`MOST`). Findings that tell of the same narrowing (canal, foramen, herniation, slip) count once, by the worst. That
-the kinds are simply added is Keyhole's choice [keyhole-choice]; complaints and examination are not in it.
+`MOST`). A level is proposed where at least one finding is `SURE`. Findings that tell of the same narrowing (canal,
+foramen, herniation, slip) count once, by the worst. That the kinds are simply added is Keyhole's choice
+[keyhole-choice]; complaints and examination are not in it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from keyhole.assessment.norms import Outside, outside
 from keyhole.casefile import FindingEntry, IndicatedEntry, Patient
 from keyhole.errors import NotInScan
 from keyhole.terms import rank
+
+SURE = 0.9
+"""Chance to lie beyond its limit that at least one finding of a proposed level must have [keyhole-choice]."""
 
 MOST = 3.0
 """Steps beyond the limit that count at most [keyhole-choice]."""
@@ -45,7 +49,10 @@ CAVEATS = (
     "the weights that make different findings comparable are Keyhole's own choice",
 )
 SLIP_ALONE = "no narrowing was found at this level: whether the slip needs an operation is a clinical question"
-NOTHING = "no level is indicated: no measure lies beyond its published limit and no reader's grade says so"
+NOTHING = (
+    "no level is indicated: no measure lies beyond its published limit with 90 % certainty, and no reader's grade "
+    "says so"
+)
 
 Goal = Literal["decompress", "fuse"]
 Side = Literal["left", "right"] | None
@@ -59,6 +66,7 @@ class _Reason:
     side: Side
     group: str
     weight: float
+    chance: float
     words: str
 
 
@@ -92,7 +100,7 @@ def _reason(one: FindingEntry, findings: Sequence[FindingEntry], who: Patient) -
         return None
     side = one.side if one.name != "herniation depth" else _side_of_herniation(one.level, findings)
     weight = (at.probability or 0.0) * (1 + min(at.beyond, MOST))
-    return _Reason(one.level, side, at.norm.group, weight, _words(one, at))
+    return _Reason(one.level, side, at.norm.group, weight, at.probability or 0.0, _words(one, at))
 
 
 def structure_of(one: FindingEntry) -> str:
@@ -119,7 +127,7 @@ def _read(one: FindingEntry) -> _Reason | None:
     weight = sum(p * (1 + steps) for steps, p in known)
     side = f"{one.side} " if one.side else ""
     words = f"{side}{one.name} {one.grade}: {one.method.partition(',')[0]}"
-    return _Reason(one.level, one.side, READ[one.name, one.grade][0], weight, words)
+    return _Reason(one.level, one.side, READ[one.name, one.grade][0], weight, 1.0, words)
 
 
 def _side_of_herniation(level: str, findings: Sequence[FindingEntry]) -> Side:
@@ -138,6 +146,8 @@ def _at(level: str, reasons: Sequence[_Reason], findings: Sequence[FindingEntry]
     entries = []
     for side in sides or (None,):
         own = [r for r in reasons if r.side in (None, side)]
+        if not any(r.chance >= SURE for r in own):
+            continue
         worst: dict[str, float] = {}
         for reason in own:
             worst[reason.group] = max(worst.get(reason.group, 0.0), reason.weight)

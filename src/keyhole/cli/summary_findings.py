@@ -42,15 +42,10 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
 """Heading and how the names under it begin, in the order of the tables."""
 
 DETAIL = (
-    "at the facets",
-    "at the pedicles",
-    "circumference",
-    "transverse",
-    "index",
-    "migration",
-    "volume",
-    "Kambin base",
-)
+    "at the facets", "at the pedicles", "circumference", "transverse", "index", "migration", "volume", "Kambin base",
+    "Kambin height", "hypotenuse", "joint area", "recess angle", "sagittal angle", "wedge angle", "slip ratio",
+    "for fusion", "foramen area",
+)  # fmt: skip
 """What is left out of the short table: names that hold one of these."""
 
 
@@ -186,7 +181,7 @@ def _grades(found: Sequence[FindingEntry]) -> None:
 
 
 def _is_healthy(grade: str) -> bool:
-    return grade.startswith(("none", "normal", "unclassified")) or grade.endswith("or more")
+    return grade.startswith(("none", "normal", "unclassified", "0 ")) or grade.endswith("or more")
 
 
 def _missing(found: Sequence[FindingEntry]) -> None:
