@@ -23,14 +23,15 @@ SOFT = 1.0
 REACH = 4.0
 """Half length, mm, along the axis in which the isthmus is looked for [keyhole-choice]."""
 
-TRANSVERSE = (-16.0, 44.0)
+TRANSVERSE = (-8.0, 48.0)
 """Directions of the axis that are tried, deg from straight back, lateral positive [keyhole-choice]."""
 
 SAGITTAL = (-32.0, 32.0)
 """The same in the upright plane through the axis, cranial positive [keyhole-choice]."""
 
-MEDIAL = 8.0
-"""A pedicle's medial wall ends at most this far behind the body's posterior wall, mm [keyhole-choice]."""
+MEDIAL, LATERAL = 8.0, 6.0
+"""How far behind the body's posterior wall a chord's ends may lie, mm: farther back are lamina and transverse process
+[keyhole-choice]."""
 
 BEHIND = 2.0
 """Where the search begins: the coronal section this far behind the body's posterior wall, mm [keyhole-choice]."""
@@ -40,7 +41,7 @@ AXIS = (-25.0, 15.0)
 
 _ANGLE = 4.0  # deg between directions tried
 _STEP = 0.5  # mm along and between chords
-_HALF = 16.0  # mm, longest half chord
+_HALF = 22.0  # mm, longest half chord
 _SIDE = (5.0, 32.0)  # mm from the midline in which the first section lies
 _LEAST = 25.0  # mm², least first section
 
@@ -133,30 +134,43 @@ def _neck(
     Parameters
     ----------
     at : the point, the direction of angle 0, the direction of angle 90, and the plane's normal.
-    wall : where given, the chord's inner end must lie less than `MEDIAL` behind this posterior coordinate.
+    wall : where given, the chord's ends must lie less than `MEDIAL` and `LATERAL` behind this posterior coordinate.
     """
     angles = np.arange(tried[0], tried[1] + 0.1, _ANGLE)
     shifts = np.arange(-REACH, REACH + 0.1, _STEP)
     inner, outer = _ends(bone, at, angles, shifts)
     length = (inner + outer).mean(axis=2)
     if wall is not None:
-        middle = np.asarray(at[0])
-        turn = np.radians(angles)[:, None]
-        inward = np.minimum(inner.mean(axis=2), _HALF)
-        ahead = float(bone.local(middle)[1]) + np.cos(turn) * shifts + np.sin(turn) * inward
-        length = np.where(ahead <= wall + MEDIAL, length, np.inf)
+        length = np.where(_is_before(bone, at[0], (angles, shifts), (inner, outer), wall), length, np.inf)
     if not np.isfinite(length).any():
         return None
     weight = np.exp(-(length - length.min()) / SOFT)
     weight /= weight.sum()
-    angle, shift = float(weight.sum(axis=1) @ angles), float(weight.sum(axis=0) @ shifts)
-    inner, outer = (ends[0, 0] for ends in _ends(bone, at, np.array([angle]), np.array([shift])))
-    if not np.isfinite(inner + outer).all():
-        return None
+    place = float(weight.sum(axis=1) @ angles), float(weight.sum(axis=0) @ shifts)
+    best = np.unravel_index(length.argmin(), length.shape)
+    for angle, shift in (place, (float(angles[best[0]]), float(shifts[best[1]]))):
+        inner, outer = (ends[0, 0] for ends in _ends(bone, at, np.array([angle]), np.array([shift])))
+        if np.isfinite(inner + outer).all():
+            break
     middle, across = _turned(at, angle, shift)
     low, high = float(inner.mean()), float(outer.mean())
     chord = np.array([middle - low * across, middle + high * across])
     return Neck(angle, chord.mean(axis=0), chord, low + high)
+
+
+def _is_before(
+    bone: Bone,
+    point: Points,
+    tried: tuple[Points, Points],
+    ends: tuple[NDArray[np.float64], NDArray[np.float64]],
+    wall: float,
+) -> NDArray[np.bool_]:
+    """Which chords of `tried` angles and shifts end before the limits behind the `wall`."""
+    turn = np.radians(tried[0])[:, None]
+    start = float(bone.local(point)[1]) + np.cos(turn) * tried[1]
+    inward, outward = (np.minimum(end.mean(axis=2), _HALF) for end in ends)
+    medial, lateral = start + np.sin(turn) * inward, start - np.sin(turn) * outward
+    return np.asarray((medial <= wall + MEDIAL) & (lateral <= wall + LATERAL))
 
 
 def _turned(at: tuple[Points, Points, Points, Points], angle: float, shift: float) -> tuple[Points, Points]:
@@ -202,11 +216,11 @@ def _length(share: NDArray[np.float32]) -> NDArray[np.float64]:
 WIDTH_ROUNDING = 0.2
 """Sd of a chord across a pedicle, voxels, on voxelised bones; from simulation [keyhole-choice]."""
 
-ANGLE_ROUNDING = 0.7
-"""Sd of a pedicle's angles, deg per mm of voxel; from simulation [keyhole-choice]."""
+ANGLE_ROUNDING = (0.7, 0.45)
+"""Sd of a pedicle's transverse and sagittal angle, deg per mm of voxel; from simulation [keyhole-choice]."""
 
-ANGLE_LABEL = 3.0
-"""Sd of a pedicle's angles, deg per mm of the boundary's sd; from simulation [keyhole-choice]."""
+ANGLE_LABEL = (4.6, 3.6)
+"""The same, deg per mm of the boundary's sd; from simulation [keyhole-choice]."""
 
 
 def pedicle_measures(bone: Bone, side: Literal["left", "right"]) -> tuple[Measurement, ...]:
@@ -225,12 +239,14 @@ def pedicle_measures(bone: Bone, side: Literal["left", "right"]) -> tuple[Measur
     middle = tall.middle
     axis = Shape(middle + np.array([[AXIS[0]], [AXIS[1]]]) * found.axis)
     lengths = [_length_sd(bone, neck.length) for neck in (flat, tall)]
-    angle_sd = float(np.hypot(ANGLE_ROUNDING * bone.voxel, ANGLE_LABEL * bone.boundary_sd))
+    turns = [
+        float(np.hypot(a * bone.voxel, b * bone.boundary_sd)) for a, b in zip(ANGLE_ROUNDING, ANGLE_LABEL, strict=True)
+    ]
     rows = (
         (flat.length, lengths[0], Shape(flat.chord)),
         (tall.length, lengths[1], Shape(tall.chord)),
-        (flat.angle, angle_sd, axis),
-        (tall.angle, angle_sd, axis),
+        (flat.angle, turns[0], axis),
+        (tall.angle, turns[1], axis),
     )
     return tuple(
         Measurement(name, bone.name, value, sd, unit, "pedicle-isthmus", METHODS[name], (), side, (shape,))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.anatomy.boxes import union_box
-from keyhole.anatomy.endplates import CORRELATION, LEAST, Solid, solid
+from keyhole.anatomy.endplates import CORRELATION, Solid, solid
 from keyhole.anatomy.model import Endplate, Vertebra
 from keyhole.assessment.model import Grade, Measurement, Shape, probabilities, unknown
 from keyhole.geometry import Box, Grid, LabelMap, Points, affine
@@ -32,8 +32,18 @@ GRADED = (
     "loss alone may be congenital, degenerative or wedging that is normal at this level"
 )
 
+LEAST = 0.06
+"""Least sd of one surface's mean height, voxels; from simulation [keyhole-choice]."""
+
+ALIKE = 1.0 / float(np.sqrt((1 + (2 * SLAB) ** 2 / (6 * CORRELATION**2)) * (1 + 16.0 / (6 * CORRELATION**2))))
+"""Share of a boundary's variance that is left in the mean over one patch, where it is alike over `CORRELATION`."""
+
+PLACED = 1.1
+"""How much more a height errs than its surfaces do, because its place is found on the same labels; from simulation
+[keyhole-choice]."""
+
 _STEP = 0.5  # mm along a ray
-_BEYOND = 6.0  # mm outside the endplate planes in which the surface is looked for
+_BEYOND = 6.0  # mm outside the endplate planes in which the surface is looked for; inside, to the body's middle
 _MARGIN = 4  # empty voxels around the bone
 _SHARE = 0.8  # least share of rays that must meet both endplates
 
@@ -89,10 +99,14 @@ def bone_of(labels: LabelMap, boxes: Mapping[str, Box], vertebra: Vertebra, boun
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Height:
-    """A height at one place of a body, mm, its sd, and the line (2, 3) from the upper to the lower surface, LPS mm."""
+    """A height at one place of a body, mm, its sd, and the line (2, 3) from the upper to the lower surface, LPS mm.
+
+    `label_sd` is the part of the sd that the label's boundary brings: neighbouring places share it.
+    """
 
     value: float
     sd: float
+    label_sd: float
     line: Points
 
 
@@ -107,7 +121,8 @@ def height_at(bone: Bone, place: str) -> Height | None:
         return None
     back = _depth(bone, superior, inferior, place)
     x, y = np.arange(-SLAB, SLAB + 0.1), back + np.arange(-2.0, 2.1)
-    z = np.arange(-_BEYOND, _BEYOND + 0.1, _STEP)
+    gap = float((superior.plane.point - inferior.plane.point) @ bone.vertebra.up)
+    z = np.arange(-max(_BEYOND, gap / 2), _BEYOND + 0.1, _STEP)
     flat = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)
     ends = []
     for plate, sense in ((superior, 1.0), (inferior, -1.0)):
@@ -122,8 +137,9 @@ def height_at(bone: Bone, place: str) -> Height | None:
         return None
     tops = [float(end[known].mean()) for end in ends]
     line = bone.points(np.array([[0.0, back, top] for top in tops]))
-    variance = sum(_patch_variance(bone, plate) for plate in (superior, inferior))
-    return Height(tops[0] - tops[1], float(np.sqrt(variance)), line)
+    rounding = sum(_rounding(bone, plate) for plate in (superior, inferior))
+    label = float(bone.boundary_sd * np.sqrt(2 * ALIKE) * PLACED)
+    return Height(tops[0] - tops[1], float(np.sqrt(rounding + label**2)), label, line)
 
 
 def _depth(bone: Bone, superior: Endplate, inferior: Endplate, place: str) -> float:
@@ -159,10 +175,10 @@ def last_crossing(share: NDArray[np.float32], ticks: Points) -> Points:
     return np.where(inside.any(axis=1) & (last == held), found, np.nan)
 
 
-def _patch_variance(bone: Bone, plate: Endplate) -> float:
-    """Variance of the mean height of one patch of an endplate, mm²: its labels' error, and rounding to voxels.
+def _rounding(bone: Bone, plate: Endplate) -> float:
+    """Variance of the mean height of one patch of an endplate that rounding to voxels brings, mm².
 
-    Rounding is a sawtooth of where the plate crosses the grid; over a patch that slides across m voxels its k-th
+    It is a sawtooth of where the plate crosses the grid; over a patch that slides across m voxels its k-th
     Fourier term fades by sinc(k m).
     """
     grid, normal = bone.solid.drawn, plate.plane.normal
@@ -178,8 +194,7 @@ def _patch_variance(bone: Bone, plate: Endplate) -> float:
         slide = float(index @ per_index) / float(per_index[axis])
         fade *= np.sinc(terms * slide * length) ** 2
     rounding = float(per_index[axis] ** 2 * (fade / (2 * np.pi**2 * terms**2)).sum())
-    alike = 1.0 / np.sqrt((1 + (2 * SLAB) ** 2 / (6 * CORRELATION**2)) * (1 + 16.0 / (6 * CORRELATION**2)))
-    return float(bone.boundary_sd**2 * alike + rounding + (LEAST[0] * bone.voxel) ** 2)
+    return rounding + float((LEAST * bone.voxel) ** 2)
 
 
 def vertebral_height(name: str, place: str, found: Height | None) -> Measurement:
@@ -199,7 +214,7 @@ def height_loss(name: str, heights: Mapping[str, Height], neighbours: tuple[Heig
 
     Anterior and middle height against the own posterior height (wedge, biconcave), posterior height against the mean
     posterior height of the `neighbours` (crush), as in the semiquantitative method [genant-grades]. Negative where
-    nothing is lost. The sd is that of the largest, for independent heights.
+    nothing is lost. The sd is that of the largest.
 
     Parameters
     ----------
@@ -218,11 +233,19 @@ def height_loss(name: str, heights: Mapping[str, Height], neighbours: tuple[Heig
 
 
 def _loss(height: Height, against: tuple[Height, ...]) -> tuple[float, float]:
-    """Loss of `height` against the mean of `against`, %, and its sd."""
+    """Loss of `height` against the mean of `against`, %, and its sd; what both share of their errors cancels out."""
     mean = float(np.mean([one.value for one in against]))
     mean_sd = float(np.sqrt(sum(one.sd**2 for one in against))) / len(against)
     ratio = height.value / mean
-    return 100 * (1 - ratio), 100 * float(np.hypot(height.sd / mean, ratio * mean_sd / mean))
+    shared = sum(_shared(height, one) for one in against) / len(against)
+    variance = height.sd**2 + (ratio * mean_sd) ** 2 - 2 * ratio * shared
+    return 100 * (1 - ratio), 100 * float(np.sqrt(max(variance, 0.0))) / mean
+
+
+def _shared(one: Height, other: Height) -> float:
+    """Covariance of two heights, mm²: their labels' errors are alike as far as the places are near."""
+    apart = ((one.line - other.line) ** 2).sum(axis=1)
+    return one.label_sd * other.label_sd * float(np.exp(-apart / (2 * CORRELATION**2)).mean())
 
 
 def genant(found: Measurement) -> Grade | None:

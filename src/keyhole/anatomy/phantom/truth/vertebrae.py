@@ -21,8 +21,8 @@ from keyhole.geometry import Plane, Points, unit
 PLACES = ("anterior", "middle", "posterior")
 HALVINGS = 8
 SOFT = 1.0  # mm, of the mean over the nearly shortest chords
-WALL = 8.0  # mm behind the body's posterior wall at which a pedicle's medial wall ends
-FAR = 16.0  # mm, longest half chord
+WALL = 8.0, 6.0  # mm behind the body's posterior wall at which a pedicle's medial and lateral wall end
+FAR = 22.0  # mm, longest half chord
 BAND = np.array([-2.0, 0.0, 2.0])  # mm, of the slice in which a pedicle is measured
 STEPS = ((8.0, 2.0), (4.0, 1.0))  # deg and mm between the chords of the first and of the second look
 NEAR = 40.0  # mm from a pedicle: primitives farther away have no say
@@ -115,7 +115,7 @@ def _pedicle(
     one = body.size.vertebrae[name]
     lateral = np.array([SIGNS[side], 0.0, 0.0])
     middle = bone.place.at(SIGNS[side] * pedicle_x(one), one.depth / 2 + 2.0, pedicle_z(one))
-    wall = float(np.mean([plate.posterior @ frame.back for plate in frame.plates])) + WALL
+    wall = float(np.mean([plate.posterior @ frame.back for plate in frame.plates]))
     bone = _around(bone, middle)
     lean = flat = tall = 0.0
     width = height = 0.0
@@ -123,7 +123,7 @@ def _pedicle(
         turn = np.radians(lean)
         back, up = np.cos(turn) * frame.back + np.sin(turn) * frame.up, np.cos(turn) * frame.up
         up = up - np.sin(turn) * frame.back
-        flat, width, middle = _neck(bone, (middle, back, lateral, up), ((-16.0, 44.0), steps), (frame.back, wall))
+        flat, width, middle = _neck(bone, (middle, back, lateral, up), ((-8.0, 48.0), steps), (frame.back, wall))
         along = np.cos(np.radians(flat)) * frame.back + np.sin(np.radians(flat)) * lateral
         across = np.cos(np.radians(flat)) * lateral - np.sin(np.radians(flat)) * frame.back
         tall, height, middle = _neck(bone, (middle, along, frame.up, across), ((-32.0, 32.0), steps), None)
@@ -154,8 +154,9 @@ def _neck(
     if limit is not None:
         turn = np.radians(angles)[:, None]
         back, wall = limit
-        reach = at[0] @ back + np.cos(turn) * shifts + np.sin(turn) * np.minimum(inner, FAR)
-        lengths = np.where(reach <= wall, lengths, 10 * FAR)
+        start = at[0] @ back - wall + np.cos(turn) * shifts
+        medial, lateral = (start + way * np.sin(turn) * np.minimum(end, FAR) for way, end in ((1, inner), (-1, outer)))
+        lengths = np.where((medial <= WALL[0]) & (lateral <= WALL[1]), lengths, 10 * FAR)
     weight = np.exp(-(lengths - lengths.min()) / SOFT)
     weight /= weight.sum()
     angle, shift = float(weight.sum(axis=1) @ angles), float(weight.sum(axis=0) @ shifts)
