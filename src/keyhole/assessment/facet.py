@@ -15,11 +15,15 @@ from keyhole.geometry import Points
 ROUNDING = 0.28
 """Sd of a voxelised surface, voxels, over a patch of one voxel; from simulation [keyhole-choice]."""
 
-LEAST_ANGLE = 0.5
+LEAST_ANGLE = 0.4
 """Sd of a joint's angle, degrees, for a perfect label on 1 mm voxels: where the joint ends [keyhole-choice]."""
 
-LEAST_AREA = 0.02
+LEAST_AREA = 0.025
 """The same for the area, as a share of it [keyhole-choice]."""
+
+BOTH_EDGES = 1.2
+"""How much more the outline of where two surfaces face each other varies than that of one; from phantoms with restless
+labels [keyhole-choice]."""
 
 TROPISM = ((6.0, "tropism-six"), (7.0, "tropism-seven"), (8.0, "rai2019"), (10.0, "tropism-ten"))
 """Limits, degrees, above which tropism is called so, with the source of each: all are in use."""
@@ -59,7 +63,7 @@ def facet_area(at: Flank, found: Joint, sd: float) -> Measurement:
     turn = np.linspace(0, 2 * np.pi, 72, endpoint=False)
     alike = float(np.exp(-2 * (radius * np.sin(turn / 2)) ** 2 / CORRELATION**2).mean())
     rounding = (ROUNDING * at.voxel) ** 2 * max(at.voxel, COLUMN) * around
-    error = sqrt((sd * around) ** 2 * alike + rounding + (LEAST_AREA * found.area) ** 2)
+    error = sqrt((BOTH_EDGES * sd * around) ** 2 * alike + rounding + (LEAST_AREA * found.area) ** 2)
     method = f"of the joint's plane where the bony surfaces are less than {GAP:.0f} mm apart along its normal"
     shapes = (Shape(at.points(_outline(found)), is_closed=True),)
     return Measurement("facet joint area", at.level, found.area, error, "mm2", "keyhole", method, (), at.side, shapes)
@@ -105,7 +109,7 @@ def _angle_sd(at: Flank, found: Joint, sd: float) -> float:
     thin, few = found.middles[some], lever[some] - lever[some].mean()
     squared = ((thin[:, None] - thin[None]) ** 2).sum(axis=-1)
     weight = few / (few @ few)
-    label = sd**2 / 2 * float(weight @ np.exp(-squared / (2 * CORRELATION**2)) @ weight)
+    label = (BOTH_EDGES * sd) ** 2 / 2 * float(weight @ np.exp(-squared / (2 * CORRELATION**2)) @ weight)
     rounding = (ROUNDING * at.voxel) ** 2 / 2 * max(1.0, (at.voxel / COLUMN) ** 2) / float(lever @ lever)
     return float(np.hypot(np.degrees(np.sqrt(label + rounding)), LEAST_ANGLE * at.voxel))
 

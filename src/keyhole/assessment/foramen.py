@@ -14,11 +14,15 @@ from keyhole.geometry import Points
 ROUNDING = 0.28
 """Sd of a voxelised outline, voxels, over a patch of one voxel; from simulation [keyhole-choice]."""
 
-PLACE_SD = 0.3
+PLACE_SD = 0.2
 """Sd of height and width, mm, for where the narrowest plane lies and how it leans [keyhole-choice]."""
 
-AREA_PLACE = 0.015
+AREA_PLACE = 0.022
 """The same for the area, as a share of it [keyhole-choice]."""
+
+LEAST_OF = 1.35
+"""How much more the least of several widths varies with the boundary than one width; from phantoms with restless
+labels [keyhole-choice]."""
 
 STEEPEST = 3.0
 """A notch that narrows to a slit makes its end no more uncertain than this times its walls [keyhole-choice]."""
@@ -72,7 +76,7 @@ def foramen_width(at: Flank, found: Foramen, sd: float) -> Measurement:
         why = f"{at.level}: the disc does not lie between the {at.side} pedicles; not measured"
         return unknown(name, at.level, "mm", why, at.side)
     value, where = known.least([width[0] for width in widths if width is not None])
-    error = float(np.sqrt(2 * sd**2 + 2 * (ROUNDING * at.voxel) ** 2 / _PLANES + PLACE_SD**2))
+    error = float(np.sqrt(2 * (LEAST_OF * sd) ** 2 + 2 * (ROUNDING * at.voxel) ** 2 / _PLANES + PLACE_SD**2))
     p = known.nearest(where)
     row = p.width[1] if p.width is not None else 0
     line = np.array([[p.lateral, end, p.rows[row]] for end in (p.front[row], p.behind[row])])

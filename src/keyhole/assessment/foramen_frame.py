@@ -28,6 +28,10 @@ WIDEST = 17.8
 LEAST_PEDICLE = 4.0
 """mm: less bone along up, 3 mm behind the body, is no pedicle [keyhole-choice]."""
 
+HEIGHTS = (4.0, 36.0)
+"""How far above or below the disc's centre a pedicle's middle lies, mm; farther or nearer is a label gone wrong
+[keyhole-choice]."""
+
 _ROOM = ((-4.0, 40.0), (-10.0, 52.0), (-38.0, 40.0))  # mm along lateral, back, up that a flank holds
 
 
@@ -196,7 +200,9 @@ def pedicle_span(at: Flank, vertebra: Vertebra) -> Span | None:
     inside = (x >= span[0]) & (x <= span[1])
     row = np.interp(middle[inside], z, np.arange(len(z)))
     heights = [section[n, round(r), 2] for n, r in zip(np.flatnonzero(inside), row, strict=True)]
-    return Span(float(ends[0]), float(ends[1]), float(np.median(heights)))
+    found = Span(float(ends[0]), float(ends[1]), float(np.median(heights)))
+    above = found.middle if vertebra is at.upper else -found.middle
+    return found if HEIGHTS[0] <= above <= HEIGHTS[1] else None
 
 
 def _runs(share: NDArray[np.float64], z: Points) -> tuple[Points, Points]:

@@ -12,14 +12,27 @@ from keyhole.assessment.kambin_window import BEFORE, OBLIQUE, Triangle, Window, 
 from keyhole.assessment.model import Measurement, Shape, unknown
 from keyhole.geometry import Points
 
-ROUNDING = 0.28
-"""Sd of a voxelised edge, voxels, over a patch of one voxel; from simulation [keyhole-choice]."""
+ROUNDING = 0.25
+"""Sd of a voxelised edge, voxels; from phantoms [keyhole-choice]."""
 
-LINE_SD = 0.5
+TOUCHED = 0.9
+"""Share of a boundary's error that a circle between several boundaries feels; from phantoms [keyhole-choice]."""
+
+LINE_SD = 0.2
 """Sd, mm, of the straight line that stands for the root's curved edge [keyhole-choice]."""
 
 ANGLE_SD = 4.4
 """How far the slope of a modelled root may be off, degrees: how much roots differ [root-disc-angle]."""
+
+SLOPE_SD = 0.015
+"""Sd of the slope of a perfectly labelled root's edge, mm per mm [keyhole-choice]."""
+
+OUTERMOST = 1.5
+"""How much more the outermost place of a structure varies than its boundary; from phantoms with restless labels
+[keyhole-choice]."""
+
+MODELLED_SD = 3.0
+"""What the modelled course of root and sac adds to the sd of a side, mm; from phantoms [keyhole-choice]."""
 
 PLACE_SD = 0.2
 """Sd of a cannula's diameter, mm, for where the view and its limits lie [keyhole-choice]."""
@@ -29,12 +42,16 @@ STANDS = "no margin is kept: it touches what bounds it"
 
 @dataclass(frozen=True, slots=True)
 class Errors:
-    """Sds, mm, of the boundaries of bone, root and dura, and of the endplate's height; whether the root is modelled."""
+    """Sds, mm, of the boundaries of bone, root, dura and disc, and of the endplate's height.
+
+    `is_modelled` says that nobody saw the root.
+    """
 
     bone: float
     root: float
     dura: float
     plate: float
+    disc: float
     is_modelled: bool
 
 
@@ -100,8 +117,8 @@ def kambin_cannula(at: Flank, found: Window, names: tuple[str, ...], errors: Err
     if not at.sees(_way(found, centre, value / 2)):
         why = f"{at.level}: the way to the disc on the {at.side} leaves the scan; not measured"
         return unknown(name, at.level, "mm", why, at.side)
-    wall = float(np.hypot(errors.bone, ROUNDING * at.voxel))
-    moves = {"bone": wall, "floor": errors.plate, "limit": wall}
+    wall = TOUCHED * float(np.hypot(errors.bone, ROUNDING * at.voxel))
+    moves = {"bone": wall, "floor": errors.plate, "limit": TOUCHED * float(np.hypot(errors.disc, ROUNDING * at.voxel))}
     moves |= {"root": float(np.hypot(errors.root, ROUNDING * at.voxel))} if "root" in names else {}
     sd = float(np.linalg.norm([PLACE_SD, *(_effect(found, names, {key: sd}) for key, sd in moves.items())]))
     around = "bone, roots and sac" if "root" in names else "bone alone"
@@ -131,13 +148,15 @@ def _way(found: Window, centre: Points, radius: float) -> Points:
 
 
 def _base_sd(errors: Errors, voxel: float) -> float:
-    return float(np.linalg.norm([errors.root, errors.dura, ROUNDING * voxel, LINE_SD]))
+    modelled = MODELLED_SD if errors.is_modelled else 0.0
+    edges = OUTERMOST * np.array([errors.root, errors.dura])
+    return float(np.linalg.norm([*edges, ROUNDING * voxel, LINE_SD, modelled]))
 
 
 def _slope_sd(found: Triangle, errors: Errors) -> float:
     """Sd of the line's rise per mm outward."""
     angle = np.radians(ANGLE_SD) if errors.is_modelled else 0.0
-    lean = np.hypot(angle * (1 + found.lean**2), 0.05 + 0.1 * errors.root * (not errors.is_modelled))
+    lean = np.hypot(angle * (1 + found.lean**2), SLOPE_SD + 0.1 * errors.root * (not errors.is_modelled))
     return float(lean / found.lean**2)
 
 

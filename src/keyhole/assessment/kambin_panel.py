@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from keyhole.anatomy.model import Anatomy
 from keyhole.assessment.foramen_frame import BOTH, Flank, Side, flank, without_arch
-from keyhole.assessment.foramen_panel import arch_keys, foramen_notes
+from keyhole.assessment.foramen_panel import arch_keys, bone_sd, foramen_notes
 from keyhole.assessment.kambin import Errors, kambin_base, kambin_cannula, kambin_height, kambin_hypotenuse
 from keyhole.assessment.kambin_window import triangle, window
 from keyhole.assessment.model import Finding, Measurement, unknown
@@ -39,15 +39,15 @@ def _side(study: Study, level: str, side: Side) -> Iterator[Finding]:
             yield Finding(unknown(name, level, "mm", text, side), caveats=notes)
         return
     errors = _errors(anatomy, at)
-    for one in _sides(at, errors):
+    for one in _sides(anatomy, at, errors):
         yield Finding(one, caveats=nerves)
     for one in _cannulas(at, errors):
         yield Finding(one, caveats=nerves if one.name.endswith("root") else notes)
 
 
-def _sides(at: Flank, errors: Errors) -> Iterator[Measurement]:
+def _sides(anatomy: Anatomy, at: Flank, errors: Errors) -> Iterator[Measurement]:
     """The triangle's three sides."""
-    found = triangle(at)
+    found = triangle(at, with_traversing=_traversing(anatomy, at) is not None)
     if isinstance(found, str):
         yield from (unknown(name, at.level, "mm", found, at.side) for name in SIDES_OF)
         return
@@ -76,10 +76,18 @@ def _errors(anatomy: Anatomy, at: Flank) -> Errors:
     return Errors(
         bone=boundary_sd(anatomy, *arch_keys(anatomy, at.level)),
         root=boundary_sd(anatomy, key),
-        dura=boundary_sd(anatomy, "canal/dural_sac", f"root/{at.lower.name}/{at.side}"),
+        dura=boundary_sd(anatomy, "canal/dural_sac", *((seen,) if (seen := _traversing(anatomy, at)) else ())),
         plate=at.floor.sd,
+        disc=bone_sd(anatomy, at.level),
         is_modelled=known is not None and known.origin is Origin.MODELLED,
     )
+
+
+def _traversing(anatomy: Anatomy, at: Flank) -> str | None:
+    """The key of the traversing root; None where nobody saw it."""
+    key = f"root/{at.lower.name}/{at.side}"
+    known = anatomy.structures.get(key)
+    return key if known is not None and known.origin is not Origin.MODELLED else None
 
 
 def _root_notes(anatomy: Anatomy, level: str, side: Side) -> tuple[str, ...]:

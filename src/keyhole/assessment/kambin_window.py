@@ -74,15 +74,20 @@ class Triangle:
         )
 
 
-def triangle(at: Flank) -> Triangle | str:
-    """The triangle between sac and traversing root, exiting root and caudal endplate, or why there is none."""
+def triangle(at: Flank, *, with_traversing: bool) -> Triangle | str:
+    """The triangle between the dura, exiting root and caudal endplate, or why there is none.
+
+    `with_traversing`: the traversing root, where it was seen, is part of the dura's side.
+    """
     floor = at.height(at.floor.plane, 14.0, at.wall)
     roof = at.height(at.roof.plane, 14.0, at.wall)
     root = at.keys["root"]
     if not root:
         return f"{at.level}: no {at.side} root of {at.upper.name} is known; not measured"
     x, rows = np.arange(0.0, 40.0, STEP), np.arange(floor, floor + RISE + STEP / 2, STEP)
-    dura = _edge(at, at.keys["nerves"], (x, np.arange(floor, max(roof, floor + 2.0), STEP)), 1)
+    dura = _edge(
+        at, at.keys["nerves" if with_traversing else "sac"], (x, np.arange(floor, max(roof, floor + 2.0), STEP)), 1
+    )
     edge = _edge(at, root, (x, rows), -1)
     if not at.keys["sac"] or not np.isfinite(dura).any():
         return f"{at.level}: no dural sac is known; not measured"
