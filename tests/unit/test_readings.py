@@ -227,5 +227,9 @@ def test_assess_is_readable_and_plan_takes_what_is_indicated(case, table, tmp_pa
     planned = CliRunner().invoke(main, ["plan", str(case.path), "--goal", "decompress"])
     assert "target: L4/L5 left, the first that is indicated" in planned.output
     assert "nothing is indicated for the goal fuse" in run("plan", case.path, "--goal", "fuse", code=1)
-    run("plan", bare(case, tmp_path), "--goal", "decompress", code=2)
+    assert "run `keyhole assess` first" in run("plan", bare(case, tmp_path), "--goal", "decompress", code=1)
+    put_labels(case.path, entries(sd=0.4))
+    assert "from another labels.json; run `keyhole assess` again" in run(
+        "plan", case.path, "--goal", "decompress", code=1
+    )
     run("assess", case.path, "--scheme", "verse", code=2)

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from keyhole.assessment.norms import Outside, outside
-from keyhole.casefile import FindingEntry, IndicatedEntry, Patient
-from keyhole.errors import NotInScan
+from keyhole.casefile import Case, FindingEntry, FindingsRecord, IndicatedEntry, Patient
+from keyhole.errors import NotInScan, WrongCase
 from keyhole.terms import rank
 
 SURE = 0.9
@@ -174,6 +174,15 @@ def _against(level: str, side: str | None, findings: Sequence[FindingEntry]) -> 
         and one.side in (None, side)
         and FREE.get(one.name) == one.grade
     )
+
+
+def proposed(case: Case, goal: str, level: str | None = None, side: str | None = None) -> IndicatedEntry:
+    """`target` by findings.json of `case`, which must have been made from its present labels."""
+    record = case.read(FindingsRecord)
+    for name, digest in case.digest("labels.nii.gz", "labels.json").items():
+        if record.provenance.inputs.get(name) != digest:
+            raise WrongCase(f"{case.path}: findings.json was made from another {name}; run `keyhole assess` again")
+    return target(record.indicated, goal, level, side)
 
 
 def target(

@@ -102,14 +102,11 @@ def plan_command(
 
 def _asked(case: Case, level: str | None, side: str | None, goal: str, *, err: bool) -> tuple[str, str]:
     """The level and side to plan: as asked, else the first that is indicated for the goal; says which and why."""
-    from keyhole.assessment.indicated import target
-    from keyhole.casefile import FindingsRecord
+    from keyhole.assessment.indicated import proposed
 
     if level is not None and side is not None:
         return level, side
-    if not case.has(FindingsRecord):
-        raise click.UsageError(f"give --level and --side, or run `keyhole assess {case.path}` first: it proposes them")
-    first = target(case.read(FindingsRecord).indicated, goal, level, side)
+    first = proposed(case, goal, level, side)
     toward = side or first.side or "left"
     why = "; ".join(first.reasons[:3])
     click.echo(f"target: {first.level} {toward}, the first that is indicated: {why}", err=err)
