@@ -12,7 +12,7 @@ from keyhole.casefile import DrawnEntry, FindingEntry
 from keyhole.geometry import Points
 from keyhole.report import callout, svg
 from keyhole.report.norm import interval
-from keyhole.report.planes import Panel, extra_panel, level_panels, vertebra_panels
+from keyhole.report.planes import Panel, extra_panel, kambin_panels, level_panels, vertebra_panels
 from keyhole.report.roster import kind, place
 from keyhole.report.slices import Picture, contours, marks, unseen
 from keyhole.report.views import outlines, quick_greys
@@ -22,7 +22,7 @@ from keyhole.terms import rank
 NEAR = 4.0
 """Greatest distance of any point of a shape from the plane on which it is painted, mm; dashed beyond half of it."""
 
-MOST_EXTRA = 3
+MOST_EXTRA = 4
 """Planes of their own, at most, per level or vertebra, for shapes that lie in none of its pictures."""
 
 COLOURS = ("#ffd92f", "#6cc1f0", "#ff9d5c", "#7fe0b0", "#f29ccb", "#c3b1ff", "#e8e8e8")
@@ -99,11 +99,18 @@ def _panels(anatomy: Anatomy, which: str, name: str, here: Sequence[_Shown]) -> 
     if which == "vertebra":
         return vertebra_panels(anatomy.vertebrae[name], [one.points for one in here if "pedicle" in one.entry.name])
     pair: tuple[Vertebra, Vertebra] = anatomy.pair(name)
-    holes = {
-        side: [one.points for one in here if one.entry.side == side and one.entry.name.startswith("foramen")]
-        for side in ("left", "right")
-    }
-    return level_panels(anatomy, pair, holes)
+    holes, triangles = ({side: _of(here, side, what) for side in ("left", "right")} for what in ("foramen", "Kambin "))
+    panels = level_panels(anatomy, pair, holes)
+    return [*panels, *kambin_panels(panels[0], triangles, name)]
+
+
+def _of(here: Sequence[_Shown], side: str, start: str) -> list[Points]:
+    """The points of the measures of one side whose names begin with `start`, but for cannulas."""
+    return [
+        one.points
+        for one in here
+        if one.entry.side == side and one.entry.name.startswith(start) and "cannula" not in one.entry.name
+    ]
 
 
 def _gallery(
@@ -140,7 +147,7 @@ def _place_words(entry: DrawnEntry) -> str:
 def _nearest(one: _Shown, panels: Sequence[Panel]) -> int | None:
     """The panel that holds the whole shape: one made for it, else the nearest; of two as near, the first."""
     fitting = [
-        (not one.entry.name.startswith(panel.prefers), round(_distance(one, panel), 1), n)
+        (not _place_words(one.entry).startswith(panel.prefers or ("\n",)), round(_distance(one, panel), 1), n)
         for n, panel in enumerate(panels)
         if _fits(one, panel)
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,15 +20,9 @@ CLOSE, CANAL, FORAMEN, WIDE = 104.0, 66.0, 76.0, 190.0
 
 _LATERAL = 0.42  # of an endplate's width, from the midline to the foramen, where nothing says it better
 _IN_CANAL = (
-    "canal",
-    "dural sac",
-    "least",
-    "herniation depth",
-    "herniation offset",
-    "herniation volume",
-    "lateral recess",
+    *("canal", "dural sac", "least", "herniation depth", "herniation offset", "herniation volume"),
+    *("left lateral recess", "right lateral recess"),
 )
-_HOLE = ("foramen", "Kambin")
 _STRAIGHT = 0.87  # cosine of the angle to the anatomy's axis, below which a plane is called oblique
 _FLAT = 3.0  # mm: an outline this thin lies in a plane of its own
 
@@ -37,8 +31,8 @@ _FLAT = 3.0  # mm: an outline this thin lies in a plane of its own
 class Panel:
     """One picture's plane with its title and caption; `always` draws it even without a shape.
 
-    Measures whose names begin with one of `prefers` are shown here rather than in a plane as near, those whose names
-    end with one of `shuns` never.
+    Measures whose side and name begin with one of `prefers` are shown here rather than in a plane as near, those whose
+    names end with one of `shuns` never.
     """
 
     title: str
@@ -95,7 +89,14 @@ def level_panels(
     for side in ("left", "right"):
         at = _hole(anatomy, pair, axes, middle, side, holes[side])
         title = f"{side.capitalize()} foramen"
-        made.append(Panel(title, "Sagittal through the foramen.", _sagittal(title, at, axes, FORAMEN), prefers=_HOLE))
+        made.append(
+            Panel(
+                title,
+                "Sagittal through the foramen.",
+                _sagittal(title, at, axes, FORAMEN),
+                prefers=(f"{side} foramen",),
+            )
+        )
     muscles = _axial("Axial", middle + 22 * axes.posterior, axes, WIDE)
     upright = View("Coronal", middle, axes.left, -axes.up, *SIZE, SIZE[0] / CLOSE, axes)
     made.append(Panel("Coronal through the disc", "Seen from the front.", upright, prefers=("lateral slip", "coronal")))
@@ -165,16 +166,26 @@ def extra_panel(beside: Panel, first: Points, what: str, name: str) -> Panel:
     right = unit(right - (right @ normal) * normal)
     down = np.cross(normal, right) if title == "Axial" else -_upright(axes.up, normal)
     reach = float(np.linalg.norm(first - middle, axis=1).max())
-    width = CLOSE if 2 * reach < CLOSE - 30 else 2 * reach + 40
+    width = FORAMEN if reach < FORAMEN / 3 else CLOSE if reach < CLOSE / 3 else 2 * reach + 40
     view = View(title, _centred(middle, origin, normal), right, down, *SIZE, SIZE[0] / width, axes)
     place = _where(title, middle, beside, name) if near @ normal > _STRAIGHT else "oblique"
     return Panel(f"{title}, {place}", f"In the plane of the {what}.", view)
 
 
+def kambin_panels(beside: Panel, triangles: Mapping[str, Sequence[Points]], name: str) -> list[Panel]:
+    """The planes of Kambin's triangles, by side, as far as `triangles` has their points."""
+    made = []
+    for side, points in triangles.items():
+        if points:
+            found = extra_panel(beside, np.concatenate(list(points)), f"{side} Kambin triangle", name)
+            made.append(replace(found, title=f"{side.capitalize()} Kambin triangle", prefers=(f"{side} Kambin",)))
+    return made
+
+
 def _centred(middle: Points, origin: Points, normal: Points) -> Points:
-    """`origin` moved into the plane through `middle`, drawn half way towards it."""
+    """`origin` moved into the plane through `middle`, drawn most of the way towards it."""
     dropped = origin - ((origin - middle) @ normal) * normal
-    return np.asarray((dropped + middle) / 2)
+    return np.asarray(0.3 * dropped + 0.7 * middle)
 
 
 def _upright(up: Points, normal: Points) -> Points:
