@@ -59,7 +59,17 @@ def test_limits_must_ascend():
 
 @pytest.mark.parametrize(
     ("percent", "grade"),
-    [(-12.0, "none"), (5.0, "none"), (10.0, "I"), (24.9, "I"), (25.4, "II"), (60.0, "III"), (99.0, "IV"), (104.0, "V")],
+    [
+        (-12.0, "retrolisthesis"),
+        (-5.0, "none"),
+        (5.0, "none"),
+        (10.0, "I"),
+        (24.9, "I"),
+        (25.4, "II"),
+        (60.0, "III"),
+        (99.0, "IV"),
+        (104.0, "V"),
+    ],
 )
 def test_meyerding_grades_as_published_and_gives_gaps_to_the_higher_grade(percent, grade):
     found = meyerding(ratio(percent), plate())
