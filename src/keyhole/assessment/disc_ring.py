@@ -27,9 +27,9 @@ EDGE = 2.0
 """Mm beyond the ring up to which a disc's label does not count as displaced: labels of discs and bodies agree to a
 millimetre at best, and healthy discs end a little outside the rims [keyhole-choice]."""
 
-_STEP = 0.5  # mm between heights, along rays and between the points of the distance's grid
+_STEP = 0.5  # mm between heights and along rays
 _REACH = (5.0, 40.0)  # mm from the disc's centre between which an outline is looked for
-_HALF = 48.0  # mm, half side of the grid of distances
+_HALF, _CELL = 48.0, 1.0  # mm: half side of the grid of distances, and its spacing
 _BEYOND = 25.0  # mm above and below the disc to which a fragment is followed
 
 
@@ -149,7 +149,7 @@ def _without_spikes(reach: Points) -> Points:
 
 def _outside(outline: Points) -> NDArray[np.float64]:
     """Signed distance from a closed `outline` (n, 2) on the grid of distances, mm, negative inside."""
-    ticks = np.arange(-_HALF, _HALF + _STEP / 2, _STEP)
+    ticks = np.arange(-_HALF, _HALF + _CELL / 2, _CELL)
     points = np.stack(np.meshgrid(ticks, ticks, indexing="ij"), axis=-1).reshape(-1, 2)
     after = np.roll(outline, -1, axis=0)
     share = np.arange(0.0, 1.0, 0.05)[:, None, None]
@@ -162,7 +162,7 @@ def _outside(outline: Points) -> NDArray[np.float64]:
 
 
 def _at(field: NDArray[np.float64], flat: Points) -> Points:
-    return np.asarray(ndimage.map_coordinates(field, (flat.T + _HALF) / _STEP, order=1, mode="nearest"))
+    return np.asarray(ndimage.map_coordinates(field, (flat.T + _HALF) / _CELL, order=1, mode="nearest"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

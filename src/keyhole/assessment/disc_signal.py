@@ -27,6 +27,10 @@ STRETCH = 25.0
 ENOUGH = 60.0
 """Least volume, mm³, from which a signal is read [keyhole-choice]."""
 
+ROUNDING, BLUR = 0.2, 0.03
+"""Sd of the inset in voxels, and share of the ratio by which an image's blur lets neighbours in; from simulation
+[keyhole-choice]."""
+
 _GRAIN = 4.0  # mm: neighbouring voxels of a T2 image share their noise
 
 THIN = "the disc is too thin here: less than {least:.0f} mm³ of it lie {inset:.1f} mm inside its label"
@@ -71,10 +75,11 @@ def disc_signal_ratio(
     value = _ratio(disc, fluid, image, inset)
     if isinstance(value, str):
         return value
-    others = [_ratio(disc, fluid, image, max(0.5, inset + step)) for step in (-sd / 2, sd / 2)]
+    step = float(np.hypot(sd / 2, ROUNDING * labels.grid.spacing.max()))
+    others = [_ratio(disc, fluid, image, max(0.5, inset + way * step)) for way in (-1, 1)]
     moved = [abs(other - value) for other in others if not isinstance(other, str)]
     noise = _noise(image, disc.inside(inset), frame, disc.voxel) * value
-    spread = float(np.hypot(noise, max(moved, default=0.0)))
+    spread = float(np.sqrt(noise**2 + (BLUR * value) ** 2 + max(moved, default=0.0) ** 2))
     method = (
         f"mean T2 signal {inset:.1f} mm inside the disc's label, within {SLAB:.0f} mm of the midsagittal plane / "
         f"{BRIGHT:.0f}th percentile in {sac}"

@@ -25,9 +25,13 @@ SECTORS, HELD = 36, 3.0
 CONTOUR = (25.0, 50.0)
 """% of the circumference: below the first focal, above the second a bulge [disc-contour]."""
 
-APART, VOXEL = 0.25, 0.15
+APART, VOXEL = 0.25, 0.2
 """Share of a boundary's error that a disc's outline and the rim beside it do not have in common, and sd, voxels, of
 rounding, both from simulated readers [keyhole-choice]."""
+
+MIDLINE = 0.2
+"""Sd, mm, of the midsagittal plane behind the disc, which a fragment turns by pushing the canal's middle aside; from
+simulation [keyhole-choice]."""
 
 ZONES = ("central", "subarticular", "foraminal", "extraforaminal")
 
@@ -119,7 +123,8 @@ def herniation_offset(level: str, found: Displaced, doubt: HerniationDoubt) -> M
         return None
     method = "centroid of the disc beyond the ring, from the midsagittal plane; left is positive"
     foot = found.ring.frame.patient(np.stack([middle, middle * np.array([0.0, 1.0, 1.0])]))
-    sd = float(np.hypot(spread[0], doubt.at(found.behind().depth(LEAST)) / np.sqrt(2.0)))
+    own = doubt.at(found.behind().depth(LEAST))
+    sd = float(np.sqrt(spread[0] ** 2 + own**2 / 2 + MIDLINE**2))
     return Measurement(
         "herniation offset", level, float(middle[0]), sd, "mm", "keyhole", method, _round(found), shapes=(Shape(foot),)
     )

@@ -116,14 +116,14 @@ def _signal(disc: _Disc) -> float:
     """Mean of what T2 shows in the disc's inside, without noise, over that of the fluid."""
     from scipy.ndimage import distance_transform_edt  # noqa: PLC0415  (heavy import)
 
-    steps = (2.0, FINE, FINE)
+    steps = (2.0, 0.6, 0.6)  # three steps end 1.5 mm inside
     deep = max(disc.body.size.vertebrae[name].depth for name in disc.level.split("/")) / 2 + 6.0
     tall = disc.body.spine.heights[disc.level] / 2 + 4.0
     ticks = [np.arange(-r + s / 2, r, s) for r, s in zip((9.0, deep, tall), steps, strict=True)]
     lattice = np.stack(np.meshgrid(*ticks, indexing="ij"), axis=-1)
     labels = disc.labels(lattice.reshape(-1, 3)).reshape(lattice.shape[:3])
-    depth = distance_transform_edt(labels > 0, sampling=steps) - FINE / 2
-    kept = lattice[(depth >= INSET) & (labels == 1) & (np.abs(lattice[..., 0]) <= SLAB)]
+    depth = distance_transform_edt(labels > 0, sampling=steps) - steps[1] / 2
+    kept = lattice[(depth >= INSET - 1e-6) & (labels == 1) & (np.abs(lattice[..., 0]) <= SLAB)]
     kinds = materials(disc.body.parameters, disc.body.size)
     shown = np.where(_in_nucleus(disc, kept), _nucleus(disc), kinds["disc"].t2)
     return float(shown.mean() / kinds["csf"].t2) if len(shown) else 0.0
