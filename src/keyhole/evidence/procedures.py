@@ -17,6 +17,7 @@ class Technique:
     """An approach of a plan, what studies call it, and the source that says so."""
 
     approach: str
+    title: str
     published_as: tuple[str, ...]
     source: str
 
@@ -89,7 +90,7 @@ def procedure(key: str) -> Procedure:
 
 def _procedure(key: str, entry: dict[str, Any]) -> Procedure:
     techniques = tuple(
-        Technique(name, tuple(one["published_as"]), source(one["source"]).key)
+        Technique(name, one["title"], tuple(one["published_as"]), source(one["source"]).key)
         for name, one in entry["approaches"].items()
     )
     return Procedure(

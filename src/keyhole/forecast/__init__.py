@@ -1,6 +1,10 @@
 """What to expect: published and local results pooled, and what follows for a patient."""
 
 from keyhole.forecast.answers import Answer, Synthesis, answers
+from keyhole.forecast.calibrate import Bin, Calibration, Drift, Figure, calibration, drift
+from keyhole.forecast.case import forecast, forecast_case, operation_of
+from keyhole.forecast.cohort import Cohort, cohort_columns, parse_cohort, read_cohort
+from keyhole.forecast.conformal import Conformal, split_conformal
 from keyhole.forecast.counts import pool_any
 from keyhole.forecast.effects import MEASURES
 from keyhole.forecast.pool import MODELS, PREDICTION, Pool, Study, pool, prediction
@@ -16,7 +20,13 @@ __all__ = [
     "MODELS",
     "PREDICTION",
     "Answer",
+    "Bin",
+    "Calibration",
     "Chosen",
+    "Cohort",
+    "Conformal",
+    "Drift",
+    "Figure",
     "LeftOut",
     "Pool",
     "Regression",
@@ -29,15 +39,24 @@ __all__ = [
     "answers",
     "by_design",
     "by_question",
+    "calibration",
     "choose",
+    "cohort_columns",
+    "drift",
     "fields",
+    "forecast",
+    "forecast_case",
     "judged",
     "leave_one_out",
+    "operation_of",
+    "parse_cohort",
     "pool",
     "pool_any",
     "prediction",
+    "read_cohort",
     "regress_on",
     "scores",
     "small_studies",
+    "split_conformal",
     "verdict",
 ]
