@@ -25,8 +25,8 @@ COARSE = 0.5
 MIDDLE = 1.0
 """Half width, mm, of the strip about the midsagittal plane over which the diameter is averaged [keyhole-choice]."""
 
-LEAST_SD = 0.35
-"""Sd, share of the boundary's sd, that the search for the least adds; from simulation [keyhole-choice]."""
+TILT_SD, PLACE_SD = 2.0, 1.0
+"""Sd, deg, of the planes' tilt and, mm, of where the pedicles lie along the canal [keyhole-choice]."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,8 +85,7 @@ def least_area(target: Target, found: Profile, doubt: Doubt, disc: float) -> Mea
     """
     n = int(found.area.argmin())
     cut, at = found.sections[n], found.planes[n]
-    voxel = doubt.voxel * min(1.0, float(np.sqrt(doubt.voxel / (2 * np.sqrt(np.pi) * THICK))))
-    sd = float(np.hypot(cut.area_sd(doubt.boundary_sd, voxel), LEAST_SD * doubt.boundary_sd * _girth(cut)))
+    sd = float(np.hypot(cut.area_sd(doubt.boundary_sd, doubt.voxel), _shift(found, found.area, n)))
     shapes = (Shape(at.points(cut.outline), is_closed=True),)
     method = f"least area of {target.which} between the pedicles, across the canal's line; {_place(found, n, disc)}"
     return Measurement(
@@ -105,7 +104,7 @@ def least_diameter(target: Target, found: Profile, doubt: Doubt, disc: float) ->
     """The least midsagittal diameter between the pedicles, mm, over sections averaged along the canal."""
     n = int(found.diameter.argmin())
     cut, at = found.sections[n], found.planes[n]
-    ends = 2 * (doubt.boundary_sd**2 * (1 + LEAST_SD**2) + (END_ROUNDING * doubt.voxel) ** 2)
+    ends = 2 * (doubt.boundary_sd**2 + (END_ROUNDING * doubt.voxel) ** 2) + _shift(found, found.diameter, n) ** 2
     name, how = f"least {target.structure} AP diameter", f"least midsagittal chord of {target.which}"
     method = f"{how} between the pedicles, across the canal's line; {_place(found, n, disc)}"
     rim = cut.ends[np.abs(cut.ends[:, 0]) <= MIDDLE + 1e-9] if len(cut.ends) else np.zeros((1, 3))
@@ -128,17 +127,31 @@ def compression_ratio(target: Target, found: Profile, least: Measurement, doubt:
     if least.value is None or least.sd is None or not a + b > 0:
         return target.missing("compression ratio", "%", least.caveats[0] if least.caveats else "no area")
     mean = (a + b) / 2
-    ends = [one.area_sd(doubt.boundary_sd, doubt.voxel) for one in (found.sections[0], found.sections[-1])]
+    ends = [
+        np.hypot(found.sections[n].area_sd(doubt.boundary_sd, doubt.voxel), _shift(found, found.area, n))
+        for n in (0, len(found.sections) - 1)
+    ]
     spread = np.hypot(least.sd, least.value / mean * np.hypot(ends[0], ends[1]) / 2) / mean
     method = f"1 - least area / mean area at the pedicles above and below, of {target.which}"
     value = 100 * (1 - least.value / mean)
     return Measurement(name, target.level, value, float(100 * spread), "%", "sct-compression", method)
 
 
-def _girth(cut: Section) -> float:
-    """Length of the outline, mm."""
-    edge = cut.outline
-    return float(np.linalg.norm(edge - np.roll(edge, 1, axis=0), axis=1).sum())
+def _shift(found: Profile, values: Points, n: int) -> float:
+    """Sd of one of `values` that the place of its section brings: its change over `PLACE_SD` mm and under the tilt.
+
+    A tilt of `TILT_SD` moves the section's front and back against each other by its depth times that angle.
+    """
+    step = float(found.where[1] - found.where[0])
+    slope = float(np.gradient(values, step)[n]) if 0 < n < len(values) - 1 else _end_slope(values, step, n)
+    lean = float(np.radians(TILT_SD)) * float(found.diameter[n]) / 2
+    return abs(slope) * float(np.hypot(PLACE_SD, lean))
+
+
+def _end_slope(values: Points, step: float, n: int) -> float:
+    """Change per mm at the first or the last of `values`, over 3 mm."""
+    m = min(len(values) - 1, max(1, round(3.0 / step)))
+    return float(values[n] - values[m if n == 0 else n - m]) / (m * step)
 
 
 def _place(found: Profile, n: int, disc: float) -> str:

@@ -219,13 +219,18 @@ class Section:
     def area_sd(self, boundary_sd: float, voxel: float) -> float:
         """Sd of the area, mm², for a boundary error of `boundary_sd` mm that stays alike over `CORRELATION` mm.
 
-        Rounding to voxels adds an error of `ROUNDING` voxels that stays alike over one voxel of the outline.
+        Half of its variance moves the outline as a whole, half makes it wider or narrower, so that the errors of two
+        walls that face each other are not related. Rounding to voxels adds an error of `ROUNDING` voxels that stays
+        alike over one voxel of the outline.
         """
         edge = self.outline
+        steps = np.roll(edge, -1, axis=0) - np.roll(edge, 1, axis=0)
         perimeter = float(np.linalg.norm(edge - np.roll(edge, 1, axis=0), axis=1).sum())
-        some = edge[:: max(1, len(edge) // 120)]
+        every = slice(None, None, max(1, len(edge) // 120))
+        some, along = edge[every], steps[every] / np.maximum(np.linalg.norm(steps[every], axis=1, keepdims=True), 1e-9)
         squared = ((some[:, None] - some[None]) ** 2).sum(axis=-1)
-        alike = float(np.exp(-squared / (2 * CORRELATION**2)).mean())
+        facing = (1 + along @ along.T) / 2
+        alike = float((facing * np.exp(-squared / (2 * CORRELATION**2))).mean())
         rounding = (ROUNDING * voxel) ** 2 * voxel * perimeter
         return float(np.sqrt((boundary_sd * perimeter) ** 2 * alike + rounding))
 
@@ -274,10 +279,13 @@ def _with_roots(share: NDArray[np.float64], roots: NDArray[np.float32]) -> NDArr
     """`share` with that of the roots that lie within its convex outline."""
     from scipy.spatial import ConvexHull  # noqa: PLC0415  (heavy import)
 
-    candidates = np.argwhere(roots > 0)
-    rim = (share >= 0.5) & ~ndimage.binary_erosion(share >= 0.5)
-    corners = np.argwhere(rim)
-    if len(candidates) == 0 or len(corners) < 3 or not (np.ptp(corners, axis=0) > 0).all():
+    inside = share >= 0.5
+    corners = np.argwhere(inside & ~ndimage.binary_erosion(inside))
+    if len(corners) < 3 or not (np.ptp(corners, axis=0) > 0).all():
+        return share
+    low, high = corners.min(axis=0), corners.max(axis=0) + 1
+    candidates = low + np.argwhere(roots[low[0] : high[0], low[1] : high[1]] > 0)
+    if len(candidates) == 0:
         return share
     sides = ConvexHull(corners).equations
     kept = candidates[(candidates @ sides[:, :2].T + sides[:, 2] <= 1e-9).all(axis=1)]
