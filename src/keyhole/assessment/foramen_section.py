@@ -27,6 +27,9 @@ CLEFT = 6.0
 DEEPEST = 25.0
 """mm behind the wall in front: bone farther off does not bound a foramen [keyhole-choice]."""
 
+RIM = 6.0
+"""Bone of the arch on the wall in front that is less thick than this, mm, is part of that wall [keyhole-choice]."""
+
 BROAD = 2.0
 """The foramen ends above and below where it is less broad than this, mm [keyhole-choice]."""
 
@@ -149,6 +152,8 @@ def narrowest(at: Flank) -> Foramen | str:
         return f"{at.level}: no wall in front of the {at.side} foramen was found; not measured"
     found = Foramen(tuple(profiles))
     where = found.least([p.area for p in profiles])[1]
+    if found.nearest(where).ends is None:
+        return f"{at.level}: no room of {BROAD:.0f} mm was seen between the {at.side} pedicles; not measured"
     if not at.sees(found.nearest(where).outline):
         return f"{at.level}: the {at.side} foramen is cut by the field of view; not measured"
     return found
@@ -174,8 +179,9 @@ def profile(at: Flank, lateral: float, pedicles: tuple[Span, Span]) -> Profile |
     front = _last(at.share(local, at.keys["front"]), along)
     if np.isfinite(front).mean() < LEAST_FRONT:
         return None
-    front = _bridged(front, rows)
-    behind = _first(at.share(local, at.keys["bone"]), along, front)
+    bone = at.share(local, at.keys["bone"])
+    front = _with_rim(bone, along, _bridged(front, rows))
+    behind = _first(bone, along, front)
     closed = _closed(np.where(behind - front > DEEPEST, np.nan, behind), rows)
     if closed is None:
         return None
@@ -196,9 +202,30 @@ def _last(share: NDArray[np.float64], along: Points) -> Points:
     return np.where(inside.any(axis=1), along[last] + part * STEP, np.nan)
 
 
+def _with_rim(share: NDArray[np.float64], along: Points, front: Points) -> Points:
+    """`front`, moved behind bone of the arch that lies on it like a rim, where there is room and bone behind that.
+
+    The root of a pedicle, or a body cut out of its vertebra a little too far in front.
+    """
+    moved = front.copy()
+    for n, (row, wall) in enumerate(zip(share >= 0.5, front, strict=True)):
+        later = np.flatnonzero(row & (along > wall - STEP / 2))
+        if not len(later) or along[later[0]] - wall > TOUCH + STEP:
+            continue
+        gaps = np.flatnonzero(np.diff(later) > 1)
+        if not len(gaps):
+            continue
+        last = later[gaps[0]]
+        part = (share[n, last] - 0.5) / (share[n, last] - share[n, last + 1])
+        end = float(along[last] + part * STEP)
+        if end - wall <= RIM and along[later[gaps[0] + 1]] - end <= DEEPEST:
+            moved[n] = end
+    return moved
+
+
 def _first(share: NDArray[np.float64], along: Points, front: Points) -> Points:
     """Where bone begins behind `front` in each row, mm; nan without any."""
-    inside = (share >= 0.5) & (along[None] > front[:, None] - STEP / 2)
+    inside = (share >= 0.5) & (along[None] > front[:, None])
     first = inside.argmax(axis=1)
     n = np.arange(len(share))
     before = np.maximum(first - 1, 0)

@@ -17,6 +17,7 @@ from keyhole.geometry import Points
 AVERAGED = 2.0  # mm of breadth over which neighbouring planes, 1 mm apart, are averaged
 CLEFT = 6.0  # mm: a less tall gap in the bone behind does not count
 DEEPEST = 25.0  # mm behind the wall in front
+RIM = 6.0  # mm: less bone of the arch on the wall in front is part of it
 BROAD = 2.0  # mm: where the foramen ends above and below
 TOUCH = 0.6  # mm: less room is none
 ROW = 1.0  # mm between rows; their ends are bisected
@@ -135,11 +136,36 @@ def _walls(at: Flank, lateral: float, rows: Points) -> tuple[Points, Points]:
     last = along[len(along) - 1 - is_front[:, ::-1].argmax(axis=1)]
     front = bisected(last, last + PROBE, lambda y: np.isin(at.kind(_local(lateral, y, rows)), FRONT))
     front = np.where(is_front.any(axis=1), front, np.nan)
+    front = _with_rim(at, (lateral, rows, along), is_bone, front)
     later = is_bone & ~(along[None] <= front[:, None])
     first = along[later.argmax(axis=1)]
     before = np.fmax(first - PROBE, front)
     behind = bisected(first, before, lambda y: np.isin(at.kind(_local(lateral, y, rows)), ARCH))
     return front, np.where(later.any(axis=1), behind, np.nan)
+
+
+def _with_rim(
+    at: Flank, where: tuple[float, Points, Points], is_bone: NDArray[np.bool_], front: Points
+) -> NDArray[np.float64]:
+    """`front`, moved behind bone of less than `RIM` mm that lies on it, where there is room and bone behind that."""
+    lateral, rows, along = where
+    ends = np.full(len(rows), np.nan)
+    touching = np.isin(at.kind(_local(lateral, front + TOUCH, rows)), ARCH)
+    for n in np.flatnonzero(touching):
+        later = np.flatnonzero(is_bone[n] & (along > front[n]))
+        start = float(along[later[0]]) if len(later) else np.inf
+        edges = later[np.flatnonzero(np.diff(later) > 1)]
+        if start - front[n] > PROBE + 1e-6 or (len(later) and later[0] > 0 and not len(edges)):
+            ends[n] = front[n] + TOUCH if start - front[n] > PROBE + 1e-6 and len(later) else np.nan
+        elif len(edges):
+            ends[n] = along[edges[0]]
+    held = np.flatnonzero(np.isfinite(ends))
+    if not len(held):
+        return front
+    exact = bisected(ends[held], ends[held] + PROBE, lambda y: np.isin(at.kind(_local(lateral, y, rows[held])), ARCH))
+    moved = front.copy()
+    moved[held] = np.where(exact - front[held] <= RIM, exact, front[held])
+    return moved
 
 
 def _local(lateral: float, back: Points, up: Points) -> Points:
