@@ -20,6 +20,11 @@ SIDES: tuple[Side, Side] = ("left", "right")
 
 UNITS = {"area": "mm2", "volume": "mL", "fat share": "%"}
 
+ILIACUS = (
+    "no label tells the iliacus from the psoas: some tools draw both as one, which makes area and volume far too "
+    "large where the iliac wings begin"
+)
+
 METHODS = {
     "area": "section of the label by the disc's mid-plane, across the disc's axis [muscle-level]",
     "volume": "label between the mid-planes of both bodies (at L5/S1 down to S1's endplate)",
@@ -67,7 +72,8 @@ def muscle_panel(study: Study) -> Iterator[Finding]:
             elif (name, side) not in found:
                 yield from _none((name, side), level, f"the {side} {name} is not labelled; not measured", study.general)
             else:
-                notes = (*at.notes, *origin_notes(study.anatomy, key))
+                doubt = (ILIACUS,) if name == "psoas" and not labels.labels_of("muscle/iliacus") else ()
+                notes = (*doubt, *at.notes, *origin_notes(study.anatomy, key))
                 yield from _measures(found[name, side], (name, side), at, picture, notes)
 
 
