@@ -22,8 +22,9 @@ _COMMANDS = {
     "assess": ("keyhole.cli.stages", "Measure every level and say which one it points at: findings.json."),
     "findings": ("keyhole.cli.findings", "Bring in grades of a reader or network; write the findings as CSV."),
     "plan": ("keyhole.cli.stages", "Search every small opening and compare with the open operation: plan.json."),
+    "forecast": ("keyhole.cli.forecast", "Say what to expect after the planned and the open operation: forecast.json."),
     "report": ("keyhole.cli.stages", "Write the report: one offline page, a PDF, pictures and meshes."),
-    "run": ("keyhole.cli.stages", "Assess, plan and report in one go."),
+    "run": ("keyhole.cli.stages", "Assess, plan, forecast and report in one go."),
     "evidence": ("keyhole.cli.evidence", "List, check and pool published results, MISS against open."),
 }
 

@@ -101,6 +101,7 @@ def _demo(out: Path, seed: int, show: Progress) -> Path:
     from keyhole.anatomy.phantom import write_phantom
     from keyhole.assessment import assess_case
     from keyhole.casefile import Patient, write_bytes
+    from keyhole.forecast import forecast_case
     from keyhole.plan import plan_case
     from keyhole.report import write_report
 
@@ -123,6 +124,7 @@ def _demo(out: Path, seed: int, show: Progress) -> Path:
     confirm(case, "L5", "the phantom's own truth")
     assess_case(case, progress=part(show, 0.5, 0.6))
     plan_case(case, "L4/L5", "left", "decompress", progress=part(show, 0.6, 0.8))
+    forecast_case(case)
     return write_report(case, progress=part(show, 0.8, 1.0))
 
 

@@ -36,14 +36,15 @@ def risk_command(patient: Path | None, settings: tuple[str, ...], only_fields: b
         known = {"height_cm": ("height, cm",), "weight_kg": ("weight, kg",), **fields()}
         click.echo(json.dumps(known) if as_json else "\n".join(f"{name}: {'; '.join(w)}" for name, w in known.items()))
         return
-    found = scores(_read(patient, settings))
+    found = scores(read_fields(patient, settings))
     if as_json:
         click.echo(json.dumps({"scores": [plain_score(one) for one in found]}, ensure_ascii=False))
         return
     click.echo("\n\n".join(_text(one) for one in found))
 
 
-def _read(path: Path | None, settings: tuple[str, ...]) -> dict[str, bool | float | str | None]:
+def read_fields(path: Path | None, settings: tuple[str, ...]) -> dict[str, bool | float | str | None]:
+    """Fields of a patient from a JSON file and from FIELD=VALUE settings, which go before the file."""
     from keyhole.errors import InvalidInput, UnreadableFile
 
     found: dict[str, bool | float | str | None] = {}

@@ -1,4 +1,4 @@
-"""Commands that work on a case: assess, plan, report, run."""
+"""Commands that work on a case: assess, plan, report, run (with the forecast between)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keyhole.cli.make import part
 from keyhole.cli.render import Progress, caveats, number, progress, table
 
 if TYPE_CHECKING:
-    from keyhole.casefile import CandidateEntry, Case, PlanRecord
+    from keyhole.casefile import CandidateEntry, Case, ForecastRecord, PlanRecord
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -197,16 +197,18 @@ def run_command(
     registration_error: float | None,
     as_json: bool,
 ) -> None:
-    """Run every stage after import on CASE: segment where a CT has no labels, assess, plan and report."""
+    """Run every stage after import on CASE: segment where a CT has no labels, assess, plan, forecast and report."""
     from keyhole.assessment import assess_case
     from keyhole.casefile import Case, LabelsRecord
+    from keyhole.cli.forecast import forecasted, show_forecast
     from keyhole.plan import plan_case
     from keyhole.report import write_report
 
     segmented: list[bool] = []
 
-    def stages(show: Progress) -> tuple[PlanRecord, Path]:
-        found = Case(case)
+    found = Case(case)
+
+    def stages(show: Progress) -> tuple[PlanRecord, tuple[ForecastRecord | None, str], Path]:
         if not found.has(LabelsRecord):
             from keyhole.segment import segment_case
 
@@ -218,12 +220,17 @@ def run_command(
             found, at, toward, goal, approaches=list(approaches) or None,
             registration_error=registration_error, progress=part(show, 0.25, 0.65),
         )  # fmt: skip
-        return plan, write_report(found, progress=part(show, 0.65, 1.0))
+        expected = forecasted(found)
+        return plan, expected, write_report(found, progress=part(show, 0.65, 1.0))
 
     with progress("run") as show:
-        plan, page = stages(show)
+        plan, (expected, why_not), page = stages(show)
     if segmented:
         click.echo("the case had no labels: its CT was segmented by Keyhole's own method first", err=as_json)
     if not as_json:
         _show_plan(plan, as_json=False)
+    if expected is not None and not as_json:
+        show_forecast(expected)
+    if why_not:
+        click.echo(why_not, err=as_json)
     _show_report(page, as_json)

@@ -2,7 +2,7 @@
 
 from keyhole.forecast.answers import Answer, Synthesis, answers
 from keyhole.forecast.calibrate import Bin, Calibration, Drift, Figure, calibration, drift
-from keyhole.forecast.case import forecast, forecast_case, operation_of
+from keyhole.forecast.case import current_forecast, forecast, forecast_case, operation_of
 from keyhole.forecast.cohort import Cohort, cohort_columns, parse_cohort, read_cohort
 from keyhole.forecast.conformal import Conformal, split_conformal
 from keyhole.forecast.counts import pool_any
@@ -42,6 +42,7 @@ __all__ = [
     "calibration",
     "choose",
     "cohort_columns",
+    "current_forecast",
     "drift",
     "fields",
     "forecast",

@@ -167,6 +167,15 @@ def _herniation(case: Case, level: str) -> str:
     return ""
 
 
+def current_forecast(case: Case) -> ForecastRecord | None:
+    """The forecast of `case`; None where there is none, or one of an earlier plan."""
+    if not case.has(ForecastRecord):
+        return None
+    found = case.read(ForecastRecord)
+    now = case.digest("plan.json").get("plan.json")
+    return found if found.provenance.inputs.get("plan.json") == now else None
+
+
 def forecast_case(
     case: Case,
     cohort: Cohort | None = None,
