@@ -114,7 +114,7 @@ class _Field:
 
         Rows without a single value are not counted: they are told apart.
         """
-        heard = {key[0] for key, found in self.table.items() if is_known(found)}
+        heard = self.heard
         reasons = Counter(
             _why(found)
             for key, found in self.table.items()
@@ -122,6 +122,11 @@ class _Field:
         )
         first = max(reasons, key=lambda words: reasons[words], default="")
         return first if reasons[first] >= 3 else ""
+
+    @property
+    def heard(self) -> frozenset[str]:
+        """The rows with at least one value."""
+        return frozenset(key[0] for key, found in self.table.items() if is_known(found))
 
     def row(self, name: str) -> dict[Key, FindingEntry]:
         """The findings of the row `name`."""
@@ -150,7 +155,7 @@ def boards(
                     columns=tuple(Column(c, True, tuple(sorted(field.of(1, c) - common))) for c in columns),
                     missing=tuple(field.why(c) for c in columns),
                     flagged=tuple(c in flagged for c in columns),
-                    has_sides=any(side for _, _, side in field.table),
+                    has_sides=any(side for name, _, side in field.table if name in field.heard),
                     blocks=tuple(_blocks(field, columns, norms, references)),
                     foot=_foot(common),
                 )
@@ -175,7 +180,7 @@ def _blocks(field: _Field, columns: Sequence[str], norms: Norms, references: Ref
     names = sorted({name for name, _, _ in field.table}, key=lambda name: (place(field.base(name))[::2], name))
     for title, group in groupby(names, key=lambda name: place(field.base(name)).title):
         listed = list(group)
-        heard = [name for name in listed if any(is_known(found) for found in field.row(name).values())]
+        heard = [name for name in listed if name in field.heard]
         rows = tuple(_line(name, columns, field, norms, references) for name in heard)
         yield Block(title, rows, tuple(_silences([name for name in listed if name not in heard], field)))
 
