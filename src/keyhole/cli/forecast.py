@@ -66,7 +66,7 @@ def forecast_command(
 
 
 def forecasted(case: Case) -> tuple[ForecastRecord | None, str]:
-    """The forecast of `case` as one of many stages; where none can be made an earlier one goes, and the reason is said."""
+    """The forecast of `case`, one stage of many; where none can be made an earlier one goes, and the reason is said."""
     from keyhole.errors import InvalidInput, WrongCase
     from keyhole.forecast import forecast_case
 

@@ -183,7 +183,7 @@ def _arms(spec: Spec, one: _Time, note: str) -> tuple[Quantity, Quantity]:
 
 def _source(note: str, own: float) -> str:
     if own <= 0:
-        return note or "evidence"
+        return note or "keyhole-evidence"
     return f"{OWN} ({100 * own:.0f} %)" + (f" and {note}" if note and own < 0.9995 else "")
 
 

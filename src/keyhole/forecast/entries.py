@@ -37,7 +37,7 @@ def quantity(value: float, unit: str, source: str, interval: Interval | None, ca
 
 def nobody_knows(unit: str, why: str) -> Quantity:
     """A number that is not known, and why."""
-    return Quantity(value=None, unit=unit, source="evidence", caveats=(why,))
+    return Quantity(value=None, unit=unit, source="keyhole-evidence", caveats=(why,))
 
 
 def answer_entry(found: Answer, rows: Sequence[Row]) -> AnswerEntry:

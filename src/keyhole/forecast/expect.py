@@ -248,7 +248,7 @@ def _side(
     low, high = bounds
     cut = None if interval is None else (min(max(interval[0], low), high), min(max(interval[1], low), high))
     caveats = notes if interval is not None else ("no spread is published: there is no interval",)
-    return quantity(min(max(value, low), high), unit, source or "evidence", cut, caveats)
+    return quantity(min(max(value, low), high), unit, source or "keyhole-evidence", cut, caveats)
 
 
 def difference(unit: str, guess: Guess | None, weights: Weights, found: Effect | None) -> Quantity:
@@ -341,7 +341,7 @@ def _shares(spec: Spec, risks: Risks, base: Baseline | None, found: Effect | Non
 def _share(found: Known | None, unit: str, source: str, why: str) -> Quantity:
     if found is None:
         return nobody_knows(unit, why)
-    return quantity(found.value, unit, source or "evidence", found.interval, (NEXT,))
+    return quantity(found.value, unit, source or "keyhole-evidence", found.interval, (NEXT,))
 
 
 def _ends(risks: Risks, found: Effect | None) -> Interval | None:
