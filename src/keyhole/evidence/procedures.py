@@ -62,6 +62,7 @@ class Procedure:
     techniques: tuple[Technique, ...]
     courses: tuple[CourseRows, ...]
     shares: tuple[SharedRisk, ...]
+    together: bool = False  # studies of lumbar operations together hold this one
 
     def technique(self, approach: str) -> Technique:
         """The technique of `approach`; an approach that no study of this operation stands for is refused."""
@@ -102,5 +103,6 @@ def _procedure(key: str, entry: dict[str, Any]) -> Procedure:
         comparator=entry["comparator"],
         techniques=techniques,
         courses=tuple(CourseRows(**one) for one in entry.get("course", ())),
+        together=bool(entry.get("together", False)),
         shares=tuple(SharedRisk(**one | {"source": source(one["source"]).key}) for one in entry.get("share", ())),
     )

@@ -93,7 +93,7 @@ def _published(held: Literature, wanted: CourseRows | None) -> tuple[dict[float,
     found: dict[float, _Known] = {}
     if wanted is None:
         return found, ""
-    name = design = ""
+    name = design = note = ""
     for row in held.rows:
         if (row.procedure, row.comparator, row.outcome) != (wanted.procedure, wanted.comparator, wanted.named):
             continue
@@ -101,10 +101,11 @@ def _published(held: Literature, wanted: CourseRows | None) -> tuple[dict[float,
         month = _month(row)
         if month is None or arm.mean is None or row.status == "unverified" or (name and row.name != name):
             continue
-        name, design = row.name, row.design
+        name, design, note = row.name, row.design, row.note or note
         found[month] = _Known(wanted.factor * arm.mean, None if arm.sd is None else wanted.factor * arm.sd, arm.n)
     whose = "one group for both operations, techniques mixed" if wanted.is_shared else "its open arm"
-    return found, f"{name}, {design}: {whose}" if name else ""
+    more = f" ({note})" if note else ""
+    return found, f"{name}, {design}: {whose}{more}" if name else ""
 
 
 def _month(row: Row) -> float | None:

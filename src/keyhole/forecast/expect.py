@@ -126,7 +126,7 @@ def mean_outcome(held: Literature, spec: Spec, cohort: Cohort | None) -> Forecas
     base = baseline(held, spec.key, is_risk=False, among=found.patients if found else frozenset())
     alone = planned_alone(held, spec.key) if base is None else None
     spread = _spread(base or alone, planned, open_)
-    caveats = [] if base is None else [ABROAD, *_spreadless(base)]
+    caveats = [] if base is None else [ABROAD, *base.notes, *_spreadless(base)]
     used = found
     if found is not None and base is not None and _exceeds(found, base, open_):
         ratio = ratio_of_means(held, spec.key)
@@ -304,6 +304,7 @@ def risk_outcome(held: Literature, spec: Spec, cohort: Cohort | None) -> Forecas
     parts = _shares(spec, risks, base, found)
     parts["weighing"] = weighing(_worth(base), risks.weights, planned, open_)
     parts["caveats"] = [
+        *(base.notes if base else ()),
         *([APART] if found and base and not found.patients else ()),
         *([KEPT] if parts["weighing"] else ()),
     ]

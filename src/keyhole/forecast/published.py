@@ -34,9 +34,14 @@ class Literature:
     rows: tuple[Row, ...]
     answers: tuple[Answer, ...]
 
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The comparisons that answer, its own first."""
+        return (self.procedure.family, *((TOGETHER,) if self.procedure.together else ()))
+
     def of(self, outcome: str) -> tuple[Answer, ...]:
         """Answers on `outcome`, latest first; of operations together where the operation has none of its own."""
-        for family in (self.procedure.family, TOGETHER):
+        for family in self.families:
             found = [a for a in self.answers if a.question.family == family and a.question.outcome.key == outcome]
             if found:
                 return tuple(sorted(found, key=lambda a: _TIMES.index(a.question.horizon)))
@@ -48,7 +53,7 @@ def literature(key: str, approach: str, rows: tuple[Row, ...] | None = None) -> 
     """What `rows` (None: the shipped table) hold for the operation `key` by `approach`; unknown ones are refused."""
     asked = procedure(key)
     technique = asked.technique(approach)
-    wanted = {asked.family, TOGETHER}
+    wanted = {asked.family, TOGETHER} if asked.together else {asked.family}
     table = shipped() if rows is None else rows
     own = tuple(row for row in table if question(row).family in wanted)
     return Literature(asked, technique, tuple(table), answers(own))
@@ -135,7 +140,7 @@ class Baseline:
     patients: float
     why: str
     words: str
-    is_planned: bool = False
+    notes: tuple[str, ...] = ()
 
     def guess(self, spread: float | None, *, learning: bool) -> Guess | None:
         """The mean as published, or `learning`, as a prior for own patients; None where no interval can be given."""
@@ -169,12 +174,25 @@ def baseline(held: Literature, outcome: str, *, is_risk: bool, among: frozenset[
     other = "" if best.rank[0] == 0 else ", several lumbar operations together"
     counted = "" if best.n is None else f", {best.n} patients"
     words = f"open arm of {best.row.name}{counted}, {best.row.design}{other}"
-    return Baseline(best.row.name, best.row.address, best.value, best.sd, best.n, patients, why, words)
+    notes = _notes(best, is_risk=is_risk)
+    return Baseline(best.row.name, best.row.address, best.value, best.sd, best.n, patients, why, words, notes)
+
+
+def _notes(best: _ArmFound, *, is_risk: bool) -> tuple[str, ...]:
+    """What the study itself had after the small opening, and what the table notes of it."""
+    row, arm = best.row, best.row.miss
+    if is_risk:
+        share, _ = _share_of(arm.events, arm.n, arm.pct)
+        own = None if share is None else f"{100 * share:.1f} %"
+    else:
+        own = None if arm.mean is None else f"{question(row).factor * arm.mean:.3g} {question(row).outcome.unit}"
+    said = () if own is None else (f"in {row.name} itself it was {own} after the small opening",)
+    return (*said, *((f"{row.name}: {row.note}",) if row.note else ()))
 
 
 def _open_arm(held: Literature, row: Row, outcome: str, *, is_risk: bool) -> _ArmFound | None:
     asked = question(row)
-    known = asked.outcome.key == outcome and asked.family in {held.procedure.family, TOGETHER}
+    known = asked.outcome.key == outcome and asked.family in held.families
     if (
         not known
         or asked.horizon == "baseline"
@@ -253,7 +271,7 @@ def planned_alone(held: Literature, outcome: str) -> Baseline | None:
             continue
         counted = "" if arm.n is None else f", {arm.n} patients"
         words = f"{row.name}{counted}, no comparison"
-        return Baseline(row.name, row.address, arm.mean, arm.sd, arm.n, LEAST_PATIENTS, "", words, is_planned=True)
+        return Baseline(row.name, row.address, arm.mean, arm.sd, arm.n, LEAST_PATIENTS, "", words)
     return None
 
 
