@@ -33,8 +33,8 @@ LEVELS = ("L3/L4", "L4/L5", "L5/S1")
 BODIES = {"disc height": 0.5, "segmental lordosis": 2.0, "slip": 0.7}
 """Largest difference from the phantom's truth: mm, degrees, mm."""
 
-BONY = {"L3/L4": (16.3, 245.0), "L4/L5": (15.7, 255.0), "L5/S1": (15.9, 305.0)}
-"""Bony canal of this phantom without its discs, as measured on whole vertebrae: AP mm and area mm2."""
+BONY = {"L3/L4": (16.3, 293.0), "L4/L5": (15.7, 300.0), "L5/S1": (15.9, 361.0)}
+"""Bony canal of this phantom without its discs, its roots counted in, measured on whole vertebrae: AP mm, area mm2."""
 
 
 @cache
