@@ -34,7 +34,7 @@ class Conformal:
 
 def least_patients(share: float) -> int:
     """Fewest own patients from which a range with both ends exists: half of them must reach the outermost ranks."""
-    return 2 * math.ceil(2 / (1 - share) - 1)
+    return 2 * math.ceil(round(2 / (1 - share) - 1, 9))
 
 
 def split_conformal(features: Array, outcome: Array, share: float = 0.9, seed: int = 0) -> Conformal:

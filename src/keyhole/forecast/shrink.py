@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betaincinv
 
-from keyhole.forecast.effects import Array
+from keyhole.forecast.effects import Array, log_odds_ratio, log_risk_ratio
 from keyhole.forecast.pool import NORMAL, Interval
 
 LEAST_PATIENTS = 30.0
@@ -98,7 +98,9 @@ def at_least(variance: float, sd: float | None, arms: int) -> float:
 def shrunk_means(prior: Prior, open_: Sample | None = None, planned: Sample | None = None) -> Means:
     """Expected values from the literature and own patients, each by its precision.
 
-    Every result is a weighted sum of the inputs, so that its variance is exact for the weights used.
+    The arm with more own patients is the anchor: the published mean and its own. The other arm lies the difference
+    away, so that planned minus open is the difference. Every result is a weighted sum of the inputs, so that its
+    variance is exact for the weights used.
     """
     own = [None if one is None else one.guess(prior.spread) for one in (open_, planned)]
     inputs = [prior.open, prior.difference, prior.planned, *own]
@@ -106,11 +108,8 @@ def shrunk_means(prior: Prior, open_: Sample | None = None, planned: Sample | No
     values = np.array([0.0 if one is None else one.value for one in inputs])
     has = [one is not None for one in inputs]
     difference = _difference(has, variances)
-    level = _level(has, variances, difference)
-    if level is not None and difference is not None:
-        both: Array | None = level + difference
-    else:
-        both = _mixed([_unit(n) for n in (_PLANNED0, _PLANNED) if has[n]], variances)
+    by_planned = planned is not None and (open_ is None or planned.n > open_.n)
+    both, level = _arms(has, variances, difference, prior.spread, by_planned=by_planned)
     weights = Weights(
         planned=_share(both),
         open=_share(level),
@@ -131,11 +130,16 @@ def _unit(n: int) -> Array:
     return found
 
 
-def _mixed(candidates: list[Array], variances: Array) -> Array | None:
-    """The candidates weighted by their precision; None of none."""
+def _mixed(candidates: list[Array], variances: Array, spread: float | None = None) -> Array | None:
+    """The candidates weighted by their precision; None of none.
+
+    With `spread` a published one is worth the literature's least number of patients.
+    """
     if not candidates:
         return None
-    precision = np.array([1 / float((c**2 * variances).sum()) for c in candidates])
+    own = [bool(c[list(_OWN)].any()) for c in candidates]
+    told = [float((c**2 * variances).sum()) for c in candidates]
+    precision = np.array([1 / at_least(v, None if o else spread, 1) for v, o in zip(told, own, strict=True)])
     mixed: Array = (precision[:, None] * np.array(candidates)).sum(axis=0) / precision.sum()
     return mixed
 
@@ -145,14 +149,25 @@ def _difference(has: list[bool], variances: Array) -> Array | None:
     return _mixed([*([_unit(_DIFF0)] if has[_DIFF0] else []), *own], variances)
 
 
-def _level(has: list[bool], variances: Array, difference: Array | None) -> Array | None:
-    """The open arm: as published, as own, and own planned patients less the difference."""
-    found = [_unit(n) for n in (_OPEN0, _OPEN) if has[n]]
-    if difference is not None:
-        alone = [_PLANNED0] if not has[_OPEN0] and has[_PLANNED0] else []
-        found += [_unit(n) - difference for n in (*alone, *([_PLANNED] if has[_PLANNED] else []))]
-    found = [c for c in found if float((c**2 * variances).sum()) > 0]
-    return _mixed(found, variances)
+def _arms(
+    has: list[bool], variances: Array, difference: Array | None, spread: float | None, *, by_planned: bool
+) -> tuple[Array | None, Array | None]:
+    """Planned and open arm as weighted sums of the inputs; `by_planned`: the planned one is the anchor."""
+    open0 = [_unit(_OPEN0)] if has[_OPEN0] else []
+    planned0 = [_unit(_PLANNED0)] if has[_PLANNED0] else []
+    if difference is None:
+        planned = [*planned0, *([_unit(_PLANNED)] if has[_PLANNED] else [])]
+        return _mixed(planned, variances), _mixed([*open0, *([_unit(_OPEN)] if has[_OPEN] else [])], variances)
+    if by_planned or (not open0 and not has[_OPEN]):
+        first = planned0 or [one + _published(has) for one in open0 if has[_DIFF0]]
+        planned_ = _mixed([*first, *([_unit(_PLANNED)] if has[_PLANNED] else [])], variances, spread)
+        return planned_, None if planned_ is None else planned_ - difference
+    level = _mixed([*open0, *([_unit(_OPEN)] if has[_OPEN] else [])], variances)
+    return None if level is None else level + difference, level
+
+
+def _published(has: list[bool]) -> Array:
+    return _unit(_DIFF0) if has[_DIFF0] else np.zeros(5)
 
 
 def _guess(coefficients: Array | None, values: Array, variances: Array) -> Guess | None:
@@ -214,44 +229,57 @@ class Risks:
 def shrunk_risks(
     prior: Share | None, ratio: Guess | None, open_: Count | None, planned: Count | None, *, is_odds: bool = False
 ) -> Risks:
-    """Expected shares: the open one beta-binomial, the planned one by the ratio and then beta-binomial too.
+    """Expected shares: the arm with more own patients beta-binomial, the other by the ratio.
 
-    Own planned patients without own open ones leave the published ratio as it is and move both arms.
+    The ratio is the published one and, where both arms have own patients, theirs, by precision on the logarithm.
     """
     worth = 1.0 if prior is None else prior.patients
     first = None if prior is None else (prior.value * worth, (1 - prior.value) * worth)
-    if open_ is None and planned is not None and ratio is not None and first is not None:
-        return _moved(first, ratio, planned, is_odds)
-    beta = _updated(first, open_)
-    expected, log_variance = _by_ratio(beta, ratio, is_odds)
-    if expected is None:
-        after = _updated(None, planned)
-        weights = Weights(float(planned is not None), _weight(worth, open_), 0.0)
-        return Risks(_known(after), _known(beta), None, weights, worth)
-    worth_planned = max((1 - expected) / (expected * log_variance), LEAST_PATIENTS) if log_variance > 0 else worth
-    if planned is None:
-        return Risks(_spread(expected, log_variance), _known(beta), ratio, Weights(open=_weight(worth, open_)), worth)
-    after = _updated((expected * worth_planned, (1 - expected) * worth_planned), planned)
-    weight = _weight(worth_planned, planned)
-    conflict = _is_far(planned, expected, log_variance)
-    weights = Weights(weight, _weight(worth, open_), weight if open_ is not None else 0.0, conflict)
-    return Risks(_known(after), _known(beta), _after_ratio(after, beta, ratio, planned, open_, weight), weights, worth)
+    after, learned = _ratio(ratio, open_, planned, is_odds)
+    if after is None or (first is None and open_ is None):
+        found = _updated(None, planned)
+        weights = Weights(float(planned is not None), _weight(worth, open_))
+        return Risks(_known(found), _known(_updated(first, open_)), None, weights, worth)
+    if planned is not None and first is not None and (open_ is None or planned.n > open_.n):
+        expected, log_variance = _by_ratio(first, ratio or after, is_odds)
+        share = 0.5 if expected is None else expected
+        anchor = _updated((share * worth, (1 - share) * worth), planned)
+        known, other = _known(anchor), _other(anchor, Guess(-after.value, after.variance), is_odds)
+        weight, far = _weight(worth, planned), _is_far(planned, share, log_variance)
+        return Risks(known, other, after, Weights(weight, weight, learned, far), worth)
+    anchor = _updated(first, open_)
+    weight = _weight(worth if first is not None else 0.0, open_)
+    far = (
+        open_ is not None
+        and prior is not None
+        and _is_far(open_, prior.value, (1 - prior.value) / (prior.value * worth))
+    )
+    return Risks(_other(anchor, after, is_odds), _known(anchor), after, Weights(weight, weight, learned, far), worth)
 
 
-def _moved(first: tuple[float, float], ratio: Guess, planned: Count, is_odds: bool) -> Risks:
-    """Own patients of the planned arm alone: both arms move, the ratio stays."""
-    worth = sum(first)
-    expected, log_variance = _by_ratio(first, ratio, is_odds)
-    share = expected if expected is not None else 0.5
-    after = _updated((share * worth, (1 - share) * worth), planned)
-    value = _value(after)
-    weight = _weight(worth, planned)
-    back = Guess(-ratio.value, ratio.variance)
-    open_value, _ = _by_ratio(after, back, is_odds)
-    variance = (1 - value) / (value * sum(after)) + ratio.variance if after is not None else 0.0
-    conflict = _is_far(planned, share, log_variance)
-    known = None if open_value is None else _spread(open_value, variance)
-    return Risks(_known(after), known, ratio, Weights(weight, weight, 0.0, conflict), worth)
+def _ratio(
+    ratio: Guess | None, open_: Count | None, planned: Count | None, is_odds: bool
+) -> tuple[Guess | None, float]:
+    """The logarithm of the ratio from the published one and own patients of both arms, and the weight of theirs."""
+    own = _own_ratio(open_, planned, is_odds)
+    if own is None or ratio is None:
+        return (ratio, 0.0) if own is None else (own, 1.0)
+    weight = ratio.variance / (ratio.variance + own.variance)
+    return Guess(weight * own.value + (1 - weight) * ratio.value, weight * own.variance), weight
+
+
+def _own_ratio(open_: Count | None, planned: Count | None, is_odds: bool) -> Guess | None:
+    """Own odds or risk ratio with 0.5 in empty cells; None where own patients say nothing of it."""
+    if open_ is None or planned is None or not 0 < open_.events + planned.events < open_.n + planned.n:
+        return None
+    way = log_odds_ratio if is_odds else log_risk_ratio
+    value, variance = way([planned.events], [planned.n], [open_.events], [open_.n])
+    return Guess(float(value[0]), float(variance[0]))
+
+
+def _other(anchor: tuple[float, float] | None, ratio: Guess, is_odds: bool) -> Known | None:
+    value, log_variance = _by_ratio(anchor, ratio, is_odds)
+    return None if value is None else _spread(value, log_variance)
 
 
 def _weight(worth: float, own: Count | None) -> float:
@@ -296,19 +324,3 @@ def _by_ratio(beta: tuple[float, float] | None, ratio: Guess | None, is_odds: bo
 def _is_far(own: Count, expected: float, log_variance: float) -> bool:
     sd = math.sqrt(expected * (1 - expected) / own.n + expected**2 * log_variance)
     return abs(own.events / own.n - expected) > BEYOND * sd
-
-
-def _after_ratio(
-    after: tuple[float, float] | None,
-    beta: tuple[float, float] | None,
-    ratio: Guess | None,
-    planned: Count,
-    open_: Count | None,
-    weight: float,
-) -> Guess | None:
-    """The ratio of both arms after own patients; its variance from the published one and theirs, by weight."""
-    p, q = _value(after), _value(beta)
-    if ratio is None or open_ is None or not (p > 0 and q > 0):
-        return ratio
-    own = (1 - p) / (p * planned.n) + (1 - q) / (q * open_.n)
-    return Guess(math.log(p / q), (1 - weight) ** 2 * ratio.variance + weight**2 * own)
