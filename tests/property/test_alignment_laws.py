@@ -8,8 +8,8 @@ import pytest
 from analytic_spine import HEIGHT, SUNK, Body, Spine, anatomy, moved, voxelise
 from scipy.spatial.transform import Rotation
 
-from keyhole.assessment.bodies import body_panel
-from keyhole.assessment.pelvis_panel import pelvis_panel
+from keyhole.assessment.alignment.panel import body_panel
+from keyhole.assessment.alignment.pelvis_panel import pelvis_panel
 from keyhole.assessment.study import Study
 from keyhole.casefile import Patient
 from keyhole.geometry import LabelMap, affine

@@ -9,8 +9,8 @@ from analytic_spine import HALF_DEPTH, HALF_WIDTH, anatomy, moved, stack, voxeli
 from scipy.spatial.transform import Rotation
 
 from keyhole.anatomy.model import Structure
-from keyhole.assessment.disc_panel import BEYOND, disc_panel
-from keyhole.assessment.herniation import ZoneBorders, zone
+from keyhole.assessment.disc.herniation import ZoneBorders, zone
+from keyhole.assessment.disc.panel import BEYOND, disc_panel
 from keyhole.assessment.model import Measurement, entry
 from keyhole.assessment.study import Study
 from keyhole.geometry import LabelMap, Volume

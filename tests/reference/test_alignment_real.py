@@ -7,12 +7,12 @@ import pytest
 from test_measures_real import anatomy, needed, verse
 
 from keyhole.anatomy.schemes import read_labels
-from keyhole.assessment.bodies import body_panel
-from keyhole.assessment.indicated import indicated
+from keyhole.assessment.alignment.panel import body_panel
+from keyhole.assessment.alignment.pelvis_panel import pelvis_panel
 from keyhole.assessment.model import entry
-from keyhole.assessment.norms import outside
-from keyhole.assessment.pelvis_panel import pelvis_panel
-from keyhole.assessment.readings import read_readings
+from keyhole.assessment.norms.indicated import indicated
+from keyhole.assessment.norms.norms import outside
+from keyhole.assessment.readers.readings import read_readings
 from keyhole.assessment.study import Study
 from keyhole.casefile import Patient
 from keyhole.geometry import LabelMap

@@ -13,10 +13,10 @@ from keyhole.anatomy.phantom.truth.facet import facet_truth
 from keyhole.anatomy.phantom.truth.foramen import foramen_truth
 from keyhole.anatomy.phantom.truth.kambin import kambin_truth
 from keyhole.anatomy.phantom.truth.model import Plates
-from keyhole.assessment.facet import exceeded
-from keyhole.assessment.facet_panel import facet_panel
-from keyhole.assessment.foramen_panel import foramen_panel
-from keyhole.assessment.kambin_panel import kambin_panel
+from keyhole.assessment.flank.facet import exceeded
+from keyhole.assessment.flank.facet_panel import facet_panel
+from keyhole.assessment.flank.foramen_panel import foramen_panel
+from keyhole.assessment.flank.kambin_panel import kambin_panel
 from keyhole.assessment.study import Study
 from keyhole.geometry import Grid, LabelMap, Transform, affine
 from keyhole.geometry.transform import PATIENT

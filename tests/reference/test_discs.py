@@ -13,7 +13,7 @@ from keyhole.anatomy.phantom import PHANTOM, PhantomParameters, phantom
 from keyhole.anatomy.phantom.truth.disc import disc_truth
 from keyhole.anatomy.phantom.truth.model import Plates
 from keyhole.assessment import assess_case
-from keyhole.assessment.disc_panel import disc_panel
+from keyhole.assessment.disc.panel import disc_panel
 from keyhole.assessment.model import entry
 from keyhole.assessment.study import Study
 from keyhole.casefile import CaseRecord

@@ -10,7 +10,7 @@ from keyhole.anatomy.phantom import PHANTOM, PhantomParameters, phantom
 from keyhole.anatomy.phantom.truth.model import Plates
 from keyhole.anatomy.phantom.truth.vertebrae import vertebra_truth
 from keyhole.assessment.study import Study
-from keyhole.assessment.vertebra_panel import vertebra_panel
+from keyhole.assessment.vertebra.panel import vertebra_panel
 from keyhole.geometry import Grid, LabelMap, Transform, affine
 from keyhole.geometry.transform import PATIENT
 from keyhole.terms import Origin

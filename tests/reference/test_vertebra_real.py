@@ -10,9 +10,9 @@ from keyhole.anatomy.landmarks import vertebrae
 from keyhole.anatomy.model import Anatomy, Structure
 from keyhole.anatomy.schemes import read_labels
 from keyhole.anatomy.tissue import on_grid
-from keyhole.assessment.muscle_panel import muscle_panel
+from keyhole.assessment.muscle.panel import muscle_panel
 from keyhole.assessment.study import Study
-from keyhole.assessment.vertebra_panel import vertebra_panel
+from keyhole.assessment.vertebra.panel import vertebra_panel
 from keyhole.geometry import LabelMap
 from keyhole.geometry.resample import keyhole_grid, labels_on_grid
 from keyhole.imaging.nifti import read_nifti, whole_numbers

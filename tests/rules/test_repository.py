@@ -17,7 +17,18 @@ from keyhole.evidence import sources
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "src").rglob("*.py"))
-PACKAGES = ["casefile", "evidence", "geometry", "terms", "imaging", "anatomy", "assessment", "plan", "forecast", "report"]
+PACKAGES = [
+    "casefile",
+    "evidence",
+    "geometry",
+    "terms",
+    "imaging",
+    "anatomy",
+    "assessment",
+    "plan",
+    "forecast",
+    "report",
+]
 
 
 def _functions(path):

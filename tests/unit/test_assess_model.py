@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from keyhole.anatomy.model import Endplate
-from keyhole.assessment.canal_grades import VERBIEST, verbiest
-from keyhole.assessment.disc import disc_height
+from keyhole.assessment.alignment.slip import MEYERDING, meyerding, slip, slip_ratio
+from keyhole.assessment.canal.grades import VERBIEST, verbiest
+from keyhole.assessment.disc.heights import disc_height
 from keyhole.assessment.model import Finding, Grade, Measurement, entry, probabilities
-from keyhole.assessment.slip import MEYERDING, meyerding, slip, slip_ratio
 from keyhole.errors import InvalidInput
 from keyhole.geometry import Plane
 

@@ -8,10 +8,10 @@ from canal_world import BACK, HALF, PROCESS, SAC, THICK, anatomy_of, labels_of, 
 from scipy.spatial.transform import Rotation
 
 from keyhole.anatomy.model import Structure
-from keyhole.assessment.canal_grades import canal_at_facets, developmental, most_used
-from keyhole.assessment.canal_panel import canal_panel
+from keyhole.assessment.canal.grades import canal_at_facets, developmental, most_used
+from keyhole.assessment.canal.panel import canal_panel
+from keyhole.assessment.canal.recess_panel import recess_panel
 from keyhole.assessment.model import Measurement
-from keyhole.assessment.recess_panel import recess_panel
 from keyhole.assessment.study import Study
 from keyhole.geometry import LabelMap
 from keyhole.geometry.resample import keyhole_grid, labels_on_grid

@@ -12,7 +12,7 @@ from test_reading import case as made_case  # noqa: F401  (a fixture)
 from keyhole.anatomy.intake import import_case
 from keyhole.anatomy.model import Anatomy, Structure
 from keyhole.assessment import compare_case
-from keyhole.assessment.compare import LIMIT, MeasurePair, agreement, compared, overlaps
+from keyhole.assessment.readers.compare import LIMIT, MeasurePair, agreement, compared, overlaps
 from keyhole.casefile import Case, CaseRecord, FindingEntry
 from keyhole.cli.main import main
 from keyhole.errors import WrongCase

@@ -2,8 +2,8 @@
 
 import pytest
 
-from keyhole.assessment.indicated import indicated, target
-from keyhole.assessment.norms import Norm, band, ideal_by_class, norms, outside
+from keyhole.assessment.norms.indicated import indicated, target
+from keyhole.assessment.norms.norms import Norm, band, ideal_by_class, norms, outside
 from keyhole.casefile import FindingEntry, Patient
 from keyhole.errors import InvalidInput, NotInScan
 

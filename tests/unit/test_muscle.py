@@ -6,8 +6,8 @@ from scipy.spatial.transform import Rotation
 
 from keyhole.anatomy.boxes import label_boxes
 from keyhole.assessment.model import Measurement
-from keyhole.assessment.muscle import Slab, muscle, section, volume
-from keyhole.assessment.muscle_fat import CLASSES, Reference, fat_share, multifidus_grade, reference
+from keyhole.assessment.muscle.fat import CLASSES, Reference, fat_share, multifidus_grade, reference
+from keyhole.assessment.muscle.size import Slab, muscle, section, volume
 from keyhole.geometry import Grid, LabelMap, Plane, Volume, affine
 
 A, B = 18.0, 12.0  # mm, half axes of the muscle's section

@@ -9,8 +9,8 @@ from test_reading import case as made_case  # noqa: F401  (a fixture)
 from test_reading import entries, put_labels
 
 from keyhole.assessment import assess_case, export_findings, import_readings
-from keyhole.assessment.readings import CONDITIONS, read_readings
-from keyhole.assessment.readings_case import OTHER_NAMES
+from keyhole.assessment.readers.case import OTHER_NAMES
+from keyhole.assessment.readers.readings import CONDITIONS, read_readings
 from keyhole.casefile import Case, FindingsRecord, ReadingsRecord
 from keyhole.cli.main import main
 from keyhole.errors import InvalidInput, UnreadableFile

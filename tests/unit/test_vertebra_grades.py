@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from keyhole.assessment.density import Density, expected, fusion_density, low_density, vertebral_density
-from keyhole.assessment.vertebra import Height, genant, height_loss
+from keyhole.assessment.vertebra.density import Density, expected, fusion_density, low_density, vertebral_density
+from keyhole.assessment.vertebra.heights import Height, genant, height_loss
 
 
 def height(value, sd=0.3, at=0.0):

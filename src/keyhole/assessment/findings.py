@@ -6,20 +6,20 @@ from collections.abc import Callable, Iterable
 
 from keyhole.anatomy.model import Anatomy
 from keyhole.anatomy.reading import images_of, load
-from keyhole.assessment.bodies import body_panel
-from keyhole.assessment.canal_panel import canal_panel
-from keyhole.assessment.disc_panel import disc_panel
-from keyhole.assessment.facet_panel import facet_panel
-from keyhole.assessment.foramen_panel import foramen_panel
-from keyhole.assessment.indicated import indicated
-from keyhole.assessment.kambin_panel import kambin_panel
+from keyhole.assessment.alignment.panel import body_panel
+from keyhole.assessment.alignment.pelvis_panel import pelvis_panel
+from keyhole.assessment.canal.panel import canal_panel
+from keyhole.assessment.canal.recess_panel import recess_panel
+from keyhole.assessment.disc.panel import disc_panel
+from keyhole.assessment.flank.facet_panel import facet_panel
+from keyhole.assessment.flank.foramen_panel import foramen_panel
+from keyhole.assessment.flank.kambin_panel import kambin_panel
 from keyhole.assessment.model import Finding, drawn, entry
-from keyhole.assessment.muscle_panel import muscle_panel
-from keyhole.assessment.pelvis_panel import pelvis_panel
-from keyhole.assessment.readings_case import READINGS, levels_of, with_readings
-from keyhole.assessment.recess_panel import recess_panel
+from keyhole.assessment.muscle.panel import muscle_panel
+from keyhole.assessment.norms.indicated import indicated
+from keyhole.assessment.readers.case import READINGS, levels_of, with_readings
 from keyhole.assessment.study import Study, position_of
-from keyhole.assessment.vertebra_panel import vertebra_panel
+from keyhole.assessment.vertebra.panel import vertebra_panel
 from keyhole.casefile import Case, CaseRecord, DrawingsRecord, FindingEntry, FindingsRecord, provenance
 from keyhole.terms import are_neighbours, rank
 

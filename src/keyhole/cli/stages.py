@@ -102,7 +102,7 @@ def plan_command(
 
 def _asked(case: Case, level: str | None, side: str | None, goal: str, *, err: bool) -> tuple[str, str]:
     """The level and side to plan: as asked, else the first that is indicated for the goal; says which and why."""
-    from keyhole.assessment.indicated import proposed
+    from keyhole.assessment.norms.indicated import proposed
 
     if level is not None and side is not None:
         return level, side

@@ -11,7 +11,7 @@ from keyhole.cli.levels import gate_lines, others
 from keyhole.cli.render import caveats, table
 
 if TYPE_CHECKING:
-    from keyhole.assessment.compare import Comparison
+    from keyhole.assessment.readers.compare import Comparison
     from keyhole.casefile import FindingEntry, FindingsRecord, IndicatedEntry
 
 Row = tuple[str, Literal["left", "right"] | None, str]
@@ -76,7 +76,7 @@ def _spans(found: Iterable[FindingEntry]) -> set[str]:
 
 
 def _indicated(entries: Sequence[IndicatedEntry], case: str) -> None:
-    from keyhole.assessment.indicated import NOTHING
+    from keyhole.assessment.norms.indicated import NOTHING
 
     if not entries:
         click.echo(f"\n{NOTHING}")
@@ -110,8 +110,8 @@ def _cell(one: FindingEntry | None) -> str:
 
 
 def _is_outside(one: FindingEntry) -> bool:
-    from keyhole.assessment.indicated import structure_of
-    from keyhole.assessment.norms import outside
+    from keyhole.assessment.norms.indicated import structure_of
+    from keyhole.assessment.norms.norms import outside
 
     if one.value is None or one.sd is None:
         return False

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.anatomy.model import Anatomy
-from keyhole.assessment.canal import FREE, PLACE_SD, Doubt, canal_area
-from keyhole.assessment.disc import mid_plane
-from keyhole.assessment.section import canal_plane
+from keyhole.assessment.canal.section import canal_plane
+from keyhole.assessment.canal.size import FREE, PLACE_SD, Doubt, canal_area
+from keyhole.assessment.disc.heights import mid_plane
 from keyhole.casefile import Decompression, Quantity
 from keyhole.geometry import Plane, Points, Volume
 from keyhole.plan.approaches import Approach

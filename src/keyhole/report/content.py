@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from keyhole import __version__
 from keyhole.anatomy.gate import NOT_CONFIRMED
 from keyhole.anatomy.model import Anatomy
-from keyhole.assessment.indicated import NOTHING
+from keyhole.assessment.norms.indicated import NOTHING
 from keyhole.casefile import (
     RESEARCH_USE,
     CandidateEntry,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from keyhole.assessment.indicated import structure_of
-from keyhole.assessment.norms import band as healthy
-from keyhole.assessment.norms import norms_of
+from keyhole.assessment.norms.indicated import structure_of
+from keyhole.assessment.norms.norms import band as healthy
+from keyhole.assessment.norms.norms import norms_of
 from keyhole.casefile import FindingEntry, Patient
 from keyhole.report.wording import number, with_unit
 

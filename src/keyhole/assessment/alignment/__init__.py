@@ -1,0 +1,1 @@
+"""Slip, lordosis, coronal curve and pelvis."""

@@ -1,0 +1,1 @@
+"""Canal, dural sac and lateral recess."""

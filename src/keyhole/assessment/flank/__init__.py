@@ -1,0 +1,1 @@
+"""What lies beside the canal: foramina, facet joints and Kambin's triangle."""

@@ -1,0 +1,1 @@
+"""Size and fat of the muscles beside the spine."""

@@ -1,0 +1,1 @@
+"""Published norms and thresholds, and what they point at."""

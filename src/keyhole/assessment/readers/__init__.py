@@ -1,0 +1,1 @@
+"""What readers say: imported grades, two readers compared, tables for statistics."""

@@ -1,0 +1,1 @@
+"""Bodies, their density, and pedicles."""
