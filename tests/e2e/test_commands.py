@@ -47,7 +47,15 @@ def test_the_demo_ends_with_a_report_and_every_file_of_the_case(demo):
     out, said = demo
     assert Path(said["report"]).is_file()
     assert Path(said["pdf"]).read_bytes().startswith(b"%PDF")
-    for name in ("case.json", "labels.nii.gz", "labels.json", "findings.json", "plan.json", "report/index.html"):
+    for name in (
+        "case.json",
+        "labels.nii.gz",
+        "labels.json",
+        "findings.json",
+        "plan.json",
+        "forecast.json",
+        "report/index.html",
+    ):
         assert (out / "case" / name).is_file(), name
     assert any((out / "case" / "meshes").glob("*.glb"))
 
@@ -82,7 +90,7 @@ def test_stages_print_json_that_equals_their_files(copy):
 
 def test_the_same_inputs_give_the_same_bytes(demo):
     case = demo[0] / "case"
-    files = ("findings.json", "plan.json", "report/index.html", "report/report.pdf")
+    files = ("findings.json", "plan.json", "forecast.json", "report/index.html", "report/report.pdf")
     before = {name: (case / name).read_bytes() for name in files}
     run("run", case, "--level", "L4/L5", "--side", "left", "--goal", "decompress", "--json")
     assert [name for name in files if (case / name).read_bytes() != before[name]] == []
