@@ -39,7 +39,7 @@ WIDENED = 0.25
 
 BELOW = (-6, 22, 9)
 """mm below the plane of a disc, drawn out backwards, in which the gap of the laminae is looked for, and where it lies
-as a rule: 2 to 17 on seven scans, 21 in a thoracolumbar kink [keyhole-choice]."""
+as a rule: -2 to 17 on eight scans, 21 once [keyhole-choice]."""
 
 PIVOT, SLOPES = 10.0, (-0.4, -0.2, 0.0, 0.2, 0.4, 0.6, 0.8)
 """mm behind the canal's middle where the lines between laminae are placed; mm that they run down per mm backwards
