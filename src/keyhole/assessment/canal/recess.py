@@ -47,6 +47,12 @@ SLAB = (-1.0, -0.5, 0.0, 0.5, 1.0)
 ROUNDING, PLACE_SD = 0.2, 0.35
 """Sd of the depth from rounding, voxels, and of where the columns stand, mm; from simulation [keyhole-choice]."""
 
+TOP_ROUNDING = 0.5
+"""Sd of the pedicle's top, voxels, besides the label's own [keyhole-choice]."""
+
+SPREAD = (-1.6, -0.8, 0.0, 0.8, 1.6)
+"""Heights, sds of the pedicle's top, over which depth and angle are looked at: they may jump [keyhole-choice]."""
+
 _BACK, _OUT = 55.0, 26.0  # mm behind the body's centre and aside of the midline that are looked at
 
 
@@ -56,7 +62,8 @@ class Recess:
 
     `floor` is (height at the midline, slope) of the line along the body's back, `wall` the distance of the pedicle's
     medial wall from the midline, `roof` (n, 2) the front of the processes over `ROOF` mm medial of it.
-    `origin`, `out` and `back` (3,) give the plane, LPS mm; `upward` is the depth's change per mm along the canal.
+    `origin`, `out` and `back` (3,) give the plane, LPS mm; `spread` are the sds of the least and of the mean gap, mm,
+    that come from where the pedicle's top is.
     """
 
     floor: tuple[float, float]
@@ -65,7 +72,7 @@ class Recess:
     origin: Points
     out: Points
     back: Points
-    upward: float
+    spread: tuple[float, float]
 
     def points(self, flat: Points) -> Points:
         """(n, 3) LPS mm of places (n, 2), (outward, back)."""
@@ -102,7 +109,7 @@ def recess_depth(level: str, side: Side, found: Recess, doubt: tuple[float, floa
     gaps = np.where(near, found.gaps, np.inf)
     n = int(gaps.argmin())
     depth, steep = float(gaps[n]), float(np.ptp(gaps[near])) / (BESIDE[1] - BESIDE[0])
-    sd = _gap_sd(doubt, float(np.hypot(steep, found.upward)))
+    sd = float(np.hypot(_gap_sd(doubt, steep), found.spread[0]))
     x = found.roof[n, 0]
     normal = np.array([-found.floor[1], 1.0]) / np.hypot(1.0, found.floor[1])
     top = np.array([x, found.floor[0] + found.floor[1] * x + depth * np.hypot(1.0, found.floor[1])])
@@ -127,7 +134,7 @@ def recess_angle(level: str, side: Side, found: Recess, doubt: tuple[float, floa
     gaps = found.gaps
     mean = float(gaps.mean())
     slope = 2 * mean / ROOF
-    spread = _gap_sd(doubt, float(np.ptp(gaps)) / ROOF)
+    spread = float(np.hypot(_gap_sd(doubt, float(np.ptp(gaps)) / ROOF), found.spread[1]))
     sd = float(np.degrees(2 * spread / ROOF / (1 + slope**2)))
     corner = np.array([found.wall, float(found.below(np.array([found.wall]))[0])])
     lean = float(np.arctan(found.floor[1]))
@@ -168,37 +175,43 @@ def bone_of(labels: LabelMap, boxes: Boxes, pair: tuple[Vertebra, Vertebra]) -> 
     return Bone(crop.grid, lower.astype(np.float32), both.astype(np.float32))
 
 
-def recess(bone: Bone, vertebra: Vertebra, side: Side, heights: tuple[float, float]) -> Recess | str:
+def recess(
+    bone: Bone, vertebra: Vertebra, side: Side, heights: tuple[float, float], doubt: tuple[float, float]
+) -> Recess | str:
     """The recess beside the pedicle of `vertebra`, the lower one of a level, or why there is none to measure.
 
     Parameters
     ----------
     heights : of the pedicle's top and of its middle above the vertebra's centre, mm.
+    doubt : boundary sd of the bone and side of a voxel on which it was drawn, mm.
     """
     wide = np.arange(0.0, _OUT, PIXEL)
     out = vertebra.toward(side)
     wall = _wall(bone, vertebra, out, heights[1])
     if wall is None:
         return f"the medial wall of the {side} pedicle of {vertebra.name} was not found"
-    ways = (out, vertebra.posterior)
-    floors, roofs = [], []
-    for shift in SLAB:
-        origin = vertebra.centre + (heights[0] + shift) * vertebra.up
-        front = _first_end(_cut(bone.grid, bone.lower, origin, ways, wide))
-        floors.append(front)
-        roofs.append(_next_start(_cut(bone.grid, bone.both, origin, ways, wide), front))
-    floor = _line(wide, np.stack(floors), (FLOOR[0] * wall, FLOOR[1] * wall))
+    fronts, roofs = zip(*(_planes(bone, vertebra, out, heights[0] + shift) for shift in SLAB), strict=True)
+    floor = _line(wide, np.stack(fronts), (FLOOR[0] * wall, FLOOR[1] * wall))
     if floor is None:
         return f"the back of the body of {vertebra.name} was not found at the top of its {side} pedicle"
     columns = np.arange(wall - ROOF, wall + 1e-9, PIXEL)
     below = floor[0] + floor[1] * columns
-    limited = [np.minimum(_between(wide, one, columns), below + DEEP + PIXEL) for one in roofs]
-    fronts = np.stack(limited)
+    roof = np.mean([np.minimum(_between(wide, one, columns), below + DEEP + PIXEL) for one in roofs], axis=0)
+    top_sd = float(np.sqrt(PLACE_SD**2 + doubt[0] ** 2 + (TOP_ROUNDING * doubt[1]) ** 2))
+    shifted = [_planes(bone, vertebra, out, heights[0] + at * top_sd)[1] for at in SPREAD]
+    gaps = np.stack([np.minimum(_between(wide, one, columns) - below, DEEP) for one in shifted])
+    near = (columns >= wall - BESIDE[1]) & (columns <= wall - BESIDE[0])
+    spread = float(gaps[:, near].min(axis=1).std()), float(gaps.mean(axis=1).std())
     origin = vertebra.centre + heights[0] * vertebra.up
-    near = columns >= wall - BESIDE[1]
-    per_plane = np.minimum(fronts - below, DEEP)[:, near].mean(axis=1)
-    upward = float(np.polyfit(np.array(SLAB), per_plane, 1)[0])
-    return Recess(floor, wall, np.column_stack([columns, fronts.mean(axis=0)]), origin, out, ways[1], upward)
+    return Recess(floor, wall, np.column_stack([columns, roof]), origin, out, vertebra.posterior, spread)
+
+
+def _planes(bone: Bone, vertebra: Vertebra, out: Points, height: float) -> tuple[Points, Points]:
+    """Back of the body and front of what lies behind it, mm, at every place to the side, in one plane."""
+    wide = np.arange(0.0, _OUT, PIXEL)
+    origin, ways = vertebra.centre + height * vertebra.up, (out, vertebra.posterior)
+    front = _first_end(_cut(bone.grid, bone.lower, origin, ways, wide))
+    return front, _next_start(_cut(bone.grid, bone.both, origin, ways, wide), front)
 
 
 def pedicle_heights(labels: LabelMap, boxes: Boxes, vertebra: Vertebra, side: Side) -> tuple[float, float] | None:

@@ -39,7 +39,7 @@ def _found(study: Study, boxes: Boxes, level: str, side: Side) -> Recess | str:
     bone = bone_of(labels, boxes, pair)
     if heights is None or bone is None:
         return f"{level}: the {side} pedicle of {pair[1].name} is not labelled; not measured"
-    found = recess(bone, pair[1], side, heights)
+    found = recess(bone, pair[1], side, heights, _doubt(study, pair, side))
     return f"{level}: {found}; not measured" if isinstance(found, str) else found
 
 
@@ -50,8 +50,18 @@ def _measured(
         for name, unit in UNITS.items():
             yield Finding(unknown(name, level, unit, found, side), caveats=study.general)
         return
-    keys = (f"vertebra/{pair[1].name}/body", f"vertebra/{pair[1].name}/facet/superior/{side}")
-    notes = (*study.general, *pair[1].caveats, *origin_notes(study.anatomy, *keys))
-    doubt = (boundary_sd(study.anatomy, *keys), float(study.anatomy.labels.grid.spacing.max()))
+    notes = (*study.general, *pair[1].caveats, *origin_notes(study.anatomy, *_keys(pair, side)))
+    doubt = _doubt(study, pair, side)
     yield Finding(recess_depth(level, side, found, doubt), caveats=notes)
     yield Finding(recess_angle(level, side, found, doubt), caveats=notes)
+
+
+def _keys(pair: tuple[Vertebra, Vertebra], side: Side) -> tuple[str, str]:
+    """Floor and roof of a recess."""
+    return f"vertebra/{pair[1].name}/body", f"vertebra/{pair[1].name}/facet/superior/{side}"
+
+
+def _doubt(study: Study, pair: tuple[Vertebra, Vertebra], side: Side) -> tuple[float, float]:
+    """Boundary sd of floor and roof, and side of a voxel on which they were drawn, mm."""
+    voxel = float(study.anatomy.labels.drawn_grid.spacing.max())
+    return boundary_sd(study.anatomy, *_keys(pair, side)), voxel
