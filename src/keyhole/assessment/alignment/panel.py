@@ -44,7 +44,9 @@ def _level(study: Study, level: str) -> Iterator[Finding]:
             yield Finding(unknown(name, level, unit, cut(upper, lower)), caveats=notes)
         return
     top, above, below = found
-    sd = corner_sd(anatomy.labels.grid, boundary_sd(anatomy, *(body_prefix(anatomy, v.name) for v in (upper, lower))))
+    sd = corner_sd(
+        anatomy.labels.drawn_grid, boundary_sd(anatomy, *(body_prefix(anatomy, v.name) for v in (upper, lower)))
+    )
     offset = slip(level, above, below, sd)
     ratio = slip_ratio(offset, below, sd)
     yield Finding(disc_height(level, above, below), caveats=notes)
@@ -64,7 +66,7 @@ def _lateral(
     if lost:
         why = f"the sides of {' and '.join(lost)} are cut by the field of view; not measured"
         return unknown("lateral slip", level, "mm", why)
-    sd = corner_sd(anatomy.labels.grid, boundary_sd(anatomy, *(body_prefix(anatomy, v.name) for v in pair)))
+    sd = corner_sd(anatomy.labels.drawn_grid, boundary_sd(anatomy, *(body_prefix(anatomy, v.name) for v in pair)))
     return lateral_slip(level, *facing, sd)
 
 

@@ -44,7 +44,7 @@ def pelvis_panel(study: Study) -> Iterator[Finding]:
 
 def _measured(study: Study, sacral: Vertebra, plate: Endplate) -> Iterator[Finding]:
     anatomy = study.anatomy
-    sd = corner_sd(anatomy.labels.grid, boundary_sd(anatomy, body_prefix(anatomy, "S1")))
+    sd = corner_sd(anatomy.labels.drawn_grid, boundary_sd(anatomy, body_prefix(anatomy, "S1")))
     heads, why = _heads(study)
     notes = (*study.general, *body_notes(anatomy, sacral), *origin_notes(anatomy, "femur"))
     incidence = None if heads is None else pelvic_incidence(plate, heads, sd)

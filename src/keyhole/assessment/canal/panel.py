@@ -57,7 +57,7 @@ class Scene:
         self.study = study
         self.anatomy: Anatomy = study.anatomy
         self.way: Course = course(self.anatomy.canal_line)
-        self.voxel = float(self.anatomy.labels.grid.spacing.max())
+        self.voxel = float(self.anatomy.labels.drawn_grid.spacing.max())
 
     @cached_property
     def boxes(self) -> dict[str, Box]:

@@ -35,6 +35,11 @@ END_ROUNDING = 0.15
 """Sd of each end of a diameter, voxels; from simulation [keyhole-choice]."""
 
 
+OUTLINE, ENDS, WIDEST = 0.85, 1.15, 1.2
+"""How the error of an outline comes through in an area, in the ends of a diameter, and in a greatest width more than
+in any one width: from phantoms as readers draw them, benchmarks/accuracy.py [keyhole-choice]."""
+
+
 @dataclass(frozen=True, slots=True)
 class Doubt:
     """What makes a section uncertain: `boundary_sd` of its outline, `voxel` side, `place_sd` along the canal; mm."""
@@ -117,7 +122,7 @@ def area(target: Target, seen: Look | None, doubt: Doubt) -> Measurement:
     slope = (along[STRETCH] - along[-STRETCH]) / (2 * STRETCH) if {STRETCH, -STRETCH} <= set(along) else 0.0
     leant = [one.area for one in seen.leant if one is not None]
     tilt = (leant[0] - leant[1]) / 2 if len(leant) == 2 else 0.0
-    outline = seen.cut.area_sd(doubt.boundary_sd, doubt.voxel)
+    outline = OUTLINE * seen.cut.area_sd(doubt.boundary_sd, doubt.voxel)
     sd = float(np.sqrt(outline**2 + (slope * doubt.place_sd) ** 2 + tilt**2))
     shapes = (Shape(seen.at.points(seen.cut.outline), is_closed=True),)
     method = target.method("area")
@@ -151,7 +156,7 @@ def ap_diameter(target: Target, seen: Look | None, doubt: Doubt) -> Measurement:
 
 def _ends(doubt: Doubt) -> float:
     """Variance of a diameter that the error of its two ends brings, mm²."""
-    return 2 * (doubt.boundary_sd**2 + (END_ROUNDING * doubt.voxel) ** 2)
+    return 2 * ENDS**2 * (doubt.boundary_sd**2 + (END_ROUNDING * doubt.voxel) ** 2)
 
 
 def _tilt_effect(seen: Look) -> float:
@@ -171,7 +176,7 @@ def transverse_diameter(target: Target, seen: Look | None, doubt: Doubt) -> Meas
     if seen is None or found is None:
         return target.missing("transverse diameter", "mm", _why(target, seen))
     back, left, right, slope = found
-    sd = float(np.sqrt(_ends(doubt) + (slope * doubt.place_sd) ** 2))
+    sd = float(np.sqrt(WIDEST**2 * _ends(doubt) + (slope * doubt.place_sd) ** 2))
     line = seen.at.points(np.array([[left, back], [right, back]]))
     method = target.method("greatest width")
     return Measurement(

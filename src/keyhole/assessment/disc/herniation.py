@@ -29,6 +29,10 @@ APART, VOXEL = 0.25, 0.2
 """Share of a boundary's error that a disc's outline and the rim beside it do not have in common, and sd, voxels, of
 rounding, both from simulated readers [keyhole-choice]."""
 
+TIP, SHELL = 1.5, 0.65
+"""How much less sure the farthest point of an outline is than any one, and how much surer a whole shell of it: from
+phantoms as readers draw them, benchmarks/accuracy.py [keyhole-choice]."""
+
 MIDLINE = 0.2
 """Sd, mm, of the midsagittal plane behind the disc, which a fragment turns by pushing the canal's middle aside; from
 simulation [keyhole-choice]."""
@@ -72,7 +76,7 @@ def herniation_depth(level: str, found: Displaced, doubt: HerniationDoubt) -> Me
     method = "largest distance of the disc's label beyond the ring of its endplates, behind the disc's centre"
     shapes = (_line(behind), _ring(found)) if depth > 0 else (_ring(found),)
     return Measurement(
-        "herniation depth", level, depth, doubt.at(depth), "mm", "keyhole", method, (UNDER,), shapes=shapes
+        "herniation depth", level, depth, TIP * doubt.at(depth), "mm", "keyhole", method, (UNDER,), shapes=shapes
     )
 
 
@@ -82,7 +86,7 @@ def herniation_volume(level: str, found: Displaced, doubt: HerniationDoubt) -> M
     volume = behind.volume(EDGE)
     shell = doubt.at(EDGE)
     slope = (behind.volume(EDGE - shell) - behind.volume(EDGE + shell)) / 2
-    sd = float(np.hypot(slope, _surface(behind) * doubt.at(behind.depth(LEAST)) + 2 * found.voxel))
+    sd = SHELL * float(np.hypot(slope, _surface(behind) * doubt.at(behind.depth(LEAST)) + 2 * found.voxel))
     method = f"voxels of the disc more than {EDGE:.0f} mm beyond the ring of its endplates, behind the disc's centre"
     return Measurement("herniation volume", level, volume / 1000, sd / 1000, "mL", "keyhole", method, (UNDER,))
 
@@ -95,7 +99,7 @@ def herniation_circumference(level: str, found: Displaced, doubt: HerniationDoub
     """
     share = found.sectors(EDGE, HELD, SECTORS)
     near, far = (found.sectors(EDGE + sign * doubt.at(EDGE), HELD, SECTORS) for sign in (-1, 1))
-    sd = float(np.hypot((near - far) / 2, 100.0 / SECTORS / 2))
+    sd = SHELL * float(np.hypot((near - far) / 2, 100.0 / SECTORS / 2))
     method = f"share of {SECTORS} sectors in which the disc lies more than {EDGE:.0f} mm beyond the ring"
     return Measurement(
         "herniation circumference", level, share, sd, "%", "keyhole", method, (UNDER,), shapes=(_ring(found),)

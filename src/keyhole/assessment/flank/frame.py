@@ -146,7 +146,7 @@ class Flank:
     @property
     def voxel(self) -> float:
         """Largest side of a voxel, mm."""
-        return float(self.labels.grid.spacing.max())
+        return float(self.labels.drawn_grid.spacing.max())
 
 
 def flank(anatomy: Anatomy, level: str, side: Side) -> Flank | None:
