@@ -19,7 +19,7 @@ def simulated(n, seed, shift=0.0, slope=1.0):
 
 def test_recalibration_restores_the_mean_and_the_slope_on_new_patients():
     shifts, slopes = [], []
-    for seed in range(12):
+    for seed in range(8):
         predicted, happened = simulated(2000, seed, shift=0.9, slope=0.55)
         found = calibration(predicted, happened)
         new, true = simulated(40000, 100 + seed, shift=0.9, slope=0.55)
@@ -45,11 +45,11 @@ def test_on_the_patients_it_was_made_from_recalibration_is_exact():
 
 def test_bootstrap_intervals_hold_the_truth():
     held = 0
-    for seed in range(30):
+    for seed in range(20):
         predicted, happened = simulated(600, seed, shift=0.3, slope=0.7)
         low, high = calibration(predicted, happened).slope.interval
         held += low <= 0.7 <= high
-    assert held >= 25
+    assert held >= 17
 
 
 def test_with_few_events_the_slope_is_kept():

@@ -44,6 +44,9 @@ from keyhole.forecast.shrink import (
 SHARE = 0.9
 """Of single patients, in every range of one."""
 
+WHOLE = 12**-0.5
+"""Sd that whole days, minutes and points have at least, from rounding: patients alike still differ."""
+
 OWN = "own patients"
 NEXT = "the interval is of the mean, not of single patients; other hospitals may differ by more"
 ABROAD = "an amount of one published hospital: those of another country differ by more than any operation does"
@@ -115,7 +118,9 @@ def chosen(said: tuple[Answer, ...]) -> Effect | None:
 
 def sample(found: Array) -> Sample | None:
     """Own patients of an arm; None of fewer than two."""
-    return None if len(found) < 2 else Sample(len(found), float(found.mean()), float(found.std(ddof=1)))
+    if len(found) < 2:
+        return None
+    return Sample(len(found), float(found.mean()), max(float(found.std(ddof=1)), WHOLE))
 
 
 def mean_outcome(held: Literature, spec: Spec, cohort: Cohort | None) -> ForecastOutcome:
