@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from keyhole.anatomy.model import Anatomy
+from keyhole.assessment.readers.table import findings_csv
 from keyhole.casefile import (
     Case,
     CaseRecord,
@@ -121,6 +122,8 @@ def write_with(case: Case, records: Records, anatomy: Anatomy, progress: Progres
         _write(report / "report.pdf", paper(said))
         tell("writing the pictures", 0.8)
         _write_pngs(report, said)
+        if records.findings is not None:
+            _write(report / "findings.csv", findings_csv(records.case, records.findings))
         _write_meshes(meshes, surfaces)
     tell("report written", 1.0)
     return case.path / "report" / "index.html"

@@ -22,7 +22,13 @@ def export_findings(case: Case, out: Path) -> int:
     """Write findings.json of `case` to the CSV file `out`, UTF-8, comma separated; returns how many rows."""
     if out.is_dir():
         raise InvalidInput(f"{out} is a folder; name the CSV file to write")
-    record, findings = case.read(CaseRecord), case.read(FindingsRecord)
+    findings = case.read(FindingsRecord)
+    write_bytes(out, findings_csv(case.read(CaseRecord), findings))
+    return len(findings.findings)
+
+
+def findings_csv(record: CaseRecord, findings: FindingsRecord) -> bytes:
+    """The findings of the case `record` as a table, UTF-8, comma separated, with `COLUMNS` as its head."""
     confirmed = "yes" if findings.levels is not None and findings.levels.confirmation is not None else "no"
     first = [record.id, _number(record.patient.age), record.patient.sex or ""]
     text = io.StringIO()
@@ -30,8 +36,7 @@ def export_findings(case: Case, out: Path) -> int:
     writer.writerow(COLUMNS)
     for one in findings.findings:
         writer.writerow([_safe(cell) for cell in (*first, *_cells(one, confirmed))])
-    write_bytes(out, text.getvalue().encode())
-    return len(findings.findings)
+    return text.getvalue().encode()
 
 
 def _cells(one: FindingEntry, confirmed: str) -> list[str]:
