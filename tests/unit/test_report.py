@@ -247,7 +247,7 @@ def test_without_a_plan_the_findings_are_reported_and_it_says_so(tmp_path):
 def test_a_failure_leaves_the_old_report_and_others_files_are_kept(tmp_path, monkeypatch):
     made, found = case(tmp_path / "c", with_plan=False)
     write_with(made, read(made), found)
-    (made.path / "report" / "patient.html").write_text("another stage's page")
+    (made.path / "report" / "rehab.html").write_text("another stage's page")
     before = (made.path / "report" / "index.html").read_bytes()
 
     def full(path, data):
@@ -260,7 +260,7 @@ def test_a_failure_leaves_the_old_report_and_others_files_are_kept(tmp_path, mon
     assert (made.path / "report" / "index.html").read_bytes() == before
     assert not list(made.path.glob(".keyhole-*"))
     write_with(made, read(made), found)
-    assert (made.path / "report" / "patient.html").read_text() == "another stage's page"
+    assert (made.path / "report" / "rehab.html").read_text() == "another stage's page"
 
 
 def test_a_patient_who_lies_turned_gets_the_same_captions():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -17,7 +18,8 @@ THREE = "three-0.187.0.bundle.min.js"
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates of the report."""
     return Environment(
         loader=PackageLoader("keyhole.report"),
         autoescape=True,
@@ -37,14 +39,15 @@ def _json_in_page(value: object) -> str:
     return text.replace("<", "\\u003c")
 
 
-def page(content: Content, scene: dict[str, object]) -> bytes:
-    """The report as one HTML file that needs nothing else, not even a network."""
+def page(content: Content, scene: dict[str, object], links: Sequence[tuple[str, str]] = ()) -> bytes:
+    """The report as one HTML file that needs nothing else, not even a network; `links` lead to pages beside it."""
     names = tuple(corridor.name for corridor in content.corridors)
     html = (
-        _environment()
+        environment()
         .get_template("page.html")
         .render(
             c=content,
+            links=links,
             groups={group.name: group for group in GROUPS},
             colours=approach_colours(names),
             style=_text("templates", "style.css"),

@@ -128,6 +128,26 @@ def stills(surfaces: Sequence[Part], anatomy: Anatomy, plan: PlanRecord | None) 
 
 
 def _still(view: View, surfaces: Sequence[Part], plan: PlanRecord | None) -> Picture:
+    shown, canvas, names = _lit(view, surfaces)
+    if plan is not None:
+        shown = _with_tubes(shown, canvas, plan)
+    rows, columns = view.height, view.width
+    image = svg.data_uri(svg.png(_coarse(shown, view)), "image/png")
+    layers = [svg.element("image", href=image, x=0, y=0, width=columns, height=rows), *marks(view, dark=True)]
+    edges = view.edges
+    alt = f"{view.title}: the spine with the corridors, {edges['left']} at the left and {edges['top']} at the top."
+    whole = svg.drawing(columns, rows, "".join(layers), alt)
+    name = "still-" + view.title.lower().replace(" ", "-")
+    return Picture(name, view.title, "", alt, whole, columns, rows, names)
+
+
+def shaded(view: View, surfaces: Sequence[Part]) -> NDArray[np.uint8]:
+    """(rows, columns, 3) colours of the shown structures as seen in `view`, without corridors."""
+    return _coarse(_lit(view, surfaces)[0], view)
+
+
+def _lit(view: View, surfaces: Sequence[Part]) -> tuple[NDArray[np.float64], _Canvas, tuple[str, ...]]:
+    """Fine colours of the shown structures, the canvas they are on, and the names of their groups."""
     solid = [part for part in surfaces if part.group.shown and part.group.opacity == 1]
     names = tuple(dict.fromkeys(part.group.name for part in solid))
     colours = {part.group.name: part.group.colour for part in solid}
@@ -136,17 +156,13 @@ def _still(view: View, surfaces: Sequence[Part], plan: PlanRecord | None) -> Pic
         canvas.draw(part.surface, names.index(part.group.name) + 1)
     table = np.array([(255.0, 255.0, 255.0), *(_rgb(colours[name]) for name in names)])
     shown = np.where(canvas.owner > 0, canvas.shade, 1.0)[..., None] * table[canvas.owner]
-    if plan is not None:
-        shown = _with_tubes(shown, canvas, plan)
-    rows, columns = view.height, view.width
-    fine = shown.reshape(rows, _FINE, columns, _FINE, 3).mean(axis=(1, 3))
-    image = svg.data_uri(svg.png(np.clip(fine, 0, 255).astype(np.uint8)), "image/png")
-    layers = [svg.element("image", href=image, x=0, y=0, width=columns, height=rows), *marks(view, dark=True)]
-    edges = view.edges
-    alt = f"{view.title}: the spine with the corridors, {edges['left']} at the left and {edges['top']} at the top."
-    whole = svg.drawing(columns, rows, "".join(layers), alt)
-    name = "still-" + view.title.lower().replace(" ", "-")
-    return Picture(name, view.title, "", alt, whole, columns, rows, names)
+    return shown, canvas, names
+
+
+def _coarse(shown: NDArray[np.float64], view: View) -> NDArray[np.uint8]:
+    """`shown` with one sample a px."""
+    fine = shown.reshape(view.height, _FINE, view.width, _FINE, 3).mean(axis=(1, 3))
+    return np.asarray(np.clip(fine, 0, 255), dtype=np.uint8)
 
 
 def _with_tubes(shown: NDArray[np.float64], below: _Canvas, plan: PlanRecord) -> NDArray[np.float64]:

@@ -24,10 +24,12 @@ from keyhole.casefile import (
     read_record,
 )
 from keyhole.errors import NotInScan, StorageFailure, WrongCase
+from keyhole.forecast import current_forecast
 from keyhole.imaging import ImageRecord
 from keyhole.report import levels
 from keyhole.report.compare import best
 from keyhole.report.content import Content, Drawn, Records, content
+from keyhole.report.expected import EXPECTED, expected_files
 from keyhole.report.glb import glb
 from keyhole.report.indicated import targets
 from keyhole.report.meshes import Part, parts
@@ -45,7 +47,7 @@ Progress = Callable[[str, float], None]
 MADE_FROM = ("labels.nii.gz", "labels.json")
 """What findings and plan must have been made from, byte for byte, to be reported beside it."""
 
-READ = ("case.json", *MADE_FROM, "findings.json", "drawings.json", "plan.json")
+READ = ("case.json", *MADE_FROM, "findings.json", "drawings.json", "plan.json", "forecast.json")
 
 
 def write_report(case: Case, progress: Progress | None = None) -> Path:
@@ -116,8 +118,14 @@ def write_with(case: Case, records: Records, anatomy: Anatomy, progress: Progres
     drawn = _measured(records, anatomy, Drawn(slices, stills(surfaces, anatomy, records.plan), _spine(anatomy)))
     tell("writing the page", 0.6)
     said = content(records, anatomy, drawn, case.digest(*READ))
+    expected = current_forecast(case) if records.plan is not None else None
+    files = {} if expected is None else expected_files(records, expected, anatomy, surfaces)
     with _folder(case.path / "report") as report, _folder(case.path / "meshes") as meshes:
-        _write(report / "index.html", page(said, scene(surfaces, anatomy, records.plan)))
+        _write(
+            report / "index.html", page(said, scene(surfaces, anatomy, records.plan), links=EXPECTED if files else ())
+        )
+        for name, data in files.items():
+            _write(report / name, data)
         tell("setting the paper", 0.7)
         _write(report / "report.pdf", paper(said))
         tell("writing the pictures", 0.8)
@@ -180,7 +188,7 @@ def _write(path: Path, data: bytes) -> None:
         os.fsync(stream.fileno())
 
 
-OURS = ("index.html", "report.pdf", "*.png", "*.glb")
+OURS = ("index.html", "report.pdf", "patient.*", "forecast.*", "*.png", "*.glb")
 """What a new report replaces; other files in the folders are carried over."""
 
 
