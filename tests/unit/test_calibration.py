@@ -102,6 +102,12 @@ def test_the_order_of_patients_within_a_day_says_nothing():
     assert drift(p, y, day) == drift(p[mixed], y[mixed], day[mixed])
 
 
+def test_within_a_day_nothing_drifts():
+    y = np.r_[np.ones(50), np.zeros(50), np.ones(50), np.zeros(50)]
+    found = drift(np.full(200, 0.5), y, np.repeat([0.0, 1.0], 100))
+    assert found.distance == pytest.approx(0, abs=1e-9)
+
+
 def test_wilson_has_the_published_value():
     assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)  # Newcombe 1998, 81 of 263
 

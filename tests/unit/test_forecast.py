@@ -22,6 +22,7 @@ from keyhole.forecast import (
 from keyhole.forecast.case import _outcomes
 from keyhole.forecast.cohort import cohort_columns
 from keyhole.forecast.expect import SPECS
+from keyhole.forecast.patient import risks
 from keyhole.forecast.published import baseline, literature
 
 ORDER = [
@@ -374,6 +375,14 @@ def test_a_cohort_recalibrates_the_dural_tear_prior_and_says_on_whom(made):
     assert tear.low == pytest.approx(1 / (1 + np.exp(3.1)), abs=0.012)
     assert tear.calibration.drift_p > 0.05
     assert sum(one.patients for one in tear.calibration.bins) == 2000
+
+
+def test_own_patients_with_a_field_missing_are_left_out_of_recalibration():
+    rows = ["patient,arm,dural_tear,revision,stenosis,diabetes"]
+    rows += [f"p{k},miss,{int(k % 9 == 0)},{k % 2},1,{'' if k % 4 == 0 else 0}" for k in range(400)]
+    own = parse_cohort("\n".join(rows), "own.csv")
+    tear = next(one for one in risks({}, own) if one.model == "dural-tear")
+    assert tear.calibration.patients == 300
 
 
 def test_the_cohort_is_named_with_its_digest(made, tmp_path):
