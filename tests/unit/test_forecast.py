@@ -418,6 +418,11 @@ def test_an_impossible_cohort_is_one_sentence_with_row_and_column(text, sentence
         parse_cohort(text, "own.csv")
 
 
+def test_rows_are_counted_as_an_editor_counts_them():
+    with pytest.raises(InvalidInput, match="row 4, stay"):
+        parse_cohort("patient,arm,stay\na,miss,1\n\nb,open,x\n", "own.csv")
+
+
 def test_every_column_that_is_promised_can_be_read():
     columns = [name.replace("MONTHS", "12") for name in cohort_columns()]
     cells = {"patient": "a", "arm": "miss", "procedure": "discectomy", "operated": "2024-02-29", "sex": "F"}

@@ -7,7 +7,7 @@ import hashlib
 import io
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -113,18 +113,22 @@ def parse_cohort(text: str, name: str = "cohort", digest: str = "") -> Cohort:
     first = text.partition("\n")[0]
     reader = csv.reader(io.StringIO(text), delimiter=";" if first.count(";") > first.count(",") else ",")
     try:
-        table = [[cell.strip() for cell in row] for row in reader if any(cell.strip() for cell in row)]
+        table = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(c.strip() for c in row)]
     except csv.Error as error:
         raise UnreadableFile(f"{name} is no CSV table: {error}") from error
     if len(table) < 2:
         raise InvalidInput(f"{name} holds no patient: expected a header and at least one row")
-    header, rows = table[0], table[1:]
+    (_, header), rows = table[0], table[1:]
     _check_header(header, name)
-    for n, row in enumerate(rows, 2):
+    for n, row in rows:
         if len(row) != len(header):
             raise InvalidInput(f"{name}, row {n}: expected {len(header)} cells, found {len(row)}")
-    cells = {column: [row[n] for row in rows] for n, column in enumerate(header)}
+    cells = {column: [(n, row[k]) for n, row in rows] for k, column in enumerate(header)}
     return _cohort(cells, name, digest or hashlib.sha256(text.encode()).hexdigest())
+
+
+_Cells = Sequence[tuple[int, str]]
+"""Row and text of each cell of a column."""
 
 
 def _check_header(header: list[str], name: str) -> None:
@@ -139,10 +143,9 @@ def _check_header(header: list[str], name: str) -> None:
             raise InvalidInput(f"{name}: the column {column!r} is missing")
 
 
-def _cohort(cells: Mapping[str, list[str]], name: str, digest: str) -> Cohort:
-    patients = tuple(cells["patient"])
+def _cohort(cells: Mapping[str, _Cells], name: str, digest: str) -> Cohort:
     seen: set[str] = set()
-    for n, one in enumerate(patients, 2):
+    for n, one in cells["patient"]:
         if not one or one in seen:
             raise InvalidInput(f"{name}, row {n}: a patient must have a code of their own, got {one!r}")
         seen.add(one)
@@ -154,10 +157,10 @@ def _cohort(cells: Mapping[str, list[str]], name: str, digest: str) -> Cohort:
     return Cohort(
         name=name,
         digest=digest,
-        patients=patients,
+        patients=tuple(one for _, one in cells["patient"]),
         procedure=_procedures(cells, name),
-        arm=np.array([_arm(one, n, name) for n, one in enumerate(cells["arm"], 2)], dtype=np.int8),
-        day=np.array([_day(one, n, name) for n, one in enumerate(cells.get("operated", [""] * len(patients)), 2)]),
+        arm=np.array([_arm(one, n, name) for n, one in cells["arm"]], dtype=np.int8),
+        day=np.array([_day(one, n, name) for n, one in cells.get("operated", _blank(cells))]),
         columns=columns,
         score_months={key: tuple(sorted(found)) for key, found in months.items()},
     )
@@ -169,12 +172,16 @@ def _arm(text: str, row: int, name: str) -> int:
     return ARMS.index(text)
 
 
-def _procedures(cells: Mapping[str, list[str]], name: str) -> tuple[str, ...]:
-    given = cells.get("procedure", [""] * len(cells["patient"]))
-    for n, one in enumerate(given, 2):
+def _blank(cells: Mapping[str, _Cells]) -> _Cells:
+    return [(n, "") for n, _ in cells["patient"]]
+
+
+def _procedures(cells: Mapping[str, _Cells], name: str) -> tuple[str, ...]:
+    given = cells.get("procedure", _blank(cells))
+    for n, one in given:
         if one and one not in procedures():
             raise InvalidInput(f"{name}, row {n}, procedure: expected {', '.join(procedures())}, got {one!r}")
-    return tuple(given)
+    return tuple(one for _, one in given)
 
 
 def _day(text: str, row: int, name: str) -> float:
@@ -186,9 +193,9 @@ def _day(text: str, row: int, name: str) -> float:
         raise InvalidInput(f"{name}, row {row}, operated: expected a day YYYY-MM-DD, got {text!r}") from error
 
 
-def _column(column: str, cells: list[str], name: str) -> Array:
+def _column(column: str, cells: _Cells, name: str) -> Array:
     bounds = _bounds(column)
-    return np.array([_cell(text, bounds, f"{name}, row {n}, {column}") for n, text in enumerate(cells, 2)])
+    return np.array([_cell(text, bounds, f"{name}, row {n}, {column}") for n, text in cells])
 
 
 def _bounds(column: str) -> tuple[float, float] | None:
