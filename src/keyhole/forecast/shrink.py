@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betaincinv
 
-from keyhole.forecast.effects import Array, log_odds_ratio, log_risk_ratio
+from keyhole.forecast.effects import Array
 from keyhole.forecast.pool import NORMAL, Interval
 
 LEAST_PATIENTS = 30.0
@@ -98,9 +98,10 @@ def at_least(variance: float, sd: float | None, arms: int) -> float:
 def shrunk_means(prior: Prior, open_: Sample | None = None, planned: Sample | None = None) -> Means:
     """Expected values from the literature and own patients, each by its precision.
 
-    The arm with more own patients is the anchor: the published mean and its own. The other arm lies the difference
-    away, so that planned minus open is the difference. Every result is a weighted sum of the inputs, so that its
-    variance is exact for the weights used.
+    The difference is the published one and that of own patients, and so are both arms, as if nothing were published of
+    how much it is here. Then both move together to what is published of that, by the arm that is known best. So planned
+    minus open is the difference, and the distance between hospitals never becomes one between operations. Every
+    result is a weighted sum of the inputs: its variance is exact for the weights used.
     """
     own = [None if one is None else one.guess(prior.spread) for one in (open_, planned)]
     inputs = [prior.open, prior.difference, prior.planned, *own]
@@ -108,8 +109,7 @@ def shrunk_means(prior: Prior, open_: Sample | None = None, planned: Sample | No
     values = np.array([0.0 if one is None else one.value for one in inputs])
     has = [one is not None for one in inputs]
     difference = _difference(has, variances)
-    by_planned = planned is not None and (open_ is None or planned.n > open_.n)
-    both, level = _arms(has, variances, difference, prior.spread, by_planned=by_planned)
+    both, level = _arms(has, variances, difference, prior.spread)
     weights = Weights(
         planned=_share(both),
         open=_share(level),
@@ -150,24 +150,35 @@ def _difference(has: list[bool], variances: Array) -> Array | None:
 
 
 def _arms(
-    has: list[bool], variances: Array, difference: Array | None, spread: float | None, *, by_planned: bool
+    has: list[bool], variances: Array, difference: Array | None, spread: float | None
 ) -> tuple[Array | None, Array | None]:
-    """Planned and open arm as weighted sums of the inputs; `by_planned`: the planned one is the anchor."""
-    open0 = [_unit(_OPEN0)] if has[_OPEN0] else []
-    planned0 = [_unit(_PLANNED0)] if has[_PLANNED0] else []
+    """Planned and open arm as weighted sums of the inputs."""
     if difference is None:
-        planned = [*planned0, *([_unit(_PLANNED)] if has[_PLANNED] else [])]
-        return _mixed(planned, variances), _mixed([*open0, *([_unit(_OPEN)] if has[_OPEN] else [])], variances)
-    if by_planned or (not open0 and not has[_OPEN]):
-        first = planned0 or [one + _published(has) for one in open0 if has[_DIFF0]]
-        planned_ = _mixed([*first, *([_unit(_PLANNED)] if has[_PLANNED] else [])], variances, spread)
-        return planned_, None if planned_ is None else planned_ - difference
-    level = _mixed([*open0, *([_unit(_OPEN)] if has[_OPEN] else [])], variances)
-    return None if level is None else level + difference, level
+        planned, open_ = ([_unit(n) for n in pair if has[n]] for pair in ((_PLANNED0, _PLANNED), (_OPEN0, _OPEN)))
+        return _mixed(planned, variances), _mixed(open_, variances)
+    gap = _unit(_DIFF0) if has[_DIFF0] else None
+    level0 = _unit(_OPEN0) if has[_OPEN0] else _unit(_PLANNED0) - difference if has[_PLANNED0] else None
+    own = [_own(has, variances, gap, n) for n in (_PLANNED, _OPEN)]
+    told = [np.inf if c is None else float((c**2 * variances).sum()) for c in own]
+    if min(told) == np.inf:
+        return None if level0 is None else level0 + difference, level0
+    by_planned = told[0] < told[1]
+    anchor = own[0] if by_planned else own[1]
+    if level0 is not None:
+        first = level0 + (difference if gap is None else gap) if by_planned else level0
+        anchor = _mixed([first, *([] if anchor is None else [anchor])], variances, spread)
+    if anchor is None:
+        return None, None
+    return (anchor, anchor - difference) if by_planned else (anchor + difference, anchor)
 
 
-def _published(has: list[bool]) -> Array:
-    return _unit(_DIFF0) if has[_DIFF0] else np.zeros(5)
+def _own(has: list[bool], variances: Array, gap: Array | None, arm: int) -> Array | None:
+    """An arm from own patients alone: its own, and those of the other arm the published difference away."""
+    other, sign = (_OPEN, 1.0) if arm == _PLANNED else (_PLANNED, -1.0)
+    found = [_unit(arm)] if has[arm] else []
+    if has[other] and gap is not None:
+        found.append(_unit(other) + sign * gap)
+    return _mixed(found, variances)
 
 
 def _guess(coefficients: Array | None, values: Array, variances: Array) -> Guess | None:
@@ -229,57 +240,63 @@ class Risks:
 def shrunk_risks(
     prior: Share | None, ratio: Guess | None, open_: Count | None, planned: Count | None, *, is_odds: bool = False
 ) -> Risks:
-    """Expected shares: the arm with more own patients beta-binomial, the other by the ratio.
+    """Expected shares, beta-binomial: first the arm with more own patients, then the other, expected by the ratio.
 
-    The ratio is the published one and, where both arms have own patients, theirs, by precision on the logarithm.
+    Without own patients of both arms the ratio is the published one.
     """
     worth = 1.0 if prior is None else prior.patients
     first = None if prior is None else (prior.value * worth, (1 - prior.value) * worth)
-    after, learned = _ratio(ratio, open_, planned, is_odds)
-    if after is None or (first is None and open_ is None):
+    if ratio is None or (first is None and open_ is None):
         found = _updated(None, planned)
-        weights = Weights(float(planned is not None), _weight(worth, open_))
+        weights = Weights(float(planned is not None), _weight(0.0 if first is None else worth, open_))
         return Risks(_known(found), _known(_updated(first, open_)), None, weights, worth)
-    if planned is not None and first is not None and (open_ is None or planned.n > open_.n):
-        expected, log_variance = _by_ratio(first, ratio or after, is_odds)
-        share = 0.5 if expected is None else expected
-        anchor = _updated((share * worth, (1 - share) * worth), planned)
-        known, other = _known(anchor), _other(anchor, Guess(-after.value, after.variance), is_odds)
-        weight, far = _weight(worth, planned), _is_far(planned, share, log_variance)
-        return Risks(known, other, after, Weights(weight, weight, learned, far), worth)
-    anchor = _updated(first, open_)
-    weight = _weight(worth if first is not None else 0.0, open_)
-    far = (
-        open_ is not None
-        and prior is not None
-        and _is_far(open_, prior.value, (1 - prior.value) / (prior.value * worth))
-    )
-    return Risks(_other(anchor, after, is_odds), _known(anchor), after, Weights(weight, weight, learned, far), worth)
+    by_planned = planned is not None and first is not None and (open_ is None or planned.n > open_.n)
+    prior_anchor, far = first, False
+    if by_planned and planned is not None:
+        share, log_variance = _by_ratio(first, ratio, is_odds)
+        prior_anchor = None if share is None else (share * worth, (1 - share) * worth)
+        far = share is not None and _is_far(planned, share, log_variance)
+    elif open_ is not None and prior is not None:
+        far = _is_far(open_, prior.value, (1 - prior.value) / (prior.value * worth))
+    own, rest = (planned, open_) if by_planned else (open_, planned)
+    anchor = _updated(prior_anchor, own)
+    weight = _weight(0.0 if prior_anchor is None else worth, own)
+    toward = Guess(-ratio.value, ratio.variance) if by_planned else ratio
+    other, share_of_rest = _second(anchor, toward, rest, is_odds)
+    learned = share_of_rest if own is not None and rest is not None else 0.0
+    planned_, open__ = (_known(anchor), other) if by_planned else (other, _known(anchor))
+    after = _learned(planned_, open__, ratio, (planned, open_), learned)
+    both = 1 - (1 - weight) * (1 - share_of_rest)
+    pair = (weight, both) if by_planned else (both, weight)
+    return Risks(planned_, open__, after, Weights(*pair, learned, far), worth)
 
 
-def _ratio(
-    ratio: Guess | None, open_: Count | None, planned: Count | None, is_odds: bool
-) -> tuple[Guess | None, float]:
-    """The logarithm of the ratio from the published one and own patients of both arms, and the weight of theirs."""
-    own = _own_ratio(open_, planned, is_odds)
-    if own is None or ratio is None:
-        return (ratio, 0.0) if own is None else (own, 1.0)
-    weight = ratio.variance / (ratio.variance + own.variance)
-    return Guess(weight * own.value + (1 - weight) * ratio.value, weight * own.variance), weight
+def _second(
+    anchor: tuple[float, float] | None, toward: Guess, own: Count | None, is_odds: bool
+) -> tuple[Known | None, float]:
+    """The other arm: what the ratio makes of the anchor, and its own patients; and the weight of these."""
+    value, log_variance = _by_ratio(anchor, toward, is_odds)
+    if value is None:
+        return _known(_updated(None, own)), float(own is not None)
+    if own is None:
+        return _spread(value, log_variance), 0.0
+    worth = max((1 - value) / (value * log_variance), LEAST_PATIENTS)
+    return _known(_updated((value * worth, (1 - value) * worth), own)), _weight(worth, own)
 
 
-def _own_ratio(open_: Count | None, planned: Count | None, is_odds: bool) -> Guess | None:
-    """Own odds or risk ratio with 0.5 in empty cells; None where own patients say nothing of it."""
-    if open_ is None or planned is None or not 0 < open_.events + planned.events < open_.n + planned.n:
-        return None
-    way = log_odds_ratio if is_odds else log_risk_ratio
-    value, variance = way([planned.events], [planned.n], [open_.events], [open_.n])
-    return Guess(float(value[0]), float(variance[0]))
-
-
-def _other(anchor: tuple[float, float] | None, ratio: Guess, is_odds: bool) -> Known | None:
-    value, log_variance = _by_ratio(anchor, ratio, is_odds)
-    return None if value is None else _spread(value, log_variance)
+def _learned(
+    planned: Known | None,
+    open_: Known | None,
+    ratio: Guess,
+    own: tuple[Count | None, Count | None],
+    weight: float,
+) -> Guess:
+    """The logarithm of the ratio of both arms where own patients of both taught it, else the published one."""
+    first, second = own
+    if planned is None or open_ is None or first is None or second is None or weight <= 0:
+        return ratio
+    spread = (1 - planned.value) / (planned.value * first.n) + (1 - open_.value) / (open_.value * second.n)
+    return Guess(math.log(planned.value / open_.value), (1 - weight) ** 2 * ratio.variance + weight**2 * spread)
 
 
 def _weight(worth: float, own: Count | None) -> float:
