@@ -146,3 +146,23 @@ def test_a_ratio_is_learned_from_both_arms_only():
     both = shrunk_risks(prior, ratio, Count(300, 3000), Count(300, 3000))
     assert math.exp(both.ratio.value) == pytest.approx(1.0, abs=0.06)
     assert both.planned.value == pytest.approx(0.10, abs=0.01)
+
+
+def test_intervals_after_own_patients_hold_the_truth():
+    rng = np.random.default_rng(0)
+    held, runs = np.zeros(5), 700
+    for _ in range(runs):
+        level, gap = rng.normal(5, 0.3), rng.normal(-2, 0.45)
+        n0, n = rng.integers(2, 80, 2)
+        arms = (rng.normal(level, 1.7, n0), rng.normal(level + gap, 1.7, n))
+        own = [Sample(len(y), y.mean(), max(y.std(ddof=1), 0.3)) for y in arms]
+        found = shrunk_means(Prior(Guess(5, 0.09), Guess(-2, 0.2025), None, 1.7), *own)
+        share, ratio = rng.beta(3, 47), math.exp(rng.normal(-0.5, 0.3))
+        m0, m = (int(k) for k in rng.integers(5, 400, 2))
+        counts = (Count(rng.binomial(m0, share), m0), Count(rng.binomial(m, min(share * ratio, 0.95)), m))
+        risks = shrunk_risks(Share(0.06, 50), Guess(-0.5, 0.09), *counts)
+        told = (found.planned, found.open, found.difference, risks.planned, risks.open)
+        truth = (level + gap, level, gap, min(share * ratio, 0.95), share)
+        held += [one.interval[0] <= true <= one.interval[1] for one, true in zip(told, truth, strict=True)]
+    assert (held / runs >= 0.92).all()
+    assert (held / runs <= 0.98).all()
