@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from keyhole.casefile import CurvePoint
 from keyhole.report import svg
 
-WIDTH, HEIGHT = 720, 330
-LEFT, RIGHT, TOP, BOTTOM = 62.0, 700.0, 34.0, 272.0
+WIDTH, HEIGHT = 560, 310
+LEFT, RIGHT, TOP, BOTTOM = 54.0, 544.0, 40.0, 246.0
 PLANNED, OPEN, INK, SOFT, RULE = "#004488", "#8c2d04", "#1c1c1c", "#4a4a4a", "#d4d4d4"
 FONT = "Libertinus Serif"
 Place = Callable[[float, float], tuple[float, float]]
@@ -56,12 +56,12 @@ def _grid(points: Sequence[CurvePoint], top: float, said: Said, place: Place) ->
     for n in range(6):
         y = place(0, top * n / 5)[1]
         drawn.append(svg.element("line", x1=LEFT, y1=y, x2=RIGHT, y2=y, stroke=RULE, stroke_width=1))
-        drawn.append(svg.text(f"{top * n / 5:g}", LEFT - 10, y + 6, 17, fill=INK, text_anchor="end"))
+        drawn.append(svg.text(f"{top * n / 5:g}", LEFT - 10, y + 6, 19, fill=INK, text_anchor="end"))
     for point in points:
         x = place(point.months, 0)[0]
         drawn.append(svg.element("line", x1=x, y1=BOTTOM, x2=x, y2=BOTTOM + 5, stroke=SOFT, stroke_width=1))
-        drawn.append(svg.text(f"{point.months:g}", x, BOTTOM + 23, 17, fill=INK, text_anchor="middle"))
-    drawn.append(svg.text(said.axis, (LEFT + RIGHT) / 2, BOTTOM + 48, 17, fill=SOFT, text_anchor="middle"))
+        drawn.append(svg.text(f"{point.months:g}", x, BOTTOM + 25, 19, fill=INK, text_anchor="middle"))
+    drawn.append(svg.text(said.axis, (LEFT + RIGHT) / 2, BOTTOM + 52, 19, fill=SOFT, text_anchor="middle"))
     return "".join(drawn)
 
 
@@ -101,10 +101,10 @@ def _band(points: Sequence[CurvePoint], arm: str, colour: str, place: Place) -> 
 
 def _legend(said: Said) -> str:
     disc = svg.element("circle", cx=LEFT + 8, cy=14, r=5.5, fill=PLANNED)
-    square = svg.element("rect", x=LEFT + 248, y=8.5, width=11, height=11, fill=OPEN)
+    square = svg.element("rect", x=LEFT + 238, y=8.5, width=11, height=11, fill=OPEN)
     return (
         disc
-        + svg.text(said.planned, LEFT + 22, 20, 17, fill=INK)
+        + svg.text(said.planned, LEFT + 22, 21, 19, fill=INK)
         + square
-        + svg.text(said.open, LEFT + 268, 20, 17, fill=INK)
+        + svg.text(said.open, LEFT + 258, 21, 19, fill=INK)
     )

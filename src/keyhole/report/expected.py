@@ -8,13 +8,14 @@ from keyhole.anatomy.model import Anatomy
 from keyhole.casefile import ForecastRecord
 from keyhole.errors import NotInScan
 from keyhole.report.content import Records
-from keyhole.report.decision import aid_page, aid_paper
+from keyhole.report.decision import aid_page, aid_paper, outlook_page, outlook_paper
 from keyhole.report.meshes import Part
 from keyhole.report.opening import Opening, openings
+from keyhole.report.outlook import outlook
 from keyhole.report.patient import aid, candidate_of, described
 from keyhole.report.sentences import sentences
 
-EXPECTED = (("patient.html", "For the patient"),)
+EXPECTED = (("forecast.html", "What to expect"), ("patient.html", "For the patient"))
 """The pages beside the report, and how it calls them."""
 
 
@@ -26,7 +27,13 @@ def expected_files(
     is_confirmed = records.case.confirmation is not None and anatomy.levels_confirmed
     drawn, alts = _drawn(records, record, anatomy, surfaces, words_lang=lang)
     made = aid(records.case, record, drawn, words, is_confirmed=is_confirmed, alts=alts)
-    return {"patient.html": aid_page(made, words), "patient.pdf": aid_paper(made, words)}
+    said = outlook(records.case, record, is_confirmed=is_confirmed)
+    return {
+        "patient.html": aid_page(made, words),
+        "patient.pdf": aid_paper(made, words),
+        "forecast.html": outlook_page(said),
+        "forecast.pdf": outlook_paper(said),
+    }
 
 
 def _drawn(

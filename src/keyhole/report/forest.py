@@ -59,8 +59,11 @@ def forest(found: Pool, asked: Question, said: Verdict, *, hk: bool = True) -> F
     if found.prediction is not None:
         drawn.append(_next(found, found.prediction, axis, y + ROW))
     drawn.append(_scale(found, asked, axis, bottom))
-    height = bottom + 132
-    drawn += _foot(found, said, shown, height - 52)
+    foot = _foot(found, said, shown)
+    height = bottom + 84 + 24 * len(foot)
+    for n, (words, is_said) in enumerate(foot):
+        look: dict[str, str] = {"fill": INK, "font_weight": "600"} if is_said else {"fill": FAINT}
+        drawn.append(svg.text(words, 20, bottom + 80 + 24 * n, 15 if is_said else 14, **look))
     title = f"{asked.outcome.title}, {families().get(asked.family, asked.family)}"
     alt = _alt(found, title, shown, said)
     return ForestPlot(title, alt, svg.drawing(WIDTH, height, "".join(drawn), alt, FONT), WIDTH, int(height))
@@ -188,16 +191,15 @@ def _ratios(axis: _Axis) -> list[float]:
     return [value for value in values if axis.low <= math.log(value) <= axis.high]
 
 
-def _foot(found: Pool, said: Verdict, shown: Interval, y: float) -> list[str]:
+def _foot(found: Pool, said: Verdict, shown: Interval) -> list[tuple[str, bool]]:
+    """Lines below the plot: heterogeneity, the other interval, and (true) the word with its reason."""
     spread = "" if found.k < 2 else f"I² {found.i2:.1f} %, τ² {found.tau2:.3g}, Q {found.q:.1f} (p {found.q_p:.2g}); "
-    other = ""
+    lines = [(f"{spread}{MODELS[found.model]}", False)]
     if found.hk is not None:
         name, interval = ("ordinary", found.interval) if shown is found.hk else ("Hartung-Knapp", found.hk)
         own = "Hartung-Knapp" if shown is found.hk else "ordinary"
-        other = f"; diamond {own}, the {name} interval is {_interval_text(found, interval)}"
-    lines = [f"{spread}{MODELS[found.model]}{other}", f"{said.word[0].upper()}{said.word[1:]}: {said.why}"]
-    first = svg.text(lines[0], 20, y, 14, fill=FAINT)
-    return [first, svg.text(lines[1], 20, y + 24, 15, fill=INK, font_weight=600)]
+        lines.append((f"diamond {own}, the {name} interval is {_interval_text(found, interval)}", False))
+    return [*lines, (f"{said.word[0].upper()}{said.word[1:]}: {said.why}", True)]
 
 
 def _alt(found: Pool, title: str, interval: Interval, said: Verdict) -> str:
