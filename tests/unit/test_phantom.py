@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from keyhole.anatomy.phantom import PATHOLOGIES, PhantomParameters, findings, phantom
+from keyhole.anatomy.phantom.truth.bodies import body_truth
+from keyhole.anatomy.phantom.truth.canal import canal_truth
 from keyhole.errors import InvalidInput
 from keyhole.geometry import Grid, Transform, affine
 from keyhole.geometry.transform import INDEX, PATIENT
@@ -24,7 +26,8 @@ def body(seed=0, pathologies=(), severity=0.6, level="L4/L5", side="left", is_mi
 
 @cache
 def truth(*levels, **what):
-    return {(f.name, f.level): f.value for f in findings(body(**what), levels or ("L4/L5",))}
+    found = findings(body(**what), levels or ("L4/L5",), (body_truth, canal_truth))
+    return {(f.name, f.level): f.value for f in found}
 
 
 def grid(low, high, step):
@@ -223,18 +226,21 @@ def test_more_severe_is_worse(pathology, name, sense):
     assert (np.diff(values) * sense > 0).all(), values
 
 
+@pytest.mark.slow
 def test_disease_of_one_level_leaves_the_others_alone():
     here, there = ({"pathologies": PATHOLOGIES, "severity": s} for s in (0.0, 1.0))
     for name in ("canal area", "disc height", "dural sac area"):
         assert truth("L2/L3", **here)[name, "L2/L3"] == pytest.approx(truth("L2/L3", **there)[name, "L2/L3"], rel=0.05)
 
 
+@pytest.mark.slow
 def test_severe_stenosis_is_below_the_published_limits():
     assert truth(pathologies=("central-stenosis",), severity=1.0)["dural sac area", "L4/L5"] < 100
     slip = truth(pathologies=("spondylolisthesis",), severity=1.0)
     assert 25 < slip["slip ratio", "L4/L5"] < 40
 
 
+@pytest.mark.slow
 def test_severity_zero_is_the_healthy_spine():
     for pathology in PATHOLOGIES:
         found = truth(pathologies=(pathology,), severity=0.0)

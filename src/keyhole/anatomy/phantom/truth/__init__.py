@@ -35,13 +35,19 @@ TRUTHS: tuple[Truth, ...] = (
 """One for each panel of `keyhole assess`."""
 
 
-def findings(body: Phantom, levels: Sequence[str] = LEVELS[1:]) -> tuple[FindingEntry, ...]:
+def findings(
+    body: Phantom, levels: Sequence[str] = LEVELS[1:], truths: Sequence[Truth] = TRUTHS
+) -> tuple[FindingEntry, ...]:
     """Every measure at each of `levels` and their vertebrae; spans such as lumbar lordosis where their ends are there.
 
     Sides are the patient's: exchanged where the phantom is mirrored.
+
+    Parameters
+    ----------
+    truths : which of `TRUTHS` are wanted.
     """
     plates = Plates(body, levels)
-    found = [one for truth in TRUTHS for one in truth(body, plates)]
+    found = [one for truth in truths for one in truth(body, plates)]
     if not body.parameters.is_mirrored:
         return tuple(found)
     return tuple(one.model_copy(update={"side": _other(one.side)}) for one in found)
