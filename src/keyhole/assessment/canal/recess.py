@@ -50,6 +50,10 @@ ROUNDING, PLACE_SD = 0.2, 0.35
 TOP_ROUNDING = 0.5
 """Sd of the pedicle's top, voxels, besides the label's own [keyhole-choice]."""
 
+WEDGE = 0.7
+"""Share of what the height changes in a recess's mean depth that its angle shows: from phantoms as readers draw them,
+benchmarks/accuracy.py [keyhole-choice]."""
+
 SPREAD = (-1.6, -0.8, 0.0, 0.8, 1.6)
 """Heights, sds of the pedicle's top, over which depth and angle are looked at: they may jump [keyhole-choice]."""
 
@@ -201,7 +205,7 @@ def recess(
     shifted = [_planes(bone, vertebra, out, heights[0] + at * top_sd)[1] for at in SPREAD]
     gaps = np.stack([np.minimum(_between(wide, one, columns) - below, DEEP) for one in shifted])
     near = (columns >= wall - BESIDE[1]) & (columns <= wall - BESIDE[0])
-    spread = float(gaps[:, near].min(axis=1).std()), float(gaps.mean(axis=1).std())
+    spread = float(gaps[:, near].min(axis=1).std()), WEDGE * float(gaps.mean(axis=1).std())
     origin = vertebra.centre + heights[0] * vertebra.up
     return Recess(floor, wall, np.column_stack([columns, roof]), origin, out, vertebra.posterior, spread)
 

@@ -35,9 +35,9 @@ END_ROUNDING = 0.15
 """Sd of each end of a diameter, voxels; from simulation [keyhole-choice]."""
 
 
-OUTLINE, ENDS, WIDEST = 0.85, 1.15, 1.2
-"""How the error of an outline comes through in an area, in the ends of a diameter, and in a greatest width more than
-in any one width: from phantoms as readers draw them, benchmarks/accuracy.py [keyhole-choice]."""
+OUTLINE, WIDEST = 0.85, 1.1
+"""How the error of an outline comes through in an area, and in a greatest width more than in any one width: from
+phantoms as readers draw them, benchmarks/accuracy.py [keyhole-choice]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ def ap_diameter(target: Target, seen: Look | None, doubt: Doubt) -> Measurement:
 
 def _ends(doubt: Doubt) -> float:
     """Variance of a diameter that the error of its two ends brings, mm²."""
-    return 2 * ENDS**2 * (doubt.boundary_sd**2 + (END_ROUNDING * doubt.voxel) ** 2)
+    return 2 * (doubt.boundary_sd**2 + (END_ROUNDING * doubt.voxel) ** 2)
 
 
 def _tilt_effect(seen: Look) -> float:

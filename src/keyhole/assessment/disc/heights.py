@@ -18,6 +18,10 @@ volume, from simulated readers [keyhole-choice]."""
 
 _SURFACE = 600  # points of a disc's surface among which boundary errors are compared
 
+APART = 1.1
+"""How much less sure the mean of three heights over a depth is than its parts say: from phantoms as readers draw them,
+benchmarks/accuracy.py [keyhole-choice]."""
+
 
 def mid_plane(upper: Endplate, lower: Endplate) -> Plane:
     """The disc's middle plane: through the mean of both endplates' centres, across the mean of both normals."""
@@ -86,7 +90,7 @@ def disc_height_index(level: str, upper: Endplate, lower: Endplate, corner_sd: f
     mean = float(np.mean([np.linalg.norm(a - b) for a, b in ends]))
     depth = (upper.depth + lower.depth) / 2
     index = mean / depth
-    sd = float(np.hypot(_height_sd(upper, lower, places.mean(axis=0)), index * corner_sd)) / depth
+    sd = APART * float(np.hypot(_height_sd(upper, lower, places.mean(axis=0)), index * corner_sd)) / depth
     method = (
         f"mean of anterior, middle and posterior disc height ({mean:.1f} mm) / mean depth of the two facing endplates "
         f"({depth:.1f} mm): Keyhole's definition; several others are in use"

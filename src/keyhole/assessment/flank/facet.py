@@ -110,7 +110,7 @@ def _angle_sd(at: Flank, found: Joint, sd: float) -> float:
     squared = ((thin[:, None] - thin[None]) ** 2).sum(axis=-1)
     weight = few / (few @ few)
     label = (BOTH_EDGES * sd) ** 2 / 2 * float(weight @ np.exp(-squared / (2 * CORRELATION**2)) @ weight)
-    rounding = (ROUNDING * at.voxel) ** 2 / 2 * max(1.0, (at.voxel / COLUMN) ** 2) / float(lever @ lever)
+    rounding = (ROUNDING * at.voxel) ** 2 / 2 * max(1.0, at.voxel / COLUMN) / float(lever @ lever)
     return float(np.hypot(np.degrees(np.sqrt(label + rounding)), LEAST_ANGLE * at.voxel))
 
 

@@ -29,7 +29,7 @@ STEEPEST = 3.0
 
 _PLANES = AVERAGED / PLANES + 1  # independent planes in a mean
 
-HIGHEST = 1.35
+HIGHEST = 1.1
 """How much less sure the highest row of an outline is than any one: from phantoms as readers draw them,
 benchmarks/accuracy.py [keyhole-choice]."""
 

@@ -34,10 +34,6 @@ OUTERMOST = 1.5
 MODELLED_SD = 3.0
 """What the modelled course of root and sac adds to the sd of a side, mm; from phantoms [keyhole-choice]."""
 
-ALONE = 1.4
-"""A circle that bone alone bounds may come to lie elsewhere when a wall moves: how much that adds to the sd, from
-phantoms as readers draw them, benchmarks/accuracy.py [keyhole-choice]."""
-
 PLACE_SD = 0.2
 """Sd of a cannula's diameter, mm, for where the view and its limits lie [keyhole-choice]."""
 
@@ -125,7 +121,6 @@ def kambin_cannula(at: Flank, found: Window, names: tuple[str, ...], errors: Err
     moves = {"bone": wall, "floor": errors.plate, "limit": TOUCHED * float(np.hypot(errors.disc, ROUNDING * at.voxel))}
     moves |= {"root": float(np.hypot(errors.root, ROUNDING * at.voxel))} if "root" in names else {}
     sd = float(np.linalg.norm([PLACE_SD, *(_effect(found, names, {key: sd}) for key, sd in moves.items())]))
-    sd *= ALONE if "root" not in names else 1.0
     around = "bone, roots and sac" if "root" in names else "bone alone"
     method = f"largest circle clear of {around}, seen along the way to the disc {OBLIQUE:.0f} deg to the sagittal plane"
     notes = (STANDS,) if value > 0 else (f"{around} leave no way straight to the disc at the middle of the pedicles",)
