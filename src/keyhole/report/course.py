@@ -89,14 +89,16 @@ def _squares(values: list[tuple[float, float | None]], place: Place) -> str:
 
 
 def _band(points: Sequence[CurvePoint], arm: str, colour: str, place: Place) -> str:
-    found = [(p.months, getattr(p, f"{arm}_range")) for p in points]
-    known = [(months, ends) for months, ends in found if ends is not None]
-    if len(known) < 2:
-        return ""
-    upper = [place(months, ends[1]) for months, ends in known]
-    lower = [place(months, ends[0]) for months, ends in reversed(known)]
-    corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in [*upper, *lower])
-    return svg.element("polygon", points=corners, fill=colour, fill_opacity=0.1)
+    """The range of single patients, between neighbours that both have one."""
+    drawn = ""
+    for first, second in itertools.pairwise(points):
+        a, b = (getattr(point, f"{arm}_range") for point in (first, second))
+        if a is None or b is None:
+            continue
+        ends = [(first.months, a[1]), (second.months, b[1]), (second.months, b[0]), (first.months, a[0])]
+        corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*end) for end in ends))
+        drawn += svg.element("polygon", points=corners, fill=colour, fill_opacity=0.1)
+    return drawn
 
 
 def _legend(said: Said) -> str:

@@ -1,0 +1,83 @@
+"""Both pages of what to expect in a real browser: axe-core finds nothing serious, on a phone and on a desk.
+
+axe-core is not shipped. Put axe.min.js (4.x, from the package axe-core) at node_modules/axe-core/axe.min.js in the root
+of the repository or name it in KEYHOLE_AXE, and have chromium; else these tests are skipped.
+"""
+
+import html
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "unit"))
+
+from expected_case import case_record, record  # noqa: E402
+from report_case import anatomy, plan  # noqa: E402
+
+from keyhole.report.decision import aid_page, outlook_page  # noqa: E402
+from keyhole.report.opening import openings  # noqa: E402
+from keyhole.report.outlook import outlook  # noqa: E402
+from keyhole.report.patient import aid, described  # noqa: E402
+from keyhole.report.sentences import sentences  # noqa: E402
+
+AXE = Path(os.environ.get("KEYHOLE_AXE", ROOT / "node_modules" / "axe-core" / "axe.min.js"))
+BROWSER = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
+)
+RUN = """axe.run(document).then(found => {
+  const said = document.createElement("pre");
+  said.id = "axe";
+  said.textContent = JSON.stringify(found.violations.map(v => [v.impact, v.id, v.nodes[0].target.join(" ")]));
+  document.body.appendChild(said);
+})"""
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not here: put it at node_modules/axe-core/axe.min.js"),
+    pytest.mark.skipif(not BROWSER, reason="no chromium is installed"),
+]
+
+
+def patient():
+    words, shown = sentences(), (plan({}).candidates[0], plan({}).open)
+    alts = described(record(), shown, words)
+    drawn = openings(anatomy(), (), "L4/L5", shown, alts)
+    return aid_page(aid(case_record(), record(), drawn, words, is_confirmed=False, alts=alts), words)
+
+
+def surgeon():
+    return outlook_page(outlook(case_record(), record(), is_confirmed=False))
+
+
+def violations(page: str, folder: Path, size: str) -> list[list[str]]:
+    """What axe finds in `page` at a window's `size`: impact, rule, where."""
+    open_page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
+    axe = AXE.read_text(encoding="utf-8").replace("</script", "<\\/script")
+    file = folder / "page.html"
+    file.write_text(
+        open_page.replace("</body>", f"<script>{axe}</script><script>{RUN}</script></body>"), encoding="utf-8"
+    )
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}"]
+    command += ["--virtual-time-budget=60000", f"--window-size={size}", "--dump-dom", file.as_uri()]
+    seen = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    found = re.search(r'<pre id="axe">(.*?)</pre>', seen, re.DOTALL)
+    assert found is not None, "axe did not finish"
+    return json.loads(html.unescape(found[1]))
+
+
+@pytest.mark.parametrize("size", ["390,844", "1280,900"], ids=["phone", "desk"])
+@pytest.mark.parametrize("made", [patient, surgeon])
+def test_axe_finds_nothing(made, size, tmp_path):
+    assert violations(made().decode(), tmp_path, size) == []
+
+
+def test_axe_would_find_a_picture_without_words(tmp_path):
+    found = violations("<html><body><img src='data:,'></body></html>", tmp_path, "800,600")
+    assert {"image-alt", "html-has-lang"} <= {rule for _, rule, _ in found}
