@@ -126,6 +126,11 @@ def test_what_nobody_knows_gets_no_number_and_no_people():
     assert work.planned == ("not known", "")
 
 
+def test_studies_of_several_operations_are_called_that():
+    assert risk(made(), "Infection of the wound").note == "These studies put many kinds of back operations together."
+    assert risk(made(), "The same problem comes back").note == ""
+
+
 def test_a_risk_is_counted_in_people_with_its_doubt_in_words():
     changed = outcome("infection").model_copy(
         update={"planned": known(0.012, (0.002, 0.5)), "open": known(0.004, (0.001, 0.004))}

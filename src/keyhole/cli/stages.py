@@ -177,11 +177,17 @@ def report_command(case: Path, as_json: bool) -> None:
 
 
 def _show_report(page: Path, as_json: bool) -> None:
-    pdf = page.with_name("report.pdf")
+    beside = {"pdf": "report.pdf", "patient": "patient.html", "forecast": "forecast.html"}
+    files = {name: page.with_name(file) for name, file in beside.items() if page.with_name(file).is_file()}
     if as_json:
-        click.echo(json.dumps({"report": str(page), "pdf": str(pdf)}))
-    else:
-        click.echo(f"report: {page.resolve()}\npdf:    {pdf.resolve()}")
+        click.echo(json.dumps({"report": str(page)} | {name: str(file) for name, file in files.items()}))
+        return
+    width = max(len(name) for name in ("report", *files)) + 2
+    for name, file in {"report": page, **files}.items():
+        click.echo(f"{name + ':':<{width}}{file.resolve()}")
+    if "patient" not in files and (page.parent.parent / "plan.json").is_file():
+        why = "is of an earlier plan" if (page.parent.parent / "forecast.json").is_file() else "is missing"
+        click.echo(f"no page for the patient: forecast.json {why}; run `keyhole forecast`")
 
 
 @click.command("run")

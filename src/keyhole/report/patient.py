@@ -17,6 +17,9 @@ from keyhole.report.sentences import Sentences
 SIZES = ("incision", "muscle", "bone", "facet", "depth")
 """What of the plan's geometry a patient is shown."""
 
+TOGETHER = "any"
+"""The comparison of studies that put several operations together."""
+
 
 @dataclass(frozen=True, slots=True)
 class Arm:
@@ -39,6 +42,7 @@ class Risk:
     word: str
     kind: str
     arms: tuple[Arm, ...]
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +266,8 @@ def _risk(one: ForecastOutcome, words: Sentences) -> Risk:
         for way, found, name in zip(("planned", "open"), (one.planned, one.open), names, strict=True)
         if known
     )
-    return Risk(title, words.outcome(one.key, "about"), _word(one, words), _GLANCE[one.word], arms)
+    note = words.say("risks", "together") if arms and one.answers and one.answers[0].comparison == TOGETHER else ""
+    return Risk(title, words.outcome(one.key, "about"), _word(one, words), _GLANCE[one.word], arms, note)
 
 
 def _arm(key: str, way: str, found: Quantity, name: str, words: Sentences) -> Arm:
