@@ -121,7 +121,10 @@ def test_what_nobody_knows_gets_no_number_and_no_people():
     assert found.arms == ()
     assert found.word.startswith("Not known")
     half = outcome("infection").model_copy(update={"planned": known(None)})
-    assert risk(made(with_outcomes(half)), "Infection of the wound").arms == ()
+    shown = risk(made(with_outcomes(half)), "Infection of the wound")
+    assert shown.arms == ()
+    assert shown.note.startswith("Only one of the two ways has a number")
+    assert found.note.startswith("Nobody has counted this")
     work = next(one for one in made().amounts if one.title == "Time until you can work")
     assert work.planned == ("not known", "")
 

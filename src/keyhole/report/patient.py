@@ -35,7 +35,7 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Risk:
-    """Something that can go wrong; `arms` is empty where nobody has counted it."""
+    """Something that can go wrong; `arms` is empty, and `note` says why, where not both ways have a number."""
 
     title: str
     about: str
@@ -105,6 +105,7 @@ class Aid:
     lines: tuple[str, ...]
     sizes: tuple[tuple[str, str, str], ...]
     sizes_notes: tuple[str, ...]
+    risks_basis: str
     risks: tuple[Risk, ...]
     amounts: tuple[Amount, ...]
     courses: tuple[Course, ...]
@@ -142,6 +143,7 @@ def aid(
         lines=_lines(openings, words),
         sizes=_sizes(record.geometry, words),
         sizes_notes=_sizes_notes(record.geometry, words),
+        risks_basis=words.say("risks", "basis" if record.cohort is None else "basis_own"),
         risks=tuple(_risk(one, words) for one in kinds["risk"]),
         amounts=tuple(_amount(one, words) for one in kinds["mean"]),
         courses=tuple(_course(one, record.range_share, words) for one in kinds["curve"]),
@@ -260,13 +262,16 @@ def _word(one: ForecastOutcome, words: Sentences) -> str:
 def _risk(one: ForecastOutcome, words: Sentences) -> Risk:
     title = words.outcome(one.key, "name", one.title)
     names = (words.say("about", "planned"), words.say("about", "open"))
-    known = one.planned.value is not None and one.open.value is not None
+    values = [one.planned.value is not None, one.open.value is not None]
     arms = tuple(
         _arm(one.key, way, found, name, words)
         for way, found, name in zip(("planned", "open"), (one.planned, one.open), names, strict=True)
-        if known
+        if all(values)
     )
-    note = words.say("risks", "together") if arms and one.answers and one.answers[0].comparison == TOGETHER else ""
+    is_mixed = bool(one.answers) and one.answers[0].comparison == TOGETHER
+    note = "" if not is_mixed else words.say("risks", "together")
+    if not arms:
+        note = words.say("risks", "half" if any(values) else "unknown")
     return Risk(title, words.outcome(one.key, "about"), _word(one, words), _GLANCE[one.word], arms, note)
 
 
