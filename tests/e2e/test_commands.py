@@ -88,6 +88,7 @@ def test_stages_print_json_that_equals_their_files(copy):
     assert json.loads(run("plan", copy, *ONE, "--json")) == json.loads((copy / "plan.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_same_inputs_give_the_same_bytes(demo):
     case = demo[0] / "case"
     files = ("findings.json", "plan.json", "forecast.json", "report/index.html", "report/report.pdf")

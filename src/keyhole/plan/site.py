@@ -123,7 +123,7 @@ def body_code(labels: LabelMap) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
 def check_arches(anatomy: Anatomy, level: str) -> None:
     """Refuse a level of which bodies or discs alone are labelled: its nerves and its canal are unknown."""
     bones = [key for key in anatomy.labels.keys if belongs(key, *(f"vertebra/{name}" for name in split(level)))]
-    if not any(key.count("/") == 1 or key.split("/")[2] != "body" for key in bones):
+    if bones and not any(key.count("/") == 1 or key.split("/")[2] != "body" for key in bones):
         raise NotInScan(
             f"{level} cannot be planned: only bodies or discs are labelled there, so arches, canal and nerves are "
             "unknown; import labels of whole vertebrae"
