@@ -122,7 +122,7 @@ SLOW = pytest.mark.slow
 @pytest.mark.parametrize(
     "turn",
     [
-        pytest.param([10, -15, 30], id="oblique"),
+        pytest.param([10, -15, 30], id="oblique", marks=pytest.mark.slow),
         pytest.param([0, 0, 20], id="rolled", marks=SLOW),
         pytest.param([0, 0, 170], id="prone", marks=SLOW),
     ],

@@ -127,6 +127,7 @@ def test_sd_is_what_simulated_label_errors_give():
         assert 0.7 < ratio < 1.7, (name, ratio)
 
 
+@pytest.mark.slow
 def test_the_truth_lies_within_three_sd():
     known = truth(spine(1))
     scores = [
