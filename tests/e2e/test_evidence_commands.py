@@ -158,3 +158,17 @@ def test_help_of_every_part_names_its_options():
         assert command.help, name
         assert all(o.help for o in command.params if isinstance(o, click.Option)), name
         assert f"keyhole evidence {name}" in (ROOT / "docs/evidence.md").read_text(encoding="utf-8"), name
+
+
+def test_a_question_that_a_model_cannot_pool_does_not_stop_the_others(bcg):
+    with bcg.open() as file:
+        rows = list(csv.DictReader(file))
+    empty = {**rows[0], "outcome": "meningitis", "events_miss": "0", "events_open": "3"}
+    with bcg.open("a", newline="") as file:
+        csv.DictWriter(file, list(rows[0])).writerow(empty)
+    found = json.loads(run("pool", bcg, "--measure", "or", "--model", "mh", "--json"))
+    assert [one["k"] for one in found["pools"]] == [13]
+    assert "no event" in found["not_pooled"][0]["reason"]
+    assert "meningitis" in found["not_pooled"][0]["question"]
+    assert "not pooled" in run("pool", bcg, "--measure", "or", "--model", "mh")
+    assert "model mh" in run("pool", bcg, "--measure", "md", "--model", "mh", code=1)

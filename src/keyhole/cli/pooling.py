@@ -62,15 +62,30 @@ def pooled(asked: Asked, as_json: bool, plot: Path | None) -> str:
     rows = shipped() if asked.path is None else read_table(asked.path)
     groups = _groups([row for row in rows if _is_asked(row, asked)], asked.together)
     chosen = [choose(group, asked.measure, one_sd=asked.one_sd) for group in groups]
-    results = [_result(found, asked) for found in chosen if found.studies]
+    results, refused = _results([found for found in chosen if found.studies], asked)
     if not results:
-        raise InvalidInput(_nothing(chosen, asked))
+        raise refused[0][1] if refused else InvalidInput(_nothing(chosen, asked))
     if plot is not None:
         _drawn(results, asked, plot)
     if as_json:
         plain = [_plain(result, asked) for result in results]
-        return json.dumps({"schema": "keyhole.pools/1", "pools": plain}, ensure_ascii=False)
-    return "\n\n".join(_text(result, asked) for result in results)
+        not_pooled = [{"question": name, "reason": str(why)} for name, why in refused]
+        return json.dumps({"schema": "keyhole.pools/1", "pools": plain, "not_pooled": not_pooled}, ensure_ascii=False)
+    return "\n\n".join(
+        [*(_text(one, asked) for one in results), *(f"{name}: not pooled: {why}" for name, why in refused)]
+    )
+
+
+def _results(chosen: Sequence[Chosen], asked: Asked) -> tuple[list[_Result], list[tuple[str, InvalidInput]]]:
+    """The questions pooled, and those whose studies this model cannot pool, each with the reason."""
+    results, refused = [], []
+    for found in chosen:
+        try:
+            results.append(_result(found, asked))
+        except InvalidInput as why:
+            about = found.question
+            refused.append((f"{about.outcome.title}, {families().get(about.family, about.family)}", why))
+    return results, refused
 
 
 def _is_asked(row: Row, asked: Asked) -> bool:
