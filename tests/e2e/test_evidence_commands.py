@@ -171,4 +171,4 @@ def test_a_question_that_a_model_cannot_pool_does_not_stop_the_others(bcg):
     assert "no event" in found["not_pooled"][0]["reason"]
     assert "meningitis" in found["not_pooled"][0]["question"]
     assert "not pooled" in run("pool", bcg, "--measure", "or", "--model", "mh")
-    assert "model mh" in run("pool", bcg, "--measure", "md", "--model", "mh", code=1)
+    assert "nothing to pool" in run("pool", bcg, "--measure", "md", "--model", "mh", code=1)
