@@ -12,7 +12,7 @@ from scipy import ndimage
 from keyhole.anatomy.boxes import union_box
 from keyhole.anatomy.model import Vertebra
 from keyhole.assessment.canal.heights import BELOW_S1, Boxes
-from keyhole.assessment.model import Measurement, Shape
+from keyhole.assessment.model import Measurement, Shape, unknown
 from keyhole.geometry import Grid, LabelMap, Points
 
 Side = Literal["left", "right"]
@@ -37,6 +37,9 @@ BESIDE, ROOF = (0.5, 3.5), 6.0
 
 DEEP = 12.0
 """mm: bone farther behind the floor is no roof; the recess counts as this deep there [keyhole-choice]."""
+
+OPEN = 11.0
+"""mm: a recess so deep that its depth may be `DEEP` itself is open; its depth is not known [keyhole-choice]."""
 
 PIXEL = 0.25
 """mm between the samples of a column, and between the columns [keyhole-choice]."""
@@ -113,6 +116,11 @@ def recess_depth(level: str, side: Side, found: Recess, doubt: tuple[float, floa
     gaps = np.where(near, found.gaps, np.inf)
     n = int(gaps.argmin())
     depth, steep = float(gaps[n]), float(np.ptp(gaps[near])) / (BESIDE[1] - BESIDE[0])
+    if not depth < OPEN:
+        why = (
+            f"{level}: no articular process lies within {OPEN:.0f} mm behind the body on the {side}: the recess is open"
+        )
+        return unknown("lateral recess depth", level, "mm", f"{why}; its depth is not measured", side)
     sd = float(np.hypot(_gap_sd(doubt, steep), found.spread[0]))
     x = found.roof[n, 0]
     normal = np.array([-found.floor[1], 1.0]) / np.hypot(1.0, found.floor[1])
