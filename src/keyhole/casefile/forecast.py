@@ -10,7 +10,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from keyhole.casefile.models import LevelState, Provenance, Quantity, Side, Strict
+from keyhole.casefile.models import LevelState, Provenance
+from keyhole.casefile.values import Quantity, Side, Strict
 
 Word = Literal["better", "no clear difference", "worse", "unknown"]
 Ends = tuple[float, float]

@@ -4,41 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
-Triple = tuple[float, float, float]
-Side = Literal["left", "right"]
-
-
-class Strict(BaseModel):
-    """A frozen record that refuses unknown fields, nan and inf."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
-
-
-class Quantity(Strict):
-    """A number with its unit (UCUM), uncertainty and source. `value` None: it could not be known; a caveat says why."""
-
-    value: float | None
-    sd: float | None = None
-    interval: tuple[float, float] | None = None
-    unit: str
-    source: str
-    caveats: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _says_why(self) -> Quantity:
-        if self.value is None and not self.caveats:
-            raise ValueError("a quantity without a value needs a caveat that says why")
-        return self
+from keyhole.casefile.harm import HarmEntry
+from keyhole.casefile.values import Quantity, Side, Strict, Triple
 
 
 class Provenance(Strict):
     """What made a file: Keyhole's version, SHA-256 of each input, parameters. No date: same inputs, same bytes."""
 
     keyhole: str
-    inputs: dict[str, str] = {}
-    parameters: dict[str, str | int | float | bool | list[str] | None] = {}
+    inputs: dict[str, str] = Field(default_factory=dict)
+    parameters: dict[str, str | int | float | bool | list[str] | None] = Field(default_factory=dict)
 
 
 class Patient(Strict):
@@ -150,7 +127,7 @@ class LabelsRecord(Strict):
     schema_: Literal["keyhole.labels/1"] = Field("keyhole.labels/1", alias="schema")
     structures: dict[int, StructureEntry]
     drawn_mm: Triple | None = None  # voxel sides on which outlines were drawn, where labels.nii.gz is another grid
-    vertebrae: dict[str, VertebraEntry] = {}
+    vertebrae: dict[str, VertebraEntry] = Field(default_factory=dict)
     evidence: tuple[EvidenceEntry, ...] = ()
     quality: tuple[QualityItem, ...] = ()  # what the labels tell of the image: whole levels, sides
     caveats: tuple[str, ...] = ()
@@ -271,12 +248,13 @@ class CandidateEntry(Strict):
     instrument_clearance: dict[str, Quantity]
     breach_probability: dict[str, float]
     burden: dict[str, Quantity]
-    burden_kind: dict[str, str] = {}  # burden key -> dilated | cut | removed | retracted
+    burden_kind: dict[str, str] = Field(default_factory=dict)  # burden key -> dilated | cut | removed | retracted
     facet_removed: dict[str, Quantity]
     incision: Quantity
     depth: Quantity
     reach: Quantity
     decompression: Decompression | None = None
+    harm: HarmEntry | None = None
     caveats: tuple[str, ...] = ()
 
 
@@ -306,6 +284,7 @@ class PlanRecord(Strict):
     frame: Literal["LPS mm"] = "LPS mm"
     candidates: tuple[CandidateEntry, ...]
     open: CandidateEntry | None
+    comparators: tuple[CandidateEntry, ...] = ()  # further open operations with stated extents
     rejected: tuple[Rejected, ...]
     searched: int
     pareto: tuple[int, ...]

@@ -9,7 +9,8 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from keyhole.casefile.models import QualityItem, Strict
+from keyhole.casefile.models import QualityItem
+from keyhole.casefile.values import Strict
 from keyhole.errors import UnreadableFile
 from keyhole.geometry import Volume
 
