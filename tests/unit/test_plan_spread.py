@@ -6,9 +6,9 @@ from plan_anatomy import back
 from scipy.spatial.transform import Rotation
 
 from keyhole.geometry import LabelMap, Tube, affine
-from keyhole.plan.burden import burden, volumes
+from keyhole.plan.harm.inside import burden, volumes
+from keyhole.plan.harm.recount import along_and_across, boundary_sd, mask_recounts, recounts, shifted, spread
 from keyhole.plan.site import Site, body_code, site
-from keyhole.plan.spread import along_and_across, boundary_sd, mask_recounts, recounts, shifted, spread
 
 RADIUS, LENGTH = 8.0, 60.0
 

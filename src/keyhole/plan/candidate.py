@@ -11,11 +11,11 @@ from keyhole.anatomy.model import Structure
 from keyhole.casefile import CandidateEntry, Decompression, Quantity
 from keyhole.geometry import Points, Tube
 from keyhole.plan.approaches import Approach
-from keyhole.plan.burden import burden, does, volumes
 from keyhole.plan.clearance import Surfaces, clearances
+from keyhole.plan.harm.inside import burden, does, volumes
+from keyhole.plan.harm.recount import PARTS, along_and_across, median_sd, recounts, shifted, skin_sd, spread
 from keyhole.plan.search import Found
 from keyhole.plan.site import DANGER, EPIDURAL, Site, facet_shares
-from keyhole.plan.spread import PARTS, along_and_across, median_sd, recounts, shifted, skin_sd, spread
 from keyhole.plan.targets import Targets
 from keyhole.plan.uncertainty import ExecutionError, breach_probability, total
 from keyhole.terms import Origin, Tissue, belongs, tissue

@@ -24,7 +24,7 @@ from keyhole.plan.approaches import Approach, chosen
 from keyhole.plan.candidate import Figures, entry_of, figures
 from keyhole.plan.clearance import Surfaces, surfaces
 from keyhole.plan.decompress import Canal, canal, decompression, removable, widen, within_reach
-from keyhole.plan.opened import open_entry
+from keyhole.plan.harm.opened import open_entry
 from keyhole.plan.rank import order, pareto, select, shortlist
 from keyhole.plan.reasons import reason
 from keyhole.plan.search import MARGINS, Found, search

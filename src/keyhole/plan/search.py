@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from keyhole.geometry import Points, Volume
 from keyhole.plan.approaches import Approach
-from keyhole.plan.burden import bundle
 from keyhole.plan.corridor import BLOCKED, OUTSIDE, UNSEEN, gaps, sweep
+from keyhole.plan.harm.inside import bundle
 from keyhole.plan.reach import aim
 from keyhole.plan.site import DANGER, EPIDURAL, Site, hard_keys
 from keyhole.plan.targets import Targets, directions, footprint, lattice

@@ -9,11 +9,11 @@ import numpy as np
 from keyhole.casefile import CandidateEntry, Quantity
 from keyhole.geometry import Points
 from keyhole.plan.approaches import OPEN, Approach, catalogue
-from keyhole.plan.burden import burden, does
 from keyhole.plan.decompress import Canal, Widening, decompression, removable, widen
-from keyhole.plan.midline import Exposure, exposure
+from keyhole.plan.harm.inside import burden, does
+from keyhole.plan.harm.midline import Exposure, exposure
+from keyhole.plan.harm.recount import boundary_sd, mask_recounts, median_sd, skin_sd, spread
 from keyhole.plan.site import Site, facet_shares
-from keyhole.plan.spread import boundary_sd, mask_recounts, median_sd, skin_sd, spread
 from keyhole.plan.targets import Targets
 from keyhole.terms import Tissue, split, tissue
 
