@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from keyhole.anatomy.model import Vertebra
 from keyhole.assessment.canal.section import CanalPlane, Course, Lumen, Section, section
-from keyhole.assessment.canal.size import END_ROUNDING, OUTLINE, Doubt, Target
+from keyhole.assessment.canal.size import END_ROUNDING, Doubt, Target
 from keyhole.assessment.model import Measurement, Shape
 from keyhole.geometry import Points
 
@@ -24,6 +24,10 @@ COARSE = 0.5
 
 MIDDLE = 1.0
 """Half width, mm, of the strip about the midsagittal plane over which the diameter is averaged [keyhole-choice]."""
+
+AVERAGED = 0.75
+"""How the error of an outline comes through in the area of sections averaged along the canal: from phantoms as readers
+draw them, benchmarks/accuracy.py [keyhole-choice]."""
 
 TILT_SD, PLACE_SD = 2.0, 1.0
 """Sd, deg, of the planes' tilt and, mm, of where the pedicles lie along the canal [keyhole-choice]."""
@@ -85,7 +89,7 @@ def least_area(target: Target, found: Profile, doubt: Doubt, disc: float) -> Mea
     """
     n = int(found.area.argmin())
     cut, at = found.sections[n], found.planes[n]
-    sd = float(np.hypot(OUTLINE * cut.area_sd(doubt.boundary_sd, doubt.voxel), _shift(found, found.area, n)))
+    sd = float(np.hypot(AVERAGED * cut.area_sd(doubt.boundary_sd, doubt.voxel), _shift(found, found.area, n)))
     shapes = (Shape(at.points(cut.outline), is_closed=True),)
     method = f"least area of {target.which} between the pedicles, across the canal's line; {_place(found, n, disc)}"
     return Measurement(
@@ -128,7 +132,7 @@ def compression_ratio(target: Target, found: Profile, least: Measurement, doubt:
         return target.missing("compression ratio", "%", least.caveats[0] if least.caveats else "no area")
     mean = (a + b) / 2
     ends = [
-        np.hypot(OUTLINE * found.sections[n].area_sd(doubt.boundary_sd, doubt.voxel), _shift(found, found.area, n))
+        np.hypot(AVERAGED * found.sections[n].area_sd(doubt.boundary_sd, doubt.voxel), _shift(found, found.area, n))
         for n in (0, len(found.sections) - 1)
     ]
     spread = np.hypot(least.sd, least.value / mean * np.hypot(ends[0], ends[1]) / 2) / mean

@@ -57,6 +57,10 @@ WEDGE = 0.7
 """Share of what the height changes in a recess's mean depth that its angle shows: from phantoms as readers draw them,
 benchmarks/accuracy.py [keyhole-choice]."""
 
+MEAN = 0.8
+"""What the mean over the recess feels of the error of one place in it; from phantoms as readers draw them
+[keyhole-choice]."""
+
 SPREAD = (-1.6, -0.8, 0.0, 0.8, 1.6)
 """Heights, sds of the pedicle's top, over which depth and angle are looked at: they may jump [keyhole-choice]."""
 
@@ -147,7 +151,7 @@ def recess_angle(level: str, side: Side, found: Recess, doubt: tuple[float, floa
     mean = float(gaps.mean())
     slope = 2 * mean / ROOF
     spread = float(np.hypot(_gap_sd(doubt, float(np.ptp(gaps)) / ROOF), found.spread[1]))
-    sd = float(np.degrees(2 * spread / ROOF / (1 + slope**2)))
+    sd = MEAN * float(np.degrees(2 * spread / ROOF / (1 + slope**2)))
     corner = np.array([found.wall, float(found.below(np.array([found.wall]))[0])])
     lean = float(np.arctan(found.floor[1]))
     ends = [corner + ROOF * np.array([-np.cos(turn), np.sin(turn)]) for turn in (-lean, np.arctan(slope) - lean)]

@@ -35,9 +35,12 @@ END_ROUNDING = 0.15
 """Sd of each end of a diameter, voxels; from simulation [keyhole-choice]."""
 
 
-OUTLINE, WIDEST = 0.85, 1.1
-"""How the error of an outline comes through in an area, and in a greatest width more than in any one width: from
-phantoms as readers draw them, benchmarks/accuracy.py [keyhole-choice]."""
+OUTLINE = 0.85
+"""How the error of an outline comes through in an area: from phantoms as readers draw them, benchmarks/accuracy.py
+[keyhole-choice]."""
+
+WIDEST_ROUNDING = 0.22
+"""Sd of each end of the greatest of many widths, voxels; from phantoms, benchmarks/accuracy.py [keyhole-choice]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +157,9 @@ def ap_diameter(target: Target, seen: Look | None, doubt: Doubt) -> Measurement:
     )
 
 
-def _ends(doubt: Doubt) -> float:
+def _ends(doubt: Doubt, rounding: float = END_ROUNDING) -> float:
     """Variance of a diameter that the error of its two ends brings, mm²."""
-    return 2 * (doubt.boundary_sd**2 + (END_ROUNDING * doubt.voxel) ** 2)
+    return 2 * (doubt.boundary_sd**2 + (rounding * doubt.voxel) ** 2)
 
 
 def _tilt_effect(seen: Look) -> float:
@@ -176,7 +179,7 @@ def transverse_diameter(target: Target, seen: Look | None, doubt: Doubt) -> Meas
     if seen is None or found is None:
         return target.missing("transverse diameter", "mm", _why(target, seen))
     back, left, right, slope = found
-    sd = float(np.sqrt(WIDEST**2 * _ends(doubt) + (slope * doubt.place_sd) ** 2))
+    sd = float(np.sqrt(_ends(doubt, WIDEST_ROUNDING) + (slope * doubt.place_sd) ** 2))
     line = seen.at.points(np.array([[left, back], [right, back]]))
     method = target.method("greatest width")
     return Measurement(

@@ -18,6 +18,9 @@ volume, from simulated readers [keyhole-choice]."""
 
 _SURFACE = 600  # points of a disc's surface among which boundary errors are compared
 
+CLOSED = 0.004
+"""Share of a disc that the closing of the gaps between labels gives or takes; from phantoms [keyhole-choice]."""
+
 APART = 1.1
 """How much less sure the mean of three heights over a depth is than its parts say: from phantoms as readers draw them,
 benchmarks/accuracy.py [keyhole-choice]."""
@@ -138,7 +141,7 @@ def disc_volume(level: str, labels: LabelMap, sd: float) -> Measurement | None:
         return None
     mask, grid = labels.mask(key, box=box), labels.grid.crop(box)
     volume = float(np.count_nonzero(mask)) * grid.voxel_volume
-    spread = surface_sd(mask, grid, sd)
+    spread = float(np.hypot(surface_sd(mask, grid, sd), CLOSED * volume))
     method = "voxels of the disc's label with all its parts, a herniation included"
     return Measurement("disc volume", level, volume / 1000, spread / 1000, "mL", "keyhole", method)
 

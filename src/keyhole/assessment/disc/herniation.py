@@ -128,7 +128,7 @@ def herniation_offset(level: str, found: Displaced, doubt: HerniationDoubt) -> M
     method = "centroid of the disc beyond the ring, from the midsagittal plane; left is positive"
     foot = found.ring.frame.patient(np.stack([middle, middle * np.array([0.0, 1.0, 1.0])]))
     own = doubt.at(found.behind().depth(LEAST))
-    sd = float(np.sqrt(spread[0] ** 2 + own**2 / 2 + MIDLINE**2))
+    sd = float(np.sqrt(spread[0] ** 2 + own**2 + MIDLINE**2))
     return Measurement(
         "herniation offset", level, float(middle[0]), sd, "mm", "keyhole", method, _round(found), shapes=(Shape(foot),)
     )

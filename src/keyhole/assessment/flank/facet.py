@@ -25,6 +25,9 @@ BOTH_EDGES = 1.2
 """How much more the outline of where two surfaces face each other varies than that of one; from phantoms with restless
 labels [keyhole-choice]."""
 
+ALIKE = 0.85
+"""Both sides of one vertebra err partly alike, which a difference does not feel; from phantoms [keyhole-choice]."""
+
 TROPISM = ((6.0, "tropism-six"), (7.0, "tropism-seven"), (8.0, "rai2019"), (10.0, "tropism-ten"))
 """Limits, degrees, above which tropism is called so, with the source of each: all are in use."""
 
@@ -78,7 +81,7 @@ def facet_tropism(left: Measurement, right: Measurement) -> Measurement:
     if left.value is None or right.value is None or left.sd is None or right.sd is None:
         notes = (*left.caveats, *right.caveats)
         return Measurement(name, left.level, None, None, "deg", "keyhole", method, notes)
-    value, error = left.value - right.value, float(np.hypot(left.sd, right.sd))
+    value, error = left.value - right.value, ALIKE * float(np.hypot(left.sd, right.sd))
     shapes = (*left.shapes, *right.shapes)
     return Measurement(
         name, left.level, abs(value), error, "deg", "keyhole", method, (_chances(value, error),), None, shapes

@@ -31,6 +31,9 @@ OUTERMOST = 1.5
 """How much more the outermost place of a structure varies than its boundary; from phantoms with restless labels
 [keyhole-choice]."""
 
+OPPOSED = 0.85
+"""Errors of base and slope partly make up for each other in the hypotenuse; from phantoms [keyhole-choice]."""
+
 MODELLED_SD = 3.0
 """What the modelled course of root and sac adds to the sd of a side, mm; from phantoms [keyhole-choice]."""
 
@@ -90,7 +93,7 @@ def kambin_hypotenuse(at: Flank, found: Triangle, errors: Errors) -> Measurement
     slope = 1 / -found.lean
     by_base = _base_sd(errors, at.voxel) * length / found.base
     by_slope = found.base * _slope_sd(found, errors) * slope / np.hypot(1.0, slope)
-    sd = float(np.linalg.norm([by_base, by_slope, errors.plate]))
+    sd = OPPOSED * float(np.linalg.norm([by_base, by_slope, errors.plate]))
     method = "the exiting root's lower medial edge from the dura to the caudal endplate, seen from behind"
     return _measured("Kambin hypotenuse", at, length, sd, method, found.corners[1:])
 

@@ -29,6 +29,10 @@ PIXEL = 0.5
 ROUNDING = 0.28
 """Sd of a voxelised outline, voxels, over a patch of one voxel; from simulation [keyhole-choice]."""
 
+OUTLINE = 0.85
+"""How the error of an outline comes through in an area: from phantoms as readers draw them, benchmarks/accuracy.py
+[keyhole-choice]."""
+
 PLACE_SD = 0.5
 """Sd of where a plane lies along the muscle, mm, besides the labels' boundary [keyhole-choice]."""
 
@@ -118,7 +122,7 @@ def section(found: Muscle, level: Plane, left: Points) -> Cut | str:
         return "it does not reach this level"
     ring = low + edge * PIXEL
     place = (areas[1] - areas[2]) / 2 * float(np.hypot(PLACE_SD, found.boundary_sd))
-    sd = float(np.hypot(np.sqrt(_outline_variance(found, ring)), place))
+    sd = float(np.hypot(OUTLINE * np.sqrt(_outline_variance(found, ring)), place))
     return Cut(areas[0], sd, level.point + ring[:, :1] * across + ring[:, 1:] * back)
 
 
