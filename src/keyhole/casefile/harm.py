@@ -67,7 +67,7 @@ class PlaneEntry(Strict):
     is_visible: bool
     share: Quantity  # % of the axis in these muscles that runs in the cleft
     lateral: Quantity  # mm from the midline where the axis enters muscle
-    published: Quantity  # mm from the midline where the cleft was found at this level
+    published: tuple[Quantity, ...]  # mm from the midline where others found the cleft
 
 
 class HarmEntry(Strict):
