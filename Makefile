@@ -14,6 +14,7 @@ test: $(VENV)/.ready-dev
 
 test-all: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest -m "slow or not slow"
+	$(BIN)/python -m pytest -m alone -n 0
 
 check: $(VENV)/.ready-dev
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ def judged(name: str) -> CaseScore:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "mean"), [("phantom 10", 0.90), ("phantom 13", 0.88), ("phantom 39", 0.88), ("verse 004 6", 0.82)]
+    ("name", "mean"), [("phantom 10", 0.90), ("phantom 13", 0.88), ("verse 004 6", 0.82)]
 )
 def test_levels_are_named_right_and_overlap_the_truth(name, mean):
     found = judged(name)

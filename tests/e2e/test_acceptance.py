@@ -123,7 +123,6 @@ SLOW = pytest.mark.slow
     "turn",
     [
         pytest.param([10, -15, 30], id="oblique", marks=pytest.mark.slow),
-        pytest.param([0, 0, 20], id="rolled", marks=SLOW),
         pytest.param([0, 0, 170], id="prone", marks=SLOW),
     ],
 )
@@ -141,7 +140,7 @@ def test_turning_and_shifting_the_patient_moves_the_plan_with_it(planned, tmp_pa
             np.testing.assert_allclose(motion[:3, :3] @ a[point] + motion[:3, 3], b[point], atol=1.0)
 
 
-PHANTOMS = int(os.environ.get("KEYHOLE_PHANTOMS", "12"))
+PHANTOMS = int(os.environ.get("KEYHOLE_PHANTOMS", "4"))
 """Seeds tried; KEYHOLE_PHANTOMS=50 tries the whole set, about 22 s of processor time each."""
 
 
@@ -211,7 +210,7 @@ def test_phantoms_are_measured_within_the_limits_and_no_corridor_touches_what_is
 
 
 @real_ct
-@pytest.mark.slow
+@pytest.mark.alone
 def test_the_real_ct_gives_a_plan_in_under_a_minute_and_three_gibibytes(tmp_path):
     case = tmp_path / "case"
     start = time.perf_counter()

@@ -29,6 +29,7 @@ def demo(tmp_path_factory):
     return out, said
 
 
+@pytest.mark.alone
 def test_help_answers_in_under_half_a_second():
     subprocess.run([KEYHOLE, "--help"], check=True, capture_output=True)
     times = []

@@ -1,5 +1,6 @@
 """Labels read by a wrong scheme are refused, doubted, or name every level right after all; never silently wrong."""
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -25,6 +26,9 @@ from keyhole.terms import rank
 
 REAL = Path(__file__).resolve().parents[2] / "../shared/data"
 SCHEMES = [one for one in tables() if one.kind == "labels"]
+TRIALS = int(os.environ.get("KEYHOLE_TRIALS", "60"))
+"""Maps read by a wrong scheme in the slow test; KEYHOLE_TRIALS=400 tries the whole set."""
+
 SPINE = ("vertebra", "sacrum", "disc", "canal")
 
 
@@ -179,11 +183,11 @@ def test_a_wrong_scheme_is_never_silently_wrong(tmp_path):
 
 
 @pytest.mark.slow
-def test_in_100_trials_a_wrong_scheme_is_refused_or_doubted_or_names_every_level_right(tmp_path):
-    found = tried(11, 100, maps_of((3, True), (8, False), files=FILES), tmp_path)
+def test_in_many_trials_a_wrong_scheme_is_refused_or_doubted_or_names_every_level_right(tmp_path):
+    found = tried(11, TRIALS, maps_of((3, True), (8, False), files=FILES), tmp_path)
     assert not [one for one in found if one[0] == "silent"]
     wrong = [one for one in found if one[0] != "right"]
-    assert len(wrong) >= 60
+    assert len(wrong) >= 0.6 * TRIALS
     assert sum(one[0] == "refused" for one in wrong) >= 0.85 * len(wrong)
 
 
