@@ -229,6 +229,13 @@ def _ray(matrix: Points, start: Points, stop: Points, begin: Points, along: Poin
     return float(length)
 
 
+@compiled()
+def _rays(matrix: Points, start: Points, stop: Points, begin: Points, along: Points, length: Points) -> None:
+    """Fill what `_ray` says of each segment."""
+    for n in range(len(start)):
+        length[n] = _ray(matrix, start[n], stop[n], begin[n], along[n])
+
+
 @compiled(parallel=True)
 def _segments(
     field: Floats, spacing: Points, matrix: Points, start: Points, stop: Points, radius: float, floor: float
@@ -276,7 +283,7 @@ def gaps(
     (n,) gap in mm where it is above `floor`: at most `FINE` / 2 too large on a field that changes by 1 mm per mm
     (0.2 measured, since interpolation can be steeper); nan where the axis leaves the field.
     """
-    ends = _checked(start, stop, radius)
+    ends = checked(start, stop, radius)
     spacing = distance.grid.spacing if boxes else np.zeros(3)
     matrix = distance.patient_from_index.inverse.matrix
     return np.asarray(_segments(distance.array, spacing, matrix, *ends, float(radius), float(floor)))
@@ -287,17 +294,25 @@ def is_clear(distance: Volume, start: Points, stop: Points, radius: float, margi
 
     Parameters are those of `gaps`; the answer can be wrong by at most `FINE` / 2 mm of the field.
     """
-    ends = _checked(start, stop, radius)
+    ends = checked(start, stop, radius)
     matrix = distance.patient_from_index.inverse.matrix
     return np.asarray(_all_clear(distance.array, matrix, *ends, float(radius + margin)))
 
 
-def _checked(start: Points, stop: Points, radius: float) -> tuple[Points, Points]:
+def checked(start: Points, stop: Points, radius: float) -> tuple[Points, Points]:
     """Both ends as contiguous arrays; nan and inf are refused, since nothing is known of such a corridor."""
     ends = np.ascontiguousarray(start, dtype=np.float64), np.ascontiguousarray(stop, dtype=np.float64)
     if not (all(np.isfinite(e.sum()) for e in ends) and radius > 0):
         raise InvalidInput(f"corridors need finite ends in LPS mm and a radius > 0 mm, got radius {radius}")
     return ends
+
+
+def rays(distance: Volume, start: Points, stop: Points) -> tuple[Points, Points, Points]:
+    """Index of the start, index per mm along, and length mm of each segment: what the kernels make of its ends."""
+    matrix = distance.patient_from_index.inverse.matrix
+    begin, along, length = np.empty((len(start), 3)), np.empty((len(start), 3)), np.empty(len(start))
+    _rays(matrix, start, stop, begin, along, length)
+    return begin, along, length
 
 
 def sweep(

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.geometry import Points, Volume
+from keyhole.geometry import Points, Volume, distance_field
 from keyhole.plan.approaches import Approach
-from keyhole.plan.corridor import BLOCKED, OUTSIDE, UNSEEN, gaps, sweep
+from keyhole.plan.arrays import Engine, engine
+from keyhole.plan.corridor import BLOCKED, OUTSIDE, UNSEEN, gaps
 from keyhole.plan.harm.inside import bundle
 from keyhole.plan.reach import aim
-from keyhole.plan.site import DANGER, EPIDURAL, Site, hard_keys
+from keyhole.plan.site import DANGER, EPIDURAL, Site, around, hard_keys
 from keyhole.plan.targets import Targets, directions, footprint, lattice
 from keyhole.terms import belongs
 
@@ -22,8 +23,13 @@ DOCK_STEP, ANGLE_STEP = 2.0, 2.0
 LONGEST = 220.0
 """No tube is longer, mm [keyhole-choice]."""
 
+SIGHT = 20.0
+"""Nerves, vessels and organs farther than this from a tube are as good as out of sight, mm [keyhole-choice]."""
+
 LIFT = 100.0
 """Lifts the gaps of blocked instruments above 0, mm, so that the least blocked can be aimed at."""
+
+COMPILED = engine()
 
 MARGINS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
 """Margins at which feasible corridors are counted, mm: a curve, not a gate."""
@@ -34,9 +40,9 @@ class Found:
     """The corridors of one approach that touch nothing hard, and what became of the others.
 
     Arrays of equal length: `entry`, `dock`, `target` (n, 3) LPS mm, `radius`, the shaft's and the instrument's `gap`,
-    the shaft's gap to nerve, vessel and organ (`danger`), `reach` share, `volume` and `bone` mL in the tube,
-    `facet` % of the more affected facet side. `tier` 1 aims at the doorway because the target itself needs retraction.
-    `miss`: where tubes are clear but no instrument reaches anything, dock and target of its least blocked line.
+    the shaft's gap to nerve, vessel and organ (`danger`, at most `SIGHT`), `reach` share, `volume` and `bone` mL in the
+    tube, `facet` % of the more affected facet side. `tier` 1 aims at the doorway because the target itself needs
+    retraction. `miss`: where tubes are clear but no instrument reaches anything, dock and target of its least blocked line.
     """
 
     approach: Approach
@@ -73,31 +79,29 @@ class Space:
     out: Points
     tube: Volume
     instrument: Volume
-    danger: Volume
 
 
 def space(
     site: Site, approach: Approach, steps: tuple[float, float] = (DOCK_STEP, ANGLE_STEP)
 ) -> tuple[Space, tuple[str, ...]]:
     """Docks, directions and fields of `approach` at the level of `site`, with caveats of its docking place."""
-    core, around = site.core, _around(site, approach)
+    core, part = site.core, surroundings(site, approach)
     mask, caveats = footprint(core, approach)
     keys = hard_keys(site, approach)
     without = tuple(k for k in keys if not belongs(k, EPIDURAL))
     local = directions(approach, steps[1])
     made = Space(
-        around,
+        part,
         lattice(core, mask & ~core.mask(*keys), steps[0]),
         local,
         site.frame.turn(local),
-        around.field(around.mask(*keys)),
+        part.field(part.mask(*keys)),
         core.field(core.mask(*without)),
-        around.field(around.mask(*site.of_kind(*DANGER))),
     )
     return made, caveats
 
 
-def _around(site: Site, approach: Approach) -> Site:
+def surroundings(site: Site, approach: Approach) -> Site:
     """The part of `site` that the tubes of `approach` can run through."""
     rise = [np.sin(np.deg2rad(angle)) * LONGEST * 0.7 for angle in approach.tilt]
     anterior = -30.0 if approach.azimuth[1] < 45.0 else -50.0
@@ -105,11 +109,13 @@ def _around(site: Site, approach: Approach) -> Site:
     return site.part(low, (approach.entry_lateral[1] + 25.0, 1e3, max(45.0, rise[1] + 25.0)))
 
 
-def _pairs(field: Volume, docks: Points, targets: Points, radius: float) -> NDArray[np.float32]:
+def _pairs(
+    field: Volume, docks: Points, targets: Points, radius: float, judge: Engine = COMPILED
+) -> NDArray[np.float32]:
     """Gap of the instrument from every dock to every target, (dock, target) mm."""
     n, m = len(docks), len(targets)
     start, stop = np.repeat(docks, m, axis=0), np.tile(targets, (n, 1))
-    return gaps(field, start, stop, radius, floor=-radius).reshape(n, m).astype(np.float32)
+    return judge.gaps(field, start, stop, radius, floor=-radius).reshape(n, m).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,11 +129,13 @@ class _Aimed:
     gap: Points
 
 
-def _aimed(approach: Approach, targets: Targets, room: Space, shafts: NDArray[np.int32]) -> _Aimed:
+def _aimed(
+    approach: Approach, targets: Targets, room: Space, shafts: NDArray[np.int32], judge: Engine = COMPILED
+) -> _Aimed:
     """The target of each shaft: tissue to treat, or the doorway to it where none of the tissue can be touched."""
     points, door, radius = targets.points, targets.doorway, approach.instrument_radius
     everything = np.concatenate([points, door])
-    wide = _pairs(room.instrument, room.docks, everything, radius)
+    wide = _pairs(room.instrument, room.docks, everything, radius, judge)
     sight = wide > -radius
     n = len(points)
     share, first = aim(approach, shafts, room.docks, room.out, points, (wide[:, :n], sight[:, :n]))
@@ -143,16 +151,27 @@ def _aimed(approach: Approach, targets: Targets, room: Space, shafts: NDArray[np
 
 
 def search(
-    site: Site, approach: Approach, targets: Targets, *, steps: tuple[float, float] = (DOCK_STEP, ANGLE_STEP)
+    site: Site,
+    approach: Approach,
+    targets: Targets,
+    *,
+    steps: tuple[float, float] = (DOCK_STEP, ANGLE_STEP),
+    backend: str = "cpu",
 ) -> Found:
     """Every corridor of `approach` at the level and side of `site` that touches nothing hard.
 
     Two segments: the tube, a capsule from the skin to its dock inside the approach's footprint, and the instrument from
     the dock to a target. The tube's gap is that to the nearest voxel box along the wall's normal; corridors that leave
     the scan or the seen body are counted as unseen, never as clear.
+
+    Parameters
+    ----------
+    steps : of the lattice of docks, mm, and of the directions, degrees.
+    backend : what judges the corridors, one of `arrays.BACKENDS`; the answers are the same.
     """
+    judge = engine(backend)
     room, caveats = space(site, approach, steps)
-    found, lengths, verdicts = sweep(
+    found, lengths, verdicts = judge.sweep(
         room.tube,
         room.site.body,
         room.docks,
@@ -163,7 +182,7 @@ def search(
         longest=LONGEST,
     )
     shafts = np.argwhere(found >= 0).astype(np.int32)
-    aimed = _aimed(approach, targets, room, shafts)
+    aimed = _aimed(approach, targets, room, shafts, judge)
     kept = _kept(site, approach, room, shafts[aimed.reached], _only(aimed), (found, lengths, verdicts), caveats)
     counts = kept.verdicts | {"unreached": int((~aimed.reached).sum())}
     return replace(kept, verdicts=counts, miss=None if aimed.reached.any() else _miss(approach, targets, room, shafts))
@@ -224,11 +243,21 @@ def _kept(
 
 
 def _danger(room: Space, entry: Points, dock: Points, radius: Points) -> Points:
-    """The gap of each tube to nerve, vessel or organ, mm."""
-    least = np.full(len(entry), np.inf)
+    """The gap of each tube to nerve, vessel or organ, at most `SIGHT` mm, in the part that the tubes run through."""
+    least = np.full(len(entry), SIGHT)
+    kinds = room.site.of_kind(*DANGER)
+    if not len(entry) or not kinds:
+        return least
+    labels, reach = room.site.labels, SIGHT + float(radius.max()) + room.site.labels.grid.half_diagonal
+    index, pad = labels.grid.index(np.concatenate([entry, dock])), reach / labels.grid.spacing
+    near = labels.crop(around(labels, labels.grid.centres(np.concatenate([index - pad, index + pad]))))
+    mask = near.mask(*kinds)
+    if not mask.any():
+        return least
+    field = distance_field(mask, near.patient_from_index, signed=False)
     for r in np.unique(radius):
         same = radius == r
         out = entry[same] - dock[same]
         tip = dock[same] + r * out / np.linalg.norm(out, axis=1)[:, None]
-        least[same] = gaps(room.danger, entry[same], tip, float(r))
+        least[same] = np.minimum(gaps(field, entry[same], tip, float(r)), SIGHT)
     return least
