@@ -42,7 +42,8 @@ class Found:
     Arrays of equal length: `entry`, `dock`, `target` (n, 3) LPS mm, `radius`, the shaft's and the instrument's `gap`,
     the shaft's gap to nerve, vessel and organ (`danger`, at most `SIGHT`), `reach` share, `volume` and `bone` mL in the
     tube, `facet` % of the more affected facet side. `tier` 1 aims at the doorway because the target itself needs
-    retraction. `miss`: where tubes are clear but no instrument reaches anything, dock and target of its least blocked line.
+    retraction. `miss`: where tubes are clear but no instrument reaches anything, dock and target of its least blocked
+    line.
     """
 
     approach: Approach
