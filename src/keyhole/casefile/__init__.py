@@ -1,6 +1,7 @@
 """The case folder: its files, checked on read and write."""
 
 from keyhole.casefile.forecast import (
+    AddedEntry,
     AnswerEntry,
     CalibrationBin,
     CalibrationEntry,
@@ -52,6 +53,15 @@ from keyhole.casefile.models import (
     StructureEntry,
     VertebraEntry,
 )
+from keyhole.casefile.planning import (
+    ApproachEntry,
+    ChangeEntry,
+    FrontEntry,
+    InstrumentEntry,
+    PortalEntry,
+    RemarkEntry,
+    TargetEntry,
+)
 from keyhole.casefile.store import (
     RESEARCH_USE,
     Case,
@@ -66,13 +76,16 @@ from keyhole.casefile.values import Quantity, Strict
 
 __all__ = [
     "RESEARCH_USE",
+    "AddedEntry",
     "AnswerEntry",
+    "ApproachEntry",
     "Body",
     "CalibrationBin",
     "CalibrationEntry",
     "CandidateEntry",
     "Case",
     "CaseRecord",
+    "ChangeEntry",
     "CohortEntry",
     "CrossingEntry",
     "CurvePoint",
@@ -86,10 +99,12 @@ __all__ = [
     "FindingsRecord",
     "ForecastOutcome",
     "ForecastRecord",
+    "FrontEntry",
     "GeometryEntry",
     "HarmEntry",
     "ImageEntry",
     "IndicatedEntry",
+    "InstrumentEntry",
     "LabelsRecord",
     "LevelAct",
     "LevelConfirmation",
@@ -100,6 +115,7 @@ __all__ = [
     "PlanRecord",
     "PlaneEntry",
     "PoolEntry",
+    "PortalEntry",
     "ProcedureEntry",
     "Provenance",
     "QualityItem",
@@ -107,11 +123,13 @@ __all__ = [
     "ReadingEntry",
     "ReadingsRecord",
     "Rejected",
+    "RemarkEntry",
     "RiskEntry",
     "Strict",
     "StructureEntry",
     "StudyEntry",
     "SynthesisEntry",
+    "TargetEntry",
     "TissueHarm",
     "VertebraEntry",
     "Weighing",

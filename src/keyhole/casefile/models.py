@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from keyhole.casefile.harm import HarmEntry
+from keyhole.casefile.planning import ApproachEntry, ChangeEntry, FrontEntry, PortalEntry, TargetEntry
 from keyhole.casefile.values import Quantity, Side, Strict, Triple
 
 
@@ -255,6 +256,8 @@ class CandidateEntry(Strict):
     reach: Quantity
     decompression: Decompression | None = None
     harm: HarmEntry | None = None
+    reaches: dict[str, Quantity] = Field(default_factory=dict)  # target -> % of it that the instrument can touch
+    portals: tuple[PortalEntry, ...] = ()  # further tubes, whose burden and breach are in the sums above
     caveats: tuple[str, ...] = ()
 
 
@@ -263,6 +266,10 @@ class Rejected(Strict):
 
     approach: str
     reason: str
+    side: Side | None = None
+    structure: str | None = None  # what is in the way, and by how much
+    missing: Quantity | None = None
+    changes: tuple[ChangeEntry, ...] = ()
 
 
 class Feasibility(Strict):
@@ -272,6 +279,7 @@ class Feasibility(Strict):
     searched: int
     margins: tuple[float, ...]  # mm
     feasible: tuple[int, ...]
+    side: Side | None = None
 
 
 class PlanRecord(Strict):
@@ -289,6 +297,10 @@ class PlanRecord(Strict):
     searched: int
     pareto: tuple[int, ...]
     feasibility: tuple[Feasibility, ...] = ()
+    sides: tuple[Side, ...] = ()  # that were planned; `side` is that of the first candidate
+    approaches: tuple[ApproachEntry, ...] = ()
+    targets: tuple[TargetEntry, ...] = ()
+    fronts: tuple[FrontEntry, ...] = ()
     levels: LevelState | None = None
     caveats: tuple[str, ...] = ()
     provenance: Provenance
