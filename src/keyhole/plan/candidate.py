@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from keyhole.anatomy.model import Structure
-from keyhole.casefile import CandidateEntry, Decompression, Quantity
+from keyhole.casefile import CandidateEntry, Decompression, HarmEntry, Quantity
 from keyhole.geometry import Points, Tube
 from keyhole.plan.approaches import Approach
 from keyhole.plan.clearance import Surfaces, clearances
+from keyhole.plan.harm.count import Harming, harm
 from keyhole.plan.harm.inside import burden, does, volumes
-from keyhole.plan.harm.recount import PARTS, along_and_across, median_sd, recounts, shifted, skin_sd, spread
+from keyhole.plan.harm.recount import PARTS, Amounts, along_and_across, median_sd, recounts, shifted, skin_sd, spread
 from keyhole.plan.search import Found
 from keyhole.plan.site import DANGER, EPIDURAL, Site, facet_shares
 from keyhole.plan.targets import Targets
@@ -44,6 +45,7 @@ class Figures:
     reach: float
     tier: int
     caveats: tuple[str, ...]
+    portals: tuple[Figures, ...] = ()  # further tubes, whose tissue and breach are in the sums above
 
     @property
     def least(self) -> float:
@@ -127,31 +129,48 @@ def _retraction(tier: int, targets: Targets) -> tuple[str, ...]:
     )
 
 
-def _spreads(found: Figures, site: Site) -> tuple[dict[str, float], dict[str, float]]:
-    """Sd of burden (mL) and of facet removed (%), by recounts of tube and instrument moved together; see `spread`."""
+def _recounted(found: Figures, site: Site) -> tuple[tuple[Amounts, ...], tuple[Amounts, ...]]:
+    """Recounts of the tube, and of tube and instrument together, which move together; see `recount`."""
     tube, instrument = tubes(found.entry, found.dock, found.target, found.radius, found.approach.instrument_radius)
     ahead = ahead_of(instrument)
     sd = median_sd(site, found.volumes)
-
     ways = along_and_across(site, tube)
     inside = recounts(ways, sd, lambda way: volumes(site.labels, shifted(tube, way), PARTS))
     thin = recounts(ways, sd, lambda way: volumes(site.labels, shifted(ahead, way), PARTS))
-    both = [{k: a.get(k, 0.0) + b.get(k, 0.0) for k in {**a, **b}} for a, b in zip(inside, thin, strict=True)]
-    return spread(inside, burden), spread(both, lambda taken: facet_shares(site, taken))
+    return inside, tuple(_sum(a, b) for a, b in zip(inside, thin, strict=True))
+
+
+def _sum(one: Amounts, two: Amounts) -> dict[str, float]:
+    return {k: one.get(k, 0.0) + two.get(k, 0.0) for k in {**one, **two}}
+
+
+def _harm(found: Figures, site: Site, both: tuple[Amounts, ...], incision: Quantity) -> HarmEntry:
+    """The harm of tube and instrument, which meet at the dock and share nothing."""
+    tube, instrument = tubes(found.entry, found.dock, found.target, found.radius, found.approach.instrument_radius)
+    ahead = ahead_of(instrument)
+    amounts = _sum(found.volumes, volumes(site.labels, ahead))
+    said = Harming((("tube", tube), ("instrument", ahead)), incisions=(incision,))
+    return harm(site, said, counted=(amounts, both))
 
 
 def entry_of(found: Figures, site: Site, rank: int, n_targets: int, step: Decompression | None) -> CandidateEntry:
     """The candidate as plan.json holds it.
 
-    The sd of burden and facet are those of `spread.spread`, or the whole amount where it is too small for the coarser
+    The sd of burden and facet are those of `recount.spread`, or the whole amount where it is too small for the coarser
     recounts to find; the depth's that of the skin's boundary along the tube (the dock is a choice), the incision's
     that of the catalogue: how far it may be from the tube's diameter.
     """
     depth = float(np.linalg.norm(found.entry - found.dock))
     share = found.reach
-    spread = float(np.sqrt(max(share * (1 - share), 0.0) / max(n_targets, 1)))
+    share_sd = float(np.sqrt(max(share * (1 - share), 0.0) / max(n_targets, 1)))
     amounts = burden(found.volumes)
-    amount_sd, facet_sd = _spreads(found, site)
+    inside, both = _recounted(found, site)
+    amount_sd = spread(inside, burden)
+    facet_sd = spread(both, lambda taken: facet_shares(site, taken))
+    incision = Quantity(
+        value=2 * found.radius + found.approach.incision_extra, sd=found.approach.incision_sd, unit="mm",
+        source=(found.approach.sources or {}).get("incision_extra", "keyhole-choice"),
+    )  # fmt: skip
     return CandidateEntry(
         rank=rank,
         approach=found.approach.name,
@@ -167,13 +186,11 @@ def entry_of(found: Figures, site: Site, rank: int, n_targets: int, step: Decomp
         burden={k: _quantity(v, amount_sd.get(k, v), "mL") for k, v in amounts.items()},
         burden_kind={k: does(k) for k in amounts},
         facet_removed={k: _quantity(v, facet_sd.get(k, v), "%") for k, v in found.facet.items()},
-        incision=Quantity(
-            value=2 * found.radius + found.approach.incision_extra, sd=found.approach.incision_sd, unit="mm",
-            source=(found.approach.sources or {}).get("incision_extra", "keyhole-choice"),
-        ),
+        incision=incision,
         depth=_quantity(depth, skin_sd(site), "mm"),
-        reach=_quantity(100 * share, 100 * spread, "%"),
+        reach=_quantity(100 * share, 100 * share_sd, "%"),
         decompression=step,
+        harm=_harm(found, site, both, incision),
         caveats=found.caveats,
     )  # fmt: skip
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.geometry import LabelMap, Points, Tube
+from keyhole.casefile.harm import Does
+from keyhole.geometry import Box, LabelMap, Points, Tube
 from keyhole.geometry._kernels import compiled, prange
 from keyhole.plan.approaches import Approach
 from keyhole.plan.site import Site, facet_keys
@@ -22,7 +23,7 @@ PARTS = 6
 SUMS = (Tissue.MUSCLE, Tissue.FAT, Tissue.BONE)
 """Kinds whose burden is the sum over everything of the kind; every other burden key is a structure key."""
 
-KINDS = {
+KINDS: dict[Tissue, Does] = {
     Tissue.SKIN: "cut",
     Tissue.FLAVUM: "cut",
     Tissue.FAT: "dilated",
@@ -45,56 +46,64 @@ def _axis_square(p: Points, start: Points, along: Points, square: float) -> floa
 
 
 @compiled()
+def _least(p: Points, starts: Points, alongs: Points, squares: Points, radii: Points) -> float:
+    """Distance of `p` from the nearest wall of several capsules, negative inside one."""
+    least = np.inf
+    for n in range(len(starts)):
+        least = min(least, np.sqrt(_axis_square(p, starts[n], alongs[n], squares[n])) - radii[n])
+    return least
+
+
+@compiled()
 def _filled(
     labels: NDArray[np.uint16],
-    low: NDArray[np.int64],
     matrix: Points,
-    start: Points,
-    along: Points,
-    radius: float,
+    starts: Points,
+    alongs: Points,
+    radii: Points,
     shifts: Points,
     half: float,
+    counted: NDArray[np.bool_],
 ) -> Points:
-    """Voxels' worth of each label inside the capsule."""
+    """Voxels' worth of each label inside the union of capsules; voxels that are `counted` already are left out."""
     counts = np.zeros(int(labels.max()) + 1 if labels.size else 1)
-    square = along[0] ** 2 + along[1] ** 2 + along[2] ** 2
+    squares = alongs[:, 0] ** 2 + alongs[:, 1] ** 2 + alongs[:, 2] ** 2
     p, q = np.empty(3), np.empty(3)
     for i in range(labels.shape[0]):
         for j in range(labels.shape[1]):
             for k in range(labels.shape[2]):
+                if counted.size and counted[i, j, k]:
+                    continue
                 for a in range(3):
-                    p[a] = (
-                        matrix[a, 0] * (i + low[0])
-                        + matrix[a, 1] * (j + low[1])
-                        + matrix[a, 2] * (k + low[2])
-                        + matrix[a, 3]
-                    )
-                d = np.sqrt(_axis_square(p, start, along, square))
-                if d >= radius + half:
+                    p[a] = matrix[a, 0] * i + matrix[a, 1] * j + matrix[a, 2] * k + matrix[a, 3]
+                gap = _least(p, starts, alongs, squares, radii)
+                if gap >= half:
                     continue
                 share = 1.0
-                if d > radius - half:
+                if gap > -half:
                     inside = 0
                     for s in range(len(shifts)):
                         for a in range(3):
                             q[a] = p[a] + shifts[s, a]
-                        if _axis_square(q, start, along, square) <= radius * radius:
+                        if _least(q, starts, alongs, squares, radii) <= 0:
                             inside += 1
                     share = inside / len(shifts)
                 counts[labels[i, j, k]] += share
     return counts
 
 
-def _inside(labels: LabelMap, tube: Tube) -> tuple[tuple[slice, ...], NDArray[np.int64]]:
-    """The box of voxels that the capsule can touch."""
+def _inside(labels: LabelMap, tubes: Sequence[Tube]) -> Box:
+    """The box of voxels that the capsules can touch."""
     grid = labels.grid
-    reach = tube.radius + grid.half_diagonal
-    low, high = np.minimum(tube.start, tube.stop) - reach, np.maximum(tube.start, tube.stop) + reach
+    ends = np.array([end for tube in tubes for end in (tube.start, tube.stop)])
+    reach = np.repeat([tube.radius + grid.half_diagonal for tube in tubes], 2)[:, None]
+    low, high = (ends - reach).min(axis=0), (ends + reach).max(axis=0)
     corners = np.array([[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])
     index = grid.index(corners)
     first = np.clip(np.floor(index.min(axis=0)), 0, grid.shape).astype(np.int64)
     last = np.clip(np.ceil(index.max(axis=0)) + 1, 0, grid.shape).astype(np.int64)
-    return tuple(slice(int(a), int(max(a, b))) for a, b in zip(first, last, strict=True)), first
+    i, j, k = (slice(int(a), int(max(a, b))) for a, b in zip(first, last, strict=True))
+    return i, j, k
 
 
 def _shifts(labels: LabelMap, parts: int) -> Points:
@@ -102,15 +111,26 @@ def _shifts(labels: LabelMap, parts: int) -> Points:
     return labels.patient_from_index.turn(np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3))
 
 
-def volumes(labels: LabelMap, tube: Tube, parts: int = PARTS) -> dict[str, float]:
-    """Volume of each structure inside `tube`, mL: whole voxels inside, and parts of those that the wall cuts.
+def volumes(
+    labels: LabelMap, tubes: Tube | Sequence[Tube], parts: int = PARTS, *, counted: NDArray[np.bool_] | None = None
+) -> dict[str, float]:
+    """Volume of each structure inside the union of `tubes`, mL: whole voxels inside, and parts of those a wall cuts.
 
-    Voxels that the wall cuts are divided into `parts`³ points; label 0 (outside the body) is not counted.
+    Voxels that a wall cuts are divided into `parts`³ points; label 0 (outside the body) is not counted, nor are the
+    voxels in `counted`, an array like that of `labels`.
     """
-    box, first = _inside(labels, tube)
+    several = (tubes,) if isinstance(tubes, Tube) else tuple(tubes)
+    if not several:
+        return {}
+    box = _inside(labels, several)
+    part = labels.crop(box) if all(s.stop > s.start for s in box) else None
+    if part is None:
+        return {}
+    skipped = np.zeros((0, 0, 0), dtype=np.bool_) if counted is None else np.ascontiguousarray(counted[box])
     counts = _filled(
-        np.ascontiguousarray(labels.array[box], dtype=np.uint16), first, labels.patient_from_index.matrix,
-        tube.start, tube.stop - tube.start, tube.radius, _shifts(labels, parts), labels.grid.half_diagonal,
+        np.ascontiguousarray(part.array, dtype=np.uint16), part.patient_from_index.matrix,
+        np.stack([t.start for t in several]), np.stack([t.stop - t.start for t in several]),
+        np.array([t.radius for t in several]), _shifts(labels, parts), labels.grid.half_diagonal, skipped,
     )  # fmt: skip
     scale = labels.grid.voxel_volume / 1000
     return {
@@ -141,7 +161,7 @@ def burden(found: Mapping[str, float]) -> dict[str, float]:
     return {k: v for k, v in sorted(total.items()) if k in ("muscle", "fat", "bone") or v >= 0.0005}
 
 
-def does(key: str) -> str:
+def does(key: str) -> Does:
     """What a tube does to the tissue of burden key `key`: cut, dilated or removed."""
     kind = Tissue(key) if key in ("muscle", "fat", "bone") else tissue(key)
     return KINDS.get(kind, "dilated")
@@ -185,7 +205,7 @@ def _bundle(
     return result
 
 
-def _sunflower(n: int) -> Points:
+def sunflower(n: int) -> Points:
     """`n` points that share the unit disc evenly (n, 2), mirrored in pairs about the first axis."""
     half = n // 2
     r = np.sqrt((np.arange(half) + 0.5) / half)
@@ -204,14 +224,15 @@ def bundle(
     if not len(length):
         return length, length.copy(), length.copy()
     out /= length[:, None]
-    one = np.cross(out, site.frame.lateral)
+    across = site.frame.lateral if approach.azimuth[1] < 80.0 else site.frame.up  # never along a tube
+    one = np.cross(out, across)
     one /= np.linalg.norm(one, axis=1)[:, None]
     two = np.cross(out, one)
     turn = grid.patient_from_index.inverse.turn
     start = dock + (radius / 3.0)[:, None] * out  # the rounded tip is a third of a radius shorter than a flat one
     lengths = _bundle(
         _classes(site, approach), grid.index(start), turn(out), np.stack([turn(two), turn(one)], axis=1),
-        length - radius / 3.0, radius, _sunflower(RAYS),
+        length - radius / 3.0, radius, sunflower(RAYS),
     )  # fmt: skip
     ml = lengths * (np.pi * radius**2)[:, None] / 1000
     whole = site.volume(*facet_keys(site, site.frame.side))

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from keyhole.casefile import CandidateEntry, Quantity
+from keyhole.casefile import CandidateEntry, HarmEntry, Quantity
 from keyhole.geometry import Points
 from keyhole.plan.approaches import OPEN, Approach, catalogue
 from keyhole.plan.decompress import Canal, Widening, decompression, removable, widen
+from keyhole.plan.harm.count import Harming, harm, whole_mask
 from keyhole.plan.harm.inside import burden, does
 from keyhole.plan.harm.midline import Exposure, exposure
 from keyhole.plan.harm.recount import boundary_sd, mask_recounts, median_sd, skin_sd, spread
@@ -56,9 +57,17 @@ def open_entry(site: Site, canal: Canal | None, targets: Targets) -> CandidateEn
         incision=_quantity(opened.incision, _incision_sd(site, approach, opened), "mm"),
         depth=_quantity(depth, float(np.hypot(skin_sd(site), boundary_sd(site, "canal"))), "mm"),
         reach=_quantity(100.0, 0.0, "%", "everything behind the disc lies open; nerves are held aside under sight"),
+        harm=_harm(site, opened, canal, widened),
         decompression=decompression(widened, 1.0 if canal is None else canal.sd, site.frame.level),
         caveats=_caveats(approach, opened),
     )
+
+
+def _harm(site: Site, opened: Exposure, canal: Canal | None, widened: Widening | None) -> HarmEntry:
+    """The harm of the exposure and of what is removed for the goal."""
+    if canal is None or widened is None:
+        return harm(site, Harming(opened=opened))
+    return harm(site, Harming(opened=opened, taken=whole_mask(site, canal.site, widened.mask)))
 
 
 def _volumes(site: Site, opened: Exposure, widened: Widening | None) -> dict[str, float]:

@@ -1,0 +1,147 @@
+"""The medial branches of the dorsal rami, modelled: no segmenter gives them and no CT shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from keyhole.geometry import Points, Tube
+from keyhole.plan.harm.midline import Extent
+from keyhole.plan.harm.recount import boundary_sd
+from keyhole.plan.site import Mask, Site
+from keyhole.terms import SIDES, VERTEBRAE, split
+
+GROOVE = 3.0
+"""Bone of the articular process this much farther from the other process than its nearest bone is the groove's
+[keyhole-choice]."""
+
+APART = 8.0
+"""Processes farther apart than this, mm, do not meet in the labels: the groove is not known [keyhole-choice]."""
+
+SD = 2.5
+"""Positional sd of the modelled course, mm [keyhole-choice]; specimens differ by 1.0 to 1.2 at one point of it
+[medial-branch-entrance]."""
+
+STEP, RISE = 0.5, 8.0
+"""Sampling of the course, and how far back bone is left behind to reach the groove's surface, mm."""
+
+BEYOND = "its course beyond the mamillo-accessory notch, where it divides in the multifidus, is not modelled"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Branch:
+    """A medial branch where it crosses bone: points (n, 3) LPS mm, and their sd; None where it cannot be placed."""
+
+    name: str
+    side: str
+    path: Points | None
+    sd: float
+    caveats: tuple[str, ...]
+
+
+def branches(site: Site) -> tuple[Branch, ...]:
+    """The medial branches at both vertebrae of the level, both sides.
+
+    The branch of a nerve lies dorsally in the groove where the transverse process meets the superior articular process
+    of the vertebra below its foramen, from the groove's upper end to the mamillo-accessory notch at its lower back; on
+    S1 in the groove between the ala and the articular process. The groove is found in the labels; the nerve is not.
+
+    References
+    ----------
+    medial-branch-course; medial-branch-entrance
+    """
+    return tuple(_branch(site, vertebra, side) for vertebra in split(site.frame.level) for side in SIDES)
+
+
+def _branch(site: Site, vertebra: str, side: str) -> Branch:
+    nerve = _nerve(site, vertebra)
+    name = f"medial branch of {nerve} {side}"
+    process, partner = _processes(site, vertebra, side)
+    groove = _groove(site, process, partner)
+    if groove is None:
+        why = f"{name}: not placed, no articular process that meets a transverse process is labelled at {vertebra}"
+        return Branch(name, side, None, SD, (why,))
+    sd = float(np.hypot(SD, boundary_sd(site, f"vertebra/{vertebra}")))
+    upper, notch = (_surfaced(site, point) for point in _ends(site, groove))
+    steps = max(2, int(np.ceil(np.linalg.norm(upper - notch) / STEP)) + 1)
+    path = upper + np.linspace(0.0, 1.0, steps)[:, None] * (notch - upper)
+    return Branch(name, side, path, sd, (f"{name} is modelled (sd {sd:.1f} mm); {BEYOND}",))
+
+
+def _nerve(site: Site, vertebra: str) -> str:
+    """The nerve whose medial branch crosses `vertebra`: that of the vertebra above."""
+    upper, lower = split(site.frame.level)
+    if vertebra == lower:
+        return upper
+    names = VERTEBRAE[: VERTEBRAE.index(vertebra)][::-1]
+    return next((n for n in names if n not in ("T13", "L6") or site.labels.labels_of(f"vertebra/{n}")), vertebra)
+
+
+def _processes(site: Site, vertebra: str, side: str) -> tuple[Mask, Mask]:
+    """The superior articular process, and what it meets laterally: the transverse process, on S1 the ala."""
+    process = site.mask(f"vertebra/{vertebra}/facet/superior/{side}")
+    if vertebra != "S1":
+        return process, site.mask(f"vertebra/{vertebra}/transverse/{side}")
+    bone = site.mask("sacrum", "vertebra/S1") & ~process
+    if not process.any():
+        return process, bone & False
+    middle = site.local(np.argwhere(process)).mean(axis=0)
+    out = 1.0 if middle[0] > 0 else -1.0
+    index = np.argwhere(bone)
+    local = site.local(index)
+    kept = index[(out * local[:, 0] > out * middle[0]) & (local[:, 1] < middle[1] + 5.0)]
+    ala = np.zeros(bone.shape, dtype=np.bool_)
+    ala[tuple(kept.T)] = True
+    return process, ala
+
+
+def _groove(site: Site, process: Mask, partner: Mask) -> Points | None:
+    """Points (n, 3) LPS mm midway between the two processes where they meet."""
+    from scipy.spatial import cKDTree  # noqa: PLC0415  (heavy import)
+
+    if not process.any() or not partner.any():
+        return None
+    here, there = (site.labels.grid.centres(np.argwhere(mask)) for mask in (process, partner))
+    gap, nearest = cKDTree(there).query(here, distance_upper_bound=APART + GROOVE)
+    if not gap.min() <= APART:
+        return None
+    near = gap <= gap.min() + GROOVE
+    return np.asarray((here[near] + there[nearest[near]]) / 2)
+
+
+def _ends(site: Site, groove: Points) -> tuple[Points, Points]:
+    """Upper end of the groove, and the notch at its lower back end."""
+    local = site.frame.local(groove)
+    lateral, posterior, _ = np.median(local, axis=0)
+    up = np.percentile(local[:, 2], [90, 10])
+    back = np.percentile(local[:, 1], 90)
+    return site.frame.patient([lateral, posterior, up[0]]), site.frame.patient([lateral, back, up[1]])
+
+
+def _surfaced(site: Site, point: Points) -> Points:
+    """`point` moved straight back until it leaves the bone, `RISE` mm at most."""
+    way = point + np.arange(0.0, RISE + STEP / 2, STEP)[:, None] * site.frame.posterior
+    bone = bony(site, way)
+    return np.asarray(way[int(np.argmin(bone))] if not bone.all() else point)
+
+
+def bony(site: Site, points: Points) -> Mask:
+    """Whether each of `points` (n, 3) lies in bone of a vertebra or the sacrum."""
+    index = np.rint(site.labels.grid.index(points)).astype(np.int64)
+    inside = ((index >= 0) & (index < site.labels.array.shape)).all(axis=1)
+    found = np.zeros(len(points), dtype=np.bool_)
+    bones = site.labels.labels_of("vertebra", "sacrum")
+    found[inside] = np.isin(site.labels.array[tuple(index[inside].T)], bones)
+    return found
+
+
+def gap(branch: Branch, tubes: Sequence[Tube], extent: Extent | None, site: Site) -> float | None:
+    """Least distance of the course from the walls of `tubes` and of the opened `extent`, mm, negative inside."""
+    if branch.path is None:
+        return None
+    gaps = [float(tube.gap(branch.path).min()) for tube in tubes]
+    if extent is not None:
+        gaps.append(float(extent.gap(site.frame.local(branch.path)).min()))
+    return min(gaps, default=None)
