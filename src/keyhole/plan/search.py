@@ -13,7 +13,7 @@ from keyhole.plan.arrays import Engine, engine
 from keyhole.plan.corridor import BLOCKED, OUTSIDE, UNSEEN, gaps
 from keyhole.plan.harm.inside import bundle
 from keyhole.plan.reach import aim
-from keyhole.plan.site import DANGER, EPIDURAL, Site, around, hard_keys
+from keyhole.plan.site import DANGER, EPIDURAL, Site, around, hard_keys, in_front
 from keyhole.plan.targets import Targets, directions, footprint, lattice
 from keyhole.terms import belongs
 
@@ -105,7 +105,7 @@ def space(
 def surroundings(site: Site, approach: Approach) -> Site:
     """The part of `site` that the tubes of `approach` can run through."""
     rise = [np.sin(np.deg2rad(angle)) * LONGEST * 0.7 for angle in approach.tilt]
-    anterior = -30.0 if approach.azimuth[1] < 45.0 else -50.0
+    anterior = -30.0 if approach.azimuth[1] < 45.0 else -50.0 - in_front(approach.azimuth[1])
     low = (min(-45.0, approach.entry_lateral[0] - 45.0), anterior, min(-45.0, rise[0] - 25.0))
     return site.part(low, (approach.entry_lateral[1] + 25.0, 1e3, max(45.0, rise[1] + 25.0)))
 
@@ -120,7 +120,7 @@ def _pairs(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Aimed:
+class Aimed:
     """Of each shaft: whether any target is reached, its tier, share, target, and the instrument's gaps."""
 
     reached: NDArray[np.bool_]
@@ -130,9 +130,9 @@ class _Aimed:
     gap: Points
 
 
-def _aimed(
+def aimed(
     approach: Approach, targets: Targets, room: Space, shafts: NDArray[np.int32], judge: Engine = COMPILED
-) -> _Aimed:
+) -> Aimed:
     """The target of each shaft: tissue to treat, or the doorway to it where none of the tissue can be touched."""
     points, door, radius = targets.points, targets.doorway, approach.instrument_radius
     everything = np.concatenate([points, door])
@@ -147,8 +147,8 @@ def _aimed(
     dock, at = shafts[:, 0], np.where(reached, at, 0)
     none = np.zeros(len(shafts))
     if not len(everything):
-        return _Aimed(reached, tier, none, np.zeros((len(shafts), 3)), none)
-    return _Aimed(reached, tier, share.astype(np.float64), everything[at], wide[dock, at].astype(np.float64))
+        return Aimed(reached, tier, none, np.zeros((len(shafts), 3)), none)
+    return Aimed(reached, tier, share.astype(np.float64), everything[at], wide[dock, at].astype(np.float64))
 
 
 def search(
@@ -183,10 +183,10 @@ def search(
         longest=LONGEST,
     )
     shafts = np.argwhere(found >= 0).astype(np.int32)
-    aimed = _aimed(approach, targets, room, shafts, judge)
-    kept = _kept(site, approach, room, shafts[aimed.reached], _only(aimed), (found, lengths, verdicts), caveats)
-    counts = kept.verdicts | {"unreached": int((~aimed.reached).sum())}
-    return replace(kept, verdicts=counts, miss=None if aimed.reached.any() else _miss(approach, targets, room, shafts))
+    shot = aimed(approach, targets, room, shafts, judge)
+    kept = _kept(site, approach, room, shafts[shot.reached], _only(shot), (found, lengths, verdicts), caveats)
+    counts = kept.verdicts | {"unreached": int((~shot.reached).sum())}
+    return replace(kept, verdicts=counts, miss=None if shot.reached.any() else _miss(approach, targets, room, shafts))
 
 
 def _miss(approach: Approach, targets: Targets, room: Space, shafts: NDArray[np.int32]) -> tuple[Points, Points] | None:
@@ -204,10 +204,10 @@ def _miss(approach: Approach, targets: Targets, room: Space, shafts: NDArray[np.
     return room.docks[shafts[best, 0]], points[at[best]]
 
 
-def _only(aimed: _Aimed) -> _Aimed:
+def _only(shot: Aimed) -> Aimed:
     """The shafts that reach a target."""
-    r = aimed.reached
-    return _Aimed(r, aimed.tier[r], aimed.share[r], aimed.target[r], aimed.gap[r])
+    r = shot.reached
+    return Aimed(r, shot.tier[r], shot.share[r], shot.target[r], shot.gap[r])
 
 
 def _kept(
@@ -215,7 +215,7 @@ def _kept(
     approach: Approach,
     room: Space,
     shafts: NDArray[np.int32],
-    aimed: _Aimed,
+    shot: Aimed,
     swept: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]],
     caveats: tuple[str, ...],
 ) -> Found:
@@ -234,11 +234,11 @@ def _kept(
         "too much bone": int((~kept).sum()),
     }
     least = [np.maximum(m - approach.instrument_allowance, 0.0) for m in MARGINS]
-    feasible = tuple(int((kept & (gap >= m) & (aimed.gap >= n)).sum()) for m, n in zip(MARGINS, least, strict=True))
+    feasible = tuple(int((kept & (gap >= m) & (shot.gap >= n)).sum()) for m, n in zip(MARGINS, least, strict=True))
     danger = _danger(room, entry[kept], dock[kept], radius[kept])
     return Found(
-        approach, entry[kept], dock[kept], aimed.target[kept], radius[kept], gap[kept], aimed.gap[kept], danger,
-        aimed.share[kept], volume[kept], bone[kept], facet[kept], aimed.tier[kept],
+        approach, entry[kept], dock[kept], shot.target[kept], radius[kept], gap[kept], shot.gap[kept], danger,
+        shot.share[kept], volume[kept], bone[kept], facet[kept], shot.tier[kept],
         int(found.size), feasible, counts, (room.tube, room.instrument), caveats,
     )  # fmt: skip
 
