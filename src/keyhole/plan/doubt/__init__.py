@@ -1,0 +1,53 @@
+"""How sure the execution is: error budget, target registration error, breach probability, what navigation must do."""
+
+from keyhole.plan.doubt.breach import breach, breach_probability, total
+from keyhole.plan.doubt.budget import Budget, Registration, Term, default_budget, execution_error, read_budget
+from keyhole.plan.doubt.cloud import Cloud, cloud
+from keyhole.plan.doubt.error import REGISTRATION, TRACKING, ExecutionError, isotropic
+from keyhole.plan.doubt.judge import (
+    SAFE,
+    Execution,
+    Needed,
+    Share,
+    breaches,
+    execution,
+    kept_clearance,
+    needed_accuracy,
+    sensitivity,
+)
+from keyhole.plan.doubt.told import budget_record, doubt_entry, needed_entries, robustly_ranked
+from keyhole.plan.doubt.tre import fiducial_error, frame_error, target_rms
+
+__all__ = [
+    "REGISTRATION",
+    "SAFE",
+    "TRACKING",
+    "Budget",
+    "Cloud",
+    "Execution",
+    "ExecutionError",
+    "Needed",
+    "Registration",
+    "Share",
+    "Term",
+    "breach",
+    "breach_probability",
+    "breaches",
+    "budget_record",
+    "cloud",
+    "default_budget",
+    "doubt_entry",
+    "execution",
+    "execution_error",
+    "fiducial_error",
+    "frame_error",
+    "isotropic",
+    "kept_clearance",
+    "needed_accuracy",
+    "needed_entries",
+    "read_budget",
+    "robustly_ranked",
+    "sensitivity",
+    "target_rms",
+    "total",
+]

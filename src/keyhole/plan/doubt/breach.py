@@ -1,0 +1,240 @@
+"""The chance that the executed tube touches a structure: beside a flat wall, and against its real shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from math import erf, sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyhole.geometry import Points, Tube
+from keyhole.geometry._kernels import compiled
+from keyhole.plan.doubt.error import ExecutionError
+
+FAR = 3.1
+"""A structure this many sd away or more counts with its flat wall (0.001 or less)."""
+
+REST = 10.0
+"""Errors less likely than the likeliest touching one by exp(-REST / 2) are left out."""
+
+STEP, WIDE = 0.9, 3
+"""Spacing in sd of the parallel lines that are integrated along, and how many lie to either side."""
+
+BINS = 2400
+"""Cells along a line."""
+
+END = 6.0
+"""Length of a line to either side, sd."""
+
+
+def flat(gap: float, spread: float) -> float:
+    """Chance that a shift with sd `spread` along the normal of a flat wall closes `gap`, both mm."""
+    if not spread > 0:
+        return 0.0 if gap > 0 else 1.0
+    return 0.5 * (1.0 + erf(-gap / (spread * sqrt(2.0))))
+
+
+def breach_probability(gap: float, normal: Points, error: ExecutionError, sd: float) -> float:
+    """Chance that the executed tube touches a structure that the planned one clears by `gap` mm, its wall taken flat.
+
+    P = Phi(-gap / s), where s² is the variance of the shift along the wall's unit `normal` plus that of the
+    structure's own place, `sd`² mm². A convex structure is overstated (beside a nerve up to twice), one that lies on
+    two sides of the tube understated; `breach` takes the real shape.
+    """
+    return flat(gap, sqrt(error.along(normal) + sd**2))
+
+
+def total(probabilities: list[float]) -> float:
+    """Upper bound of the chance of any breach: the sum, at most 1 (exact only if they exclude each other)."""
+    return float(min(1.0, sum(probabilities)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contact:
+    """Where an executed tube is likeliest to meet a structure.
+
+    `point` of the structure (3,) LPS mm, its planned `gap` mm, the wall's `normal` (3,) from axis to point and the
+    `spread` of the gap, mm.
+    """
+
+    point: Points
+    gap: float
+    normal: Points
+    spread: float
+
+
+@compiled()
+def _walls(points: Points, start: Points, stop: Points, radius: float) -> tuple[Points, Points]:
+    """Gap (n,) of each point from the capsule and unit normal (n, 3) from its axis to the point."""
+    gaps, normals = np.empty(len(points)), np.zeros((len(points), 3))
+    along = stop - start
+    square = along[0] ** 2 + along[1] ** 2 + along[2] ** 2
+    for n in range(len(points)):
+        x, y, z = points[n, 0] - start[0], points[n, 1] - start[1], points[n, 2] - start[2]
+        share = min(max((x * along[0] + y * along[1] + z * along[2]) / square, 0.0), 1.0) if square > 0 else 0.0
+        x, y, z = x - share * along[0], y - share * along[1], z - share * along[2]
+        length = np.sqrt(x * x + y * y + z * z)
+        gaps[n] = length - radius
+        if length > 0:
+            normals[n, 0], normals[n, 1], normals[n, 2] = x / length, y / length, z / length
+    return gaps, normals
+
+
+@compiled()
+def _roots(a: float, b: float, c: float) -> tuple[float, float]:
+    """Where a t² + 2 b t + c <= 0, or an empty interval."""
+    if a <= 1e-18:
+        return (-1e9, 1e9) if c <= 0 else (1.0, 0.0)
+    square = b * b - a * c
+    if square < 0:
+        return 1.0, 0.0
+    root = np.sqrt(square)
+    return (-b - root) / a, (-b + root) / a
+
+
+@compiled()
+def _inside(p: Points, v: Points, length: float, radius: float) -> tuple[float, float]:
+    """The interval of t in which p - t v lies in the capsule of `radius` around (0, 0, 0)-(0, 0, length)."""
+    across = v[0] * v[0] + v[1] * v[1]
+    turn = -(p[0] * v[0] + p[1] * v[1])
+    off = p[0] * p[0] + p[1] * p[1] - radius * radius
+    low, high = _roots(across, turn, off)
+    if low > high:
+        return low, high
+    first, last = low, high
+    if abs(v[2]) > 1e-9:
+        one, two = p[2] / v[2], (p[2] - length) / v[2]
+        first, last = max(low, min(one, two)), min(high, max(one, two))
+    elif p[2] < 0 or p[2] > length:
+        first, last = 1.0, 0.0
+    if first > low or last < high or first > last:
+        for end in (0.0, length):
+            z = p[2] - end
+            one, two = _roots(across + v[2] * v[2], turn - z * v[2], off + z * z)
+            if one <= two:
+                first, last = (one, two) if first > last else (min(first, one), max(last, two))
+    return first, last
+
+
+@compiled()
+def _covered(points: Points, ways: Points, lines: Points, length: float, radius: float, mass: Points) -> Points:
+    """Per line (n,): the normal mass of its part on which some point lies in the capsule.
+
+    `points` (m, 3) in the tube's own frame, `ways` (m, 3, 6) how they move per unit of each error, `lines` (n, 5) the
+    errors 1 to 5 of each line (1, 2 and one other are not 0), along which error 0 runs; `mass` is the normal
+    distribution at the cells' edges.
+    """
+    cells = len(mass) - 1
+    found = np.zeros(len(lines))
+    change = np.zeros(cells + 1, dtype=np.int32)
+    p, v = np.empty(3), np.empty(3)
+    for n in range(len(lines)):
+        change[:] = 0
+        extra = 3 if lines[n, 2] != 0 else (4 if lines[n, 3] != 0 else 5)
+        for m in range(len(points)):
+            for a in range(3):
+                p[a] = points[m, a] - lines[n, 0] * ways[m, a, 1] - lines[n, 1] * ways[m, a, 2]
+                p[a] -= lines[n, extra - 1] * ways[m, a, extra]
+                v[a] = ways[m, a, 0]
+            low, high = _inside(p, v, length, radius)
+            if low > high or low >= END or high <= -END:
+                continue
+            change[round((max(low, -END) + END) / (2 * END) * cells)] += 1
+            change[round((min(high, END) + END) / (2 * END) * cells)] -= 1
+        depth, began = 0, 0
+        for c in range(cells + 1):
+            if depth == 0 and change[c] > 0:
+                began = c
+            elif depth > 0 and depth + change[c] == 0:
+                found[n] += mass[c] - mass[began]
+            depth += change[c]
+    return found
+
+
+def _near(points: Points, tube: Tube, error: ExecutionError) -> tuple[Points, Points, Points, Points, Points]:
+    """Of the points that the error can bring to the tube: place, gap, normal, ways (n, 3, 6), gap in own sd."""
+    gaps, normals = _walls(np.ascontiguousarray(points), tube.start, tube.stop, tube.radius)
+    most = max(float(np.linalg.norm(error.ways(end), 2)) for end in (tube.start, tube.stop))
+    kept = np.flatnonzero(gaps <= max((FAR + 2.0) * most, float(gaps.min())))
+    place, gaps, normals = points[kept], gaps[kept], normals[kept]
+    ways = error.ways(place)
+    spread = np.linalg.norm(np.einsum("na,nae->ne", normals, ways), axis=1)
+    return place, gaps, normals, ways, gaps / np.maximum(spread, 1e-9)
+
+
+def nearest_contact(points: Points, tube: Tube, error: ExecutionError, sd: float = 0.0) -> Contact | None:
+    """The point of `points` that takes the smallest error, in its own sd, to be touched; None without points.
+
+    The structure's own place is uncertain by `sd` mm per axis.
+    """
+    if not len(points):
+        return None
+    place, gaps, normals, _, off = _near(points, tube, whole := error.and_shift(sd))
+    at = int(np.argmin(np.round(off, 9)))
+    return Contact(place[at], float(gaps[at]), normals[at], float(np.sqrt(whole.along(normals[at], place[at]))))
+
+
+def breach(points: Points, tube: Tube, error: ExecutionError, sd: float = 0.0) -> float:
+    """Chance that the executed `tube` touches the structure whose wall `points` (n, 3) LPS mm are.
+
+    The structure's own place is uncertain by `sd` mm per axis. In the six independent errors of tube and structure,
+    the tube is shifted along the direction that first closes the gap, on parallel lines; on each line, every point's
+    stay inside the tube is an interval known in closed form, and the normal mass of their union is summed. So tube,
+    rounded tip and structure keep their shapes and the rotation's growth along the shaft is in it. A structure
+    beyond `FAR` sd counts with its flat wall.
+    """
+    if not len(points):
+        return 0.0
+    place, gaps, normals, ways, off = _near(points, tube, error.and_shift(sd))
+    at = int(np.argmin(np.round(off, 9)))
+    spread = float(np.linalg.norm(normals[at] @ ways[at]))
+    if not spread > 1e-6 or off[at] > FAR:
+        return flat(float(gaps[at]), spread if spread > 1e-6 else 0.0)
+    first = max(0.0, off[at].item())
+    kept = off <= np.sqrt(first**2 + REST)
+    axes = _axes(tube)
+    lines, weights = _lines()
+    moved = np.ascontiguousarray(axes @ (ways[kept] @ _basis(ways[at], normals[at])))
+    found = _covered((place[kept] - tube.start) @ axes.T, moved, lines, tube.length, tube.radius, _mass())
+    return min(1.0, float(weights @ found))
+
+
+def _basis(ways: Points, normal: Points) -> Points:
+    """(6, 6) orthonormal errors: along the gap, two that slide the contact along the wall, three that turn about it."""
+    first = normal @ ways
+    first = first / np.linalg.norm(first)
+    rest = ways @ (np.eye(6) - np.outer(first, first))
+    others = np.linalg.svd(np.vstack([rest, 1e3 * np.linalg.norm(ways) * first]))[2]
+    return np.column_stack([first, others[1], others[2], others[3:].T])
+
+
+def _axes(tube: Tube) -> Points:
+    """Rows: two directions across the tube and its axis."""
+    if not tube.length > 0:
+        return np.eye(3)
+    along = (tube.stop - tube.start) / tube.length
+    across = np.linalg.svd(along[None])[2][1:]
+    return np.stack([*across, along])
+
+
+@cache
+def _lines() -> tuple[Points, Points]:
+    """Errors 1 to 5 of each line (n, 5) and weights (n,): a square lattice, turned through the six small rotations."""
+    steps = np.arange(-WIDE, WIDE + 1) * STEP
+    one, two = (grid.ravel() for grid in np.meshgrid(steps, steps, indexing="ij"))
+    kept = np.hypot(one, two) <= (WIDE + 0.5) * STEP
+    lines = np.zeros((int(kept.sum()), 5))
+    lines[:, 0], lines[:, 1] = one[kept], two[kept]
+    weights = np.exp(-0.5 * (lines**2).sum(axis=1))
+    row = np.round(lines[:, 0] / STEP).astype(int) + 2 * np.round(lines[:, 1] / STEP).astype(int)
+    lines[np.arange(len(lines)), 2 + row % 3] = np.sqrt(3.0) * np.where((row // 3) % 2, 1.0, -1.0)
+    return lines, weights / weights.sum()
+
+
+@cache
+def _mass() -> NDArray[np.float64]:
+    from scipy.special import ndtr  # noqa: PLC0415  (heavy import)
+
+    return np.asarray(ndtr(np.linspace(-END, END, BINS + 1)))

@@ -1,0 +1,173 @@
+"""What the plan says of its doubt: per corridor, per approach, and of the budget itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+
+import numpy as np
+
+from keyhole.casefile.doubt import BudgetRecord, BudgetTermEntry, DoubtEntry, NeededEntry, RegistrationEntry, TermShare
+from keyhole.casefile.models import CandidateEntry
+from keyhole.casefile.values import Quantity
+from keyhole.geometry import Points, Tube
+from keyhole.plan.doubt.breach import breach, total
+from keyhole.plan.doubt.budget import Budget, registration_error
+from keyhole.plan.doubt.judge import (
+    LARGEST,
+    SAFE,
+    Execution,
+    Needed,
+    kept_clearance,
+    needed_accuracy,
+    sensitivity,
+)
+
+REACH_STEP = 10.0
+"""Differences in reach below this do not decide the robust order, % (as in the default order)."""
+
+SOURCE = "keyhole-plan"
+
+
+def doubt_entry(how: Execution, tube: Tube, instrument: Tube, tip: Points, chances: Mapping[str, float]) -> DoubtEntry:
+    """How sure the execution of `tube` is, whose tip is at `tip` and whose breach probabilities are `chances`.
+
+    The `instrument` ahead of it goes under sight; its own chances, as if it were driven blind, are told apart.
+    """
+    here = how.error(tip)
+    keys = sorted(chances)
+    worst, shares = sensitivity(how, tube, tip, chances)
+    blind = {key: breach(how.cloud.of(key), instrument, here, how.own(key)) for key in how.cloud.keys}
+    kept = kept_clearance(how, tube, tip, keys)
+    return DoubtEntry(
+        registration_rms=round(needed_rms(how, tip), 3),
+        breach_total=round(total(list(chances.values())), 6),
+        worst=worst,
+        dominant=shares[0].term if shares else None,
+        shares=tuple(
+            TermShare(term=s.term, share=round(s.share, 2), breach_without=round(s.without, 6)) for s in shares
+        ),
+        kept_clearance=_kept(kept),
+        instrument_breach={key: round(p, 6) for key, p in sorted(blind.items()) if p >= 5e-7},
+        needed_accuracy=_needed(needed_accuracy(how, tube, tip, keys)),
+    )
+
+
+def needed_rms(how: Execution, tip: Points) -> float:
+    """RMS registration error at `tip` under the budget, mm."""
+    return registration_error(how.budget, tip, how.axes).rms(tip)
+
+
+def _kept(value: float) -> Quantity | None:
+    if not isfinite(value):
+        return None
+    why = ("flat walls at the likeliest contacts: a lower bound beside convex structures",)
+    return Quantity(value=round(value, 3), unit="mm", source=SOURCE, caveats=why)
+
+
+def _needed(found: Needed) -> Quantity:
+    """As a quantity; without a value the caveat says which of the two ends it is."""
+    if found.rms is None:
+        why = f"not even a perfect registration brings the summed breach probability to {SAFE:.0%}: {_left(found)}"
+        return Quantity(value=None, unit="mm", source=SOURCE, caveats=(why,))
+    if not isfinite(found.rms):
+        return Quantity(
+            value=LARGEST, unit="mm", source=SOURCE,
+            caveats=(f"a lower bound: registration errors beyond {LARGEST:g} mm are not asked for",),
+        )  # fmt: skip
+    return Quantity(value=round(found.rms, 2), unit="mm", source=SOURCE)
+
+
+def _left(found: Needed) -> str:
+    return f"the other terms alone leave {found.perfect:.1%}"
+
+
+def needed_entries(candidates: Sequence[CandidateEntry]) -> tuple[NeededEntry, ...]:
+    """For the first corridor of each approach and side, how accurate navigation must be, in a sentence."""
+    first: dict[tuple[str, str], CandidateEntry] = {}
+    for entry in candidates:
+        if entry.doubt is not None:
+            first.setdefault((entry.approach, entry.side), entry)
+    return tuple(
+        NeededEntry(
+            approach=entry.approach, rank=entry.rank or 0, limit=SAFE, rms=entry.doubt.needed_accuracy.value,
+            sentence=_sentence(entry.approach, entry.doubt),
+        )
+        for entry in first.values()
+        if entry.doubt is not None
+    )  # fmt: skip
+
+
+def _sentence(approach: str, doubt: DoubtEntry) -> str:
+    needed, assumed = doubt.needed_accuracy, doubt.registration_rms
+    if needed.value is None:
+        return f"{approach} is not safe by navigation alone: {needed.caveats[0]}; what it nears must be seen"
+    if needed.caveats:
+        return f"{approach} stays safe with any registration error up to {LARGEST:g} mm RMS at the tip"
+    verdict = (
+        f"the {assumed:.1f} mm assumed is within it"
+        if assumed <= needed.value
+        else f"the {assumed:.1f} mm assumed is not"
+    )
+    return (
+        f"{approach} is safe (summed breach probability {SAFE:.0%} or less) if the registration error at the tip is at "
+        f"most {needed.value:.1f} mm RMS; {verdict}"
+    )
+
+
+def robustly_ranked(candidates: Sequence[CandidateEntry]) -> tuple[CandidateEntry, ...]:
+    """The same candidates, each with its place in the robust order: reach, then clearance kept in 95 % of executions.
+
+    That clearance is the negative of the 95th percentile of the loss over the whole budget, systematic terms too.
+    """
+    order = sorted(
+        (n for n, entry in enumerate(candidates) if entry.doubt is not None), key=lambda n: _key(candidates[n])
+    )
+    place = {n: rank + 1 for rank, n in enumerate(order)}
+    return tuple(
+        entry
+        if entry.doubt is None
+        else entry.model_copy(update={"doubt": entry.doubt.model_copy(update={"robust_rank": place[n]})})
+        for n, entry in enumerate(candidates)
+    )
+
+
+def _key(entry: CandidateEntry) -> tuple[float, float, int]:
+    kept = entry.doubt.kept_clearance if entry.doubt is not None else None
+    reach = entry.reach.value if entry.reach.value is not None else 0.0
+    return (
+        -float(np.floor(reach / REACH_STEP + 0.5 + 1e-6)),
+        -round(kept.value if kept is not None and kept.value is not None else 1e3, 1),
+        entry.rank or 0,
+    )
+
+
+def budget_record(budget: Budget, file: str) -> BudgetRecord:
+    """The budget as plan.json holds it; `file` is its base name."""
+    known = budget.registration
+    kind = {True: "systematic", False: "random"}
+    is_frame = known.method == "frame"
+    registration = RegistrationEntry(
+        method=known.method,  # type: ignore[arg-type]  # checked on reading
+        rms=None if known.method == "fiducials" else known.rms,
+        angle=known.angle if known.method == "rms" else None,
+        fiducials=known.fiducials,
+        fle=known.fle if known.method == "fiducials" else None,
+        frame=known.frame,
+        distance=known.distance,
+        growth=known.growth if is_frame else None,
+        kind=kind[known.is_systematic],  # type: ignore[arg-type]
+        source=known.source,
+        note=known.note,
+    )
+    terms = tuple(
+        BudgetTermEntry(
+            term=term.name,  # type: ignore[arg-type]  # one of MOTIONS
+            sd=term.sd, angle=term.angle, kind=kind[term.is_systematic], source=term.source, note=term.note,  # type: ignore[arg-type]
+        )
+        for term in budget.terms
+    )  # fmt: skip
+    return BudgetRecord(
+        file=file, registration=registration, terms=terms, label_scale=budget.scale, label_least=budget.least,
+        label_source=budget.label.source,
+    )  # fmt: skip
