@@ -6,7 +6,8 @@ import pytest
 from keyhole.anatomy.landmarks import canal_line, vertebrae
 from keyhole.anatomy.model import Anatomy, Structure
 from keyhole.anatomy.phantom import PATHOLOGIES, PhantomParameters, findings, phantom
-from keyhole.anatomy.phantom.truth.canal import CHORD
+from keyhole.anatomy.phantom.truth.bodies import body_truth
+from keyhole.anatomy.phantom.truth.canal import CHORD, canal_truth
 from keyhole.assessment.findings import assess
 from keyhole.geometry import Grid, Transform, affine
 from keyhole.geometry.transform import INDEX, PATIENT
@@ -48,7 +49,7 @@ def counted_plane(one, name, sense):
 )
 def test_disc_height_and_lordosis_agree_with_counted_columns(seed, pathologies):
     one = phantom(PhantomParameters(seed, pathologies, severity=0.8), UPRIGHT)
-    true = {f.name: f.value for f in findings(one, ("L4/L5",))}
+    true = {f.name: f.value for f in findings(one, ("L4/L5",), (body_truth, canal_truth))}
     top, roof, floor = (counted_plane(one, name, sense) for name, sense in (("L4", 1), ("L4", -1), ("L5", 1)))
     axis = roof[0] + floor[0]
     middle = (roof[1] + floor[1]) / 2
@@ -63,7 +64,7 @@ def test_canal_area_agrees_with_fine_voxels_in_a_slab(seed, pathologies):
     from skimage.morphology import convex_hull_image
 
     one = phantom(PhantomParameters(seed, pathologies, severity=0.7), UPRIGHT)
-    true = {f.name: f.value for f in findings(one, ("L4/L5",))}
+    true = {f.name: f.value for f in findings(one, ("L4/L5",), (body_truth, canal_truth))}
     s = one.spine.arc_on(one.spine.discs["L4/L5"])
     normal = one.spine.point(s - CHORD) - one.spine.point(s + CHORD)
     normal /= np.linalg.norm(normal)
@@ -84,7 +85,7 @@ def test_canal_area_agrees_with_fine_voxels_in_a_slab(seed, pathologies):
 def test_assess_on_labels_of_a_posed_phantom_finds_the_truth(seed):
     pathology = PATHOLOGIES[seed % 5]
     one = phantom(PhantomParameters(seed, (pathology,), "L3/L4", "right", 0.7))
-    true = {(f.name, f.level): f.value for f in findings(one, ("L1/L2", "L3/L4", "L5/S1"))}
+    true = {(f.name, f.level): f.value for f in findings(one, ("L1/L2", "L3/L4", "L5/S1"), (body_truth, canal_truth))}
     top, low = one.spine.discs["T11/T12"].z, one.spine.places["S1"].z - 40
     corners = np.array([[x, y, z] for x in (-70, 70) for y in (-40, 100) for z in (low, top)])
     box = one.patient_from_phantom.apply(corners)
