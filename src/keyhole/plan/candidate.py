@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from keyhole.anatomy.model import Structure
-from keyhole.casefile import CandidateEntry, Decompression, HarmEntry, Quantity
+from keyhole.casefile import CandidateEntry, Decompression, DoubtEntry, HarmEntry, Quantity
 from keyhole.geometry import Points, Tube
 from keyhole.plan.approaches import Approach
 from keyhole.plan.clearance import Surfaces, clearances
+from keyhole.plan.doubt import Execution, ExecutionError, breaches, doubt_entry, total
 from keyhole.plan.harm.count import Harming, harm
 from keyhole.plan.harm.inside import burden, does, volumes
 from keyhole.plan.harm.recount import PARTS, Amounts, along_and_across, median_sd, recounts, shifted, skin_sd, spread
 from keyhole.plan.search import Found
 from keyhole.plan.site import DANGER, EPIDURAL, Site, facet_shares
 from keyhole.plan.targets import Targets
-from keyhole.plan.uncertainty import ExecutionError, breach_probability, total
 from keyhole.terms import Origin, Tissue, belongs, tissue
 
 CONCERN = 5.0
@@ -46,6 +46,7 @@ class Figures:
     tier: int
     caveats: tuple[str, ...]
     portals: tuple[Figures, ...] = ()  # further tubes, whose tissue and breach are in the sums above
+    error: ExecutionError | None = None  # of its execution
 
     @property
     def least(self) -> float:
@@ -83,24 +84,31 @@ def figures(site: Site, found: Found, at: int, walls: Surfaces, error: Execution
     tube, instrument = tubes(entry, dock, target, radius, approach.instrument_radius)
     outer = clearances(walls, tube)
     inner = {k: g for k, g in clearances(walls, instrument).items() if not belongs(k, EPIDURAL)}
-    breach = _breach(site.structures, outer, error)
+    breach = _breach(site.structures, outer, error, tube, dock)
     danger = total(list(breach.values()))
     inside = volumes(site.labels, tube)
     thin = volumes(site.labels, ahead_of(instrument))
     caveats = (*_caveats(site.structures, outer, inner), *_retraction(int(found.tier[at]), targets))
     return Figures(
         approach, entry, dock, target, radius, outer, inner, breach, danger, inside, _facets(site, inside, thin),
-        float(found.reach[at]), int(found.tier[at]), caveats,
+        float(found.reach[at]), int(found.tier[at]), caveats, error=error,
     )  # fmt: skip
 
 
-def _breach(structures: Mapping[str, Structure], gaps: Gaps, error: ExecutionError) -> dict[str, float]:
+def _breach(
+    structures: Mapping[str, Structure], gaps: Gaps, error: ExecutionError, tube: Tube, dock: Points
+) -> dict[str, float]:
     """Chance that the executed tube touches each nerve, vessel or organ; the instrument goes under sight."""
-    return {
-        key: breach_probability(gap, normal, error, structures[key].sd if key in structures else 0.0)
-        for key, (gap, normal) in gaps.items()
-        if tissue(key) in (*DANGER, Tissue.GAS)
-    }
+    near = {key: found for key, found in gaps.items() if tissue(key) in (*DANGER, Tissue.GAS)}
+    return breaches(error, near, tube, dock, {key: known.sd for key, known in structures.items()})
+
+
+def _doubt(found: Figures) -> DoubtEntry | None:
+    """How sure its execution is, where the error budget is known."""
+    if not isinstance(found.error, Execution):
+        return None
+    tube, instrument = tubes(found.entry, found.dock, found.target, found.radius, found.approach.instrument_radius)
+    return doubt_entry(found.error, tube, instrument, found.dock, found.breach)
 
 
 def _facets(site: Site, tube: Mapping[str, float], instrument: Mapping[str, float]) -> dict[str, float]:
@@ -190,6 +198,7 @@ def entry_of(found: Figures, site: Site, rank: int, n_targets: int, step: Decomp
         depth=_quantity(depth, skin_sd(site), "mm"),
         reach=_quantity(100 * share, 100 * share_sd, "%"),
         decompression=step,
+        doubt=_doubt(found),
         harm=_harm(found, site, both, incision),
         caveats=found.caveats,
     )  # fmt: skip

@@ -1,8 +1,9 @@
-"""Why an approach has no corridor here, in a sentence."""
+"""Why an approach has no corridor here: a sentence, the structure in the way, the missing mm."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,18 +18,36 @@ from keyhole.plan.targets import Targets
 from keyhole.terms import belongs
 
 
+@dataclass(frozen=True, slots=True)
+class Why:
+    """Why an approach has no corridor: in a sentence; the structure in the way and the mm that are missing, if any."""
+
+    text: str
+    structure: str | None = None
+    missing: float | None = None
+    is_unseen: bool = False
+
+
 def reason(
     site: Site, found: Found, walls: Surfaces, targets: Targets, *, modality: str, examined: Sequence[Figures] = ()
 ) -> str:
+    """The sentence of `why`."""
+    return why(site, found, walls, targets, modality=modality, examined=examined).text
+
+
+def why(
+    site: Site, found: Found, walls: Surfaces, targets: Targets, *, modality: str, examined: Sequence[Figures] = ()
+) -> Why:
     """What keeps an approach out: the structure and the mm that are missing, unseen space, or the envelope.
 
     `examined` are the corridors whose exact figures were worked out, all of them refused.
     """
     if found.searched == 0:
-        return f"its docking place at {site.frame.level} {site.frame.side} is not labelled and could not be placed"
+        place = f"{site.frame.level} {site.frame.side}"
+        return Why(f"its docking place at {place} is not labelled and could not be placed", is_unseen=True)
     if not (site.body == 2).any():
-        why = _unlabelled(site, modality) or "no skin is known in this scan, so no entry point can be placed"
-        return f"{why}: unseen is never safe"
+        said = _unlabelled(site, modality) or "no skin is known in this scan, so no entry point can be placed"
+        return Why(f"{said}: unseen is never safe", is_unseen=True)
     return (
         _refused(examined)
         or _unreached(site, found, walls, targets)
@@ -51,36 +70,39 @@ def _unlabelled(site: Site, modality: str) -> str:
     return f"most of the body between spine and skin has no label{why}"
 
 
-def _refused(examined: Sequence[Figures]) -> str:
-    """The search found corridors, but exact recounting found each too near to something; empty if not so."""
+def _refused(examined: Sequence[Figures]) -> Why | None:
+    """The search found corridors, but exact recounting found each too near to something; None if not so."""
     near = [f for f in examined if f.least < 0]
     if not near or len(near) < len(examined):
-        return ""
+        return None
     best = max(near, key=lambda f: round(f.least, 4))
     gaps = {**best.gaps, **{k: g for k, g in best.instrument_gaps.items() if g[0] == best.least}}
     key = min(gaps, key=lambda k: (round(gaps[k][0], 4), k))
-    return f"the best of {len(examined)} corridors recounted voxel by voxel lacks {-best.least:.1f} mm to {key}"
+    said = f"the best of {len(examined)} corridors recounted voxel by voxel lacks {-best.least:.1f} mm to {key}"
+    return Why(said, key, -best.least)
 
 
-def _unreached(site: Site, found: Found, walls: Surfaces, targets: Targets) -> str:
-    """Tubes were clear, but cost too much bone or let no instrument through; empty if none was clear."""
+def _unreached(site: Site, found: Found, walls: Surfaces, targets: Targets) -> Why | None:
+    """Tubes were clear, but cost too much bone or let no instrument through; None if none was clear."""
     approach = found.approach
     if len(found) or found.verdicts["too much bone"]:
-        return (
+        return Why(
             f"every clear corridor would remove more than {approach.max_bone:.1f} mL of bone or "
-            f"{approach.max_facet:.0f} % of the facet inside its tube"
+            f"{approach.max_facet:.0f} % of the facet inside its tube",
+            "bone",
         )
     if not found.verdicts["unreached"]:
-        return ""
+        return None
     said = f"{found.verdicts['unreached']:,} tubes reach the docking place, but from none can an instrument touch "
-    return f"{said}{targets.what}: {_missed(site, found, walls)}"
+    missed = _missed(site, found, walls)
+    return replace(missed, text=f"{said}{targets.what}: {missed.text}")
 
 
-def _missed(site: Site, found: Found, walls: Surfaces) -> str:
+def _missed(site: Site, found: Found, walls: Surfaces) -> Why:
     """What the least blocked line of the instrument lacks, and beside what."""
     approach, thin = found.approach, found.approach.instrument_radius
     if found.miss is None:
-        return (
+        return Why(
             f"no part of it lies within {approach.reach[1]:.0f} mm and {approach.angulation:.0f} degrees of the tip of "
             "any of them"
         )
@@ -88,39 +110,45 @@ def _missed(site: Site, found: Found, walls: Surfaces) -> str:
     hard = walls.only(k for k in walls.keys if not belongs(k, EPIDURAL))
     key, (gap, _) = next(iter(clearances(hard, Tube(dock, target, thin)).items()), ("", (0.0, dock)))
     if gap <= -thin:
-        return f"the least blocked line from a dock to it runs into {_named(site, key)}"
-    return (
+        return Why(f"the least blocked line from a dock to it runs into {_named(site, key)}", key, -gap)
+    return Why(
         f"the best line from a dock to it is {max(-gap, 0.05):.1f} mm short of room for an instrument of radius "
-        f"{thin:.2f} mm beside {_named(site, key)}"
+        f"{thin:.2f} mm beside {_named(site, key)}",
+        key,
+        max(-gap, 0.05),
     )
 
 
-def _blocked(site: Site, approach: Approach, found: Found, walls: Surfaces) -> str:
-    """The structure that blocks the least blocked corridor; empty if none is merely blocked."""
+def _blocked(site: Site, approach: Approach, found: Found, walls: Surfaces) -> Why | None:
+    """The structure that blocks the least blocked corridor; None if none is merely blocked."""
     nearest = _nearest(site, approach, walls)
     if nearest is None:
-        return ""
+        return None
     key, missing = nearest
-    return (
+    return Why(
         f"{_named(site, key)} is in the way: the best of {found.searched:,} corridors lacks {missing:.1f} mm for a "
-        f"tube of radius {approach.radii[0]:.1f} mm"
+        f"tube of radius {approach.radii[0]:.1f} mm",
+        key,
+        missing,
     )
 
 
-def _unentered(site: Site, found: Found, modality: str) -> str:
+def _unentered(site: Site, found: Found, modality: str) -> Why:
     """No corridor has an entry: the scan ends, the tissues are unknown, or the skin lies elsewhere."""
     low, high = found.approach.entry_lateral
     if not found.verdicts["unseen"]:
-        return f"no corridor meets the skin {low:.0f} to {high:.0f} mm from the midline in this scan"
-    why = _unlabelled(site, modality)
-    if why:
-        return f"unseen: {why}, and {found.verdicts['unseen']:,} corridors run into it"
-    return f"unseen: {found.verdicts['unseen']:,} corridors leave the scan before they reach the skin"
+        return Why(f"no corridor meets the skin {low:.0f} to {high:.0f} mm from the midline in this scan")
+    unnamed = _unlabelled(site, modality)
+    if unnamed:
+        said = f"unseen: {unnamed}, and {found.verdicts['unseen']:,} corridors run into it"
+    else:
+        said = f"unseen: {found.verdicts['unseen']:,} corridors leave the scan before they reach the skin"
+    return Why(said, is_unseen=True)
 
 
 def _nearest(site: Site, approach: Approach, walls: Surfaces) -> tuple[str, float] | None:
     """Structure that blocks the least blocked corridor of the smallest tube, and by how many mm."""
-    room, _ = space(site, approach)
+    room, _ = space(site, approach, approach.steps)
     if not len(room.docks):
         return None
     thin = approach.radii[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,7 +30,14 @@ BEYOND = 4
 """Code of the faces of a part that are not faces of the scan."""
 
 LATERAL, POSTERIOR, VERTICAL = (-70.0, 175.0), (-50.0, 190.0), (-75.0, 115.0)
-"""Reach of the crop in the level's frame, mm: the widest envelope of the catalogue and room around it."""
+"""Reach of the crop in the level's frame, mm: the envelopes of all tubes from behind and room around them."""
+
+FLANK, AHEAD = 230.0, 187.0
+"""Reach to the side for tubes from the flank, mm, and of a tube straight from the front."""
+
+Bounds = tuple[tuple[float, float], ...]
+
+USUAL: Bounds = (LATERAL, POSTERIOR, VERTICAL)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +50,7 @@ class Site:
     body: NDArray[np.uint8]
     counts: Mapping[str, int]
     caveats: tuple[str, ...]
+    bounds: Bounds = USUAL
 
     def volume(self, *prefixes: str) -> float:
         """Volume of everything at or below any of `prefixes` in the crop, mL."""
@@ -51,7 +59,7 @@ class Site:
 
     def box(self, low: ArrayLike, high: ArrayLike) -> Box:
         """The voxels that may lie between `low` and `high` (lateral, posterior, up) mm."""
-        reach = np.array([LATERAL, POSTERIOR, VERTICAL])
+        reach = np.array(self.bounds)
         bounds = np.stack([np.maximum(low, reach[:, 0] - 9), np.minimum(high, reach[:, 1] + 9)])
         corners = np.array(list(itertools.product(*bounds.T)))
         return around(self.labels, self.frame.patient(corners))
@@ -130,10 +138,24 @@ def check_arches(anatomy: Anatomy, level: str) -> None:
         )
 
 
-def site(anatomy: Anatomy, level: str, side: str) -> Site:
-    """The crop of `anatomy` around `level`; refused where the level is not in the scan."""
+def bounds(approaches: Iterable[Approach]) -> Bounds:
+    """How far the crop must reach in the level's frame for `approaches`, mm: further for tubes from flank and front."""
+    aside = max((a.entry_lateral[1] for a in approaches if a.radii), default=0.0)
+    front = max((a.azimuth[1] for a in approaches if a.radii), default=0.0)
+    lateral = LATERAL if aside <= LATERAL[1] - 25.0 else (LATERAL[0], FLANK)
+    return lateral, (POSTERIOR[0] - in_front(front), POSTERIOR[1]), VERTICAL
+
+
+def in_front(azimuth: float) -> float:
+    """How far in front of its dock a tube at `azimuth` degrees from posterior may begin, mm."""
+    return AHEAD * max(0.0, -float(np.cos(np.deg2rad(azimuth))))
+
+
+def site(anatomy: Anatomy, level: str, side: str, approaches: Sequence[Approach] = ()) -> Site:
+    """The crop of `anatomy` around `level` for `approaches`; refused where the level is not in the scan."""
     frame = level_frame(anatomy, level, side)
-    corners = np.array(list(itertools.product(LATERAL, POSTERIOR, VERTICAL)))
+    reach = bounds(approaches)
+    corners = np.array(list(itertools.product(*reach)))
     labels = anatomy.labels.crop(around(anatomy.labels, frame.patient(corners)))
     if min(labels.array.shape) < 2:
         raise NotInScan(f"{level} lies outside the label map")
@@ -141,7 +163,10 @@ def site(anatomy: Anatomy, level: str, side: str) -> Site:
     present = {n: k for n, k in labels.structures.items() if n < len(voxels) and voxels[n]}
     labels = LabelMap(labels.array, labels.patient_from_index, present)
     body, caveats = body_code(labels)
-    return Site(frame, labels, anatomy.structures, body, {k: int(voxels[n]) for n, k in present.items()}, caveats)
+    counts = dict.fromkeys(present.values(), 0)
+    for n, key in present.items():
+        counts[key] += int(voxels[n])
+    return Site(frame, labels, anatomy.structures, body, counts, caveats, reach)
 
 
 def hard_keys(found: Site, approach: Approach) -> tuple[str, ...]:

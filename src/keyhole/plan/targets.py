@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from keyhole.errors import InvalidInput
 from keyhole.geometry import Points, bounding_box
 from keyhole.plan.approaches import Approach
 from keyhole.plan.site import EPIDURAL, Mask, Site
@@ -33,6 +35,9 @@ COLUMN = 1.5
 WINDOW = 14.0
 """Half of the widest interlaminar window, mm [sakci2018]."""
 
+CENTRE = (8.0, 0.35, 0.70)
+"""Middle of a disc: mm to either side of the midline, and shares of its depth from the front [keyhole-choice]."""
+
 LEAST = 30.0
 """A labelled fragment smaller than this on the side is not a target, mm³ [keyhole-choice]."""
 
@@ -46,6 +51,7 @@ class Targets:
     what: str
     mask: Mask
     caveats: tuple[str, ...]
+    name: str = "recess"
 
 
 def lattice(site: Site, mask: Mask, step: float) -> Points:
@@ -110,28 +116,105 @@ def near(site: Site, mask: Mask, distance: float) -> Mask:
     return result
 
 
-def treated(site: Site) -> Targets:
-    """The tissue that decompression must reach on the side.
+def aimed_at(site: Site, goal: str) -> str:
+    """The target that `goal` means where none is asked for: the fragment if one is labelled on the side."""
+    if goal != "decompress":
+        return {"fuse": "disc", "screws": "pedicle"}[goal]
+    return "fragment" if _sided(site).sum() * site.labels.grid.voxel_volume >= LEAST else "recess"
 
-    A labelled herniation fragment on the side; otherwise the posterior border of the disc 2 to 8 mm off the midline
-    with the flavum of the side (or, where none is labelled, the posterolateral canal). The doorway is the flavum of
-    the side: what a posterior tube must open first.
+
+def treated(site: Site) -> Targets:
+    """What decompression must reach on the side: a labelled fragment, otherwise the recess."""
+    return target(site, aimed_at(site, "decompress"))
+
+
+def target(site: Site, name: str) -> Targets:
+    """The target called `name` at the level and side of `site`, with the doorway that a posterior tube must open.
+
+    "fragment": the labelled herniation on the side. "recess": the posterior border of the disc 2 to 8 mm off the
+    midline with the flavum of the side (or, where none is labelled, the posterolateral canal). "canal": the flavum of
+    both sides. "foramen": that of the side. "disc": its middle. "pedicle": those of both vertebrae on the side.
     """
+    made: dict[str, Callable[[Site], Targets]] = {
+        "fragment": _fragment, "recess": _recess, "canal": _canal, "foramen": _foraminal, "disc": _disc,
+        "pedicle": _pedicles,
+    }  # fmt: skip
+    if name not in made:
+        raise InvalidInput(f"a target is one of {', '.join(made)}, got {name!r}")
+    return made[name](site)
+
+
+def _made(site: Site, name: str, mask: Mask, what: str, *caveats: str, step: float = 2.0, door: bool = True) -> Targets:
+    opening = lattice(site, doorway(site), 2.0) if door else np.empty((0, 3))
+    return Targets(lattice(site, mask, step), opening, what, mask, caveats, name)
+
+
+def _sided(site: Site) -> Mask:
+    whole = site.mask(f"disc/{in_key(site.frame.level)}/herniation")
+    return where(site, whole, (0.0, -FAR, -FAR), (FAR, FAR, FAR))
+
+
+def _fragment(site: Site) -> Targets:
+    whole = site.mask(f"disc/{in_key(site.frame.level)}/herniation")
+    mask = where(site, whole, (-3.0, -FAR, -FAR), (FAR, FAR, FAR)) if _sided(site).any() else np.zeros_like(whole)
+    caveats = () if mask.any() else (f"no herniation is labelled at {site.frame.level} {site.frame.side}",)
+    return _made(site, "fragment", mask, "herniation fragment", *caveats, step=1.5)
+
+
+def _recess(site: Site) -> Targets:
     frame, key = site.frame, in_key(site.frame.level)
-    whole = site.mask(f"disc/{key}/herniation")
-    fragment = where(site, whole, (-3.0, -FAR, -FAR), (FAR, FAR, FAR))
-    sided = where(site, whole, (0.0, -FAR, -FAR), (FAR, FAR, FAR))
-    door = doorway(site)
-    if sided.sum() * site.labels.grid.voxel_volume >= LEAST:
-        return Targets(lattice(site, fragment, 1.5), lattice(site, door, 2.0), "herniation fragment", fragment, ())
-    caveats: tuple[str, ...] = ()
-    if whole.any():
-        caveats = (f"the labelled herniation at {frame.level} does not lie on the {frame.side}",)
+    stray = site.mask(f"disc/{key}/herniation").any()
+    if stray and not _sided(site).sum() * site.labels.grid.voxel_volume >= LEAST:
+        caveats: tuple[str, ...] = (f"the labelled herniation at {frame.level} does not lie on the {frame.side}",)
+    else:
+        caveats = ()
     low, high = (BORDER[0], frame.border - DEPTH, -FAR), (BORDER[1], FAR, FAR)
-    border = where(site, site.mask(f"disc/{key}"), low, high)
-    mask = border | door
+    mask = where(site, site.mask(f"disc/{key}"), low, high) | doorway(site)
     what = "posterior disc border 2-8 mm off the midline and flavum of the side"
-    return Targets(lattice(site, mask, 2.0), lattice(site, door, 2.0), what, mask, caveats)
+    return _made(site, "recess", mask, what, *caveats)
+
+
+def _canal(site: Site) -> Targets:
+    flavum = site.mask(f"canal/flavum/{in_key(site.frame.level)}")
+    if flavum.any():
+        return _made(site, "canal", flavum, "flavum of both sides of the canal")
+    mask = where(site, _dorsal_rim(site, 3.0), (-12.0, -FAR, -10.0), (12.0, FAR, 10.0))
+    said = f"no flavum is labelled at {site.frame.level}: the tissue behind the canal stands for it"
+    return _made(site, "canal", mask, "tissue behind both sides of the canal", said)
+
+
+def _foraminal(site: Site) -> Targets:
+    key = f"foramen/{in_key(site.frame.level)}/{site.frame.side}"
+    mask = site.mask(key)
+    caveats = () if mask.any() else (f"no foramen is labelled at {site.frame.level} {site.frame.side}",)
+    return _made(site, "foramen", mask, f"foramen of the {site.frame.side}", *caveats)
+
+
+def depth_of(site: Site, mask: Mask) -> tuple[float, float]:
+    """Front and back of `mask` on the posterior axis within 5 mm of the midline, mm; nan where nothing is there."""
+    index = np.argwhere(where(site, mask, (-5.0, -FAR, -FAR), (5.0, FAR, FAR)))
+    along = site.local(index)[:, 1]
+    return (float(along.min()), float(along.max())) if len(along) else (float("nan"), float("nan"))
+
+
+def _disc(site: Site) -> Targets:
+    mask = disc_proper(site)
+    front, back = depth_of(site, mask)
+    if np.isfinite(front):
+        low, high = (front + share * (back - front) for share in CENTRE[1:])
+        mask = where(site, mask, (-CENTRE[0], low, -FAR), (CENTRE[0], high, FAR))
+    return _made(site, "disc", mask, "middle of the disc", door=False)
+
+
+def disc_proper(site: Site) -> Mask:
+    """The disc of the level without what has left it."""
+    key = f"disc/{in_key(site.frame.level)}"
+    return site.mask(key) & ~site.mask(f"{key}/herniation")
+
+
+def _pedicles(site: Site) -> Targets:
+    keys = [f"vertebra/{vertebra}/pedicle/{site.frame.side}" for vertebra in split(site.frame.level)]
+    return _made(site, "pedicle", site.mask(*keys), f"pedicles of the {site.frame.side}", door=False)
 
 
 def doorway(site: Site) -> Mask:
@@ -161,6 +244,8 @@ def footprint(site: Site, approach: Approach) -> tuple[Mask, tuple[str, ...]]:
         window = near(site, doorway(site), approach.dock_tolerance)
         caveat = f"no flavum is labelled at {site.frame.level}: the interlaminar window is taken behind the canal"
         return where(site, window, (-2.0, -FAR, -FAR), (WINDOW, FAR, FAR)), () if flavum else (caveat,)
+    if approach.docking in ("disc-lateral", "disc-oblique"):
+        return _beside_disc(site, approach), ()
     return _lamina_facet(site, approach.dock_tolerance)
 
 
@@ -175,6 +260,19 @@ def _foramen(site: Site, tolerance: float) -> tuple[Mask, tuple[str, ...]]:
         around = near(site, disc, 15.0)
         foramen = where(site, around, (9.0, frame.border - 6.0, -6.0), (22.0, frame.border + 10.0, 12.0))
     return near(site, foramen | disc, tolerance), caveats
+
+
+def _beside_disc(site: Site, approach: Approach) -> Mask:
+    """The side of the disc, between shares of its depth from the front; for an oblique way also its front corner."""
+    disc = disc_proper(site)
+    front, back = depth_of(site, disc)
+    if not np.isfinite(front):
+        return np.zeros_like(disc)
+    low, high = (front + share * (back - front) for share in approach.dock_depth)
+    if approach.docking == "disc-oblique":
+        low -= approach.dock_tolerance
+    rim = near(site, disc, approach.dock_tolerance) & ~site.mask("disc", "vertebra", "sacrum")
+    return where(site, rim, (5.0, low, -approach.dock_tolerance), (FAR, high, approach.dock_tolerance))
 
 
 def _lamina_facet(site: Site, tolerance: float) -> tuple[Mask, tuple[str, ...]]:

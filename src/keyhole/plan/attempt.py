@@ -1,0 +1,83 @@
+"""One approach tried on one side: searched, looked at exactly, and the best kept, or the reason why none is."""
+
+from __future__ import annotations
+
+from keyhole.casefile import Feasibility, Quantity, Rejected
+from keyhole.plan.approaches import Approach
+from keyhole.plan.biportal import paired
+from keyhole.plan.candidate import Figures, figures
+from keyhole.plan.changes import changes
+from keyhole.plan.rank import select, shortlist
+from keyhole.plan.reasons import Why, why
+from keyhole.plan.search import MARGINS, Found, search
+from keyhole.plan.setting import Result, Setting
+from keyhole.plan.site import hard_keys
+
+EXAMINED = 30
+"""Corridors per approach whose figures are worked out exactly."""
+
+
+def attempt(setting: Setting, approach: Approach, *, both: bool = False) -> Result:
+    """What becomes of `approach` on the side of `setting`; with `both`, the other side is planned beside it."""
+    site = setting.site
+    refused = _unfit(setting, approach)
+    if refused:
+        return Result(approach, setting, [], _rejected(setting, approach, Why(refused)))
+    found = search(site, approach, setting.targets, steps=approach.steps)
+    counted = Feasibility(
+        approach=approach.name, searched=found.searched, margins=MARGINS, feasible=found.feasible,
+        side=site.frame.side,  # type: ignore[arg-type]  # a checked side
+    )  # fmt: skip
+    examined = looked_at(setting, found, EXAMINED)
+    clear = [f for f in examined if is_clear(f)]
+    if approach.kind == "biportal":
+        clear = paired(setting, clear)
+    if clear:
+        return Result(approach, setting, select(clear), None, counted, found, found.caveats)
+    walls = setting.walls.only(hard_keys(site, approach))
+    told = why(site, found, walls, setting.targets, modality=setting.anatomy.modality, examined=examined)
+    rejected = _rejected(setting, approach, told)
+    if not told.is_unseen:
+        rejected = rejected.model_copy(update={"changes": changes(setting, approach, found, both=both)})
+    return Result(approach, setting, [], rejected, counted, found, found.caveats)
+
+
+def looked_at(setting: Setting, found: Found, n: int) -> list[Figures]:
+    """The exact figures of up to `n` corridors of `found`."""
+    walls = setting.walls.only(hard_keys(setting.site, found.approach))
+    wanted = shortlist(found, setting.error, setting.root_sd, n)
+    return [figures(setting.site, found, at, walls, setting.error, setting.targets) for at in wanted]
+
+
+def is_clear(found: Figures) -> bool:
+    """Whether a corridor, recounted exactly, touches nothing hard and keeps the bound on the facet."""
+    return found.least >= 0 and found.facet_share <= found.approach.max_facet
+
+
+def _unfit(setting: Setting, approach: Approach) -> str:
+    """Why `approach` is not searched at all here; empty if it is."""
+    targets, level = setting.targets, setting.site.frame.level
+    if setting.goal not in approach.goals:
+        return f"it does not serve the goal {setting.goal}"
+    if approach.kind == "screws":
+        return "screws are planned by their own search, along each pedicle, not as a corridor to the disc"
+    if targets.name not in approach.aims:
+        return f"it is not meant for the {targets.name}: it is planned for the {' or the '.join(approach.aims)}"
+    if not len(targets.points) and not len(targets.doorway):
+        what = (
+            "neither disc, fragment nor flavum is"
+            if targets.name in ("fragment", "recess")
+            else f"no {targets.what} is"
+        )
+        return f"{what} labelled at {level}: there is no target"
+    return ""
+
+
+def _rejected(setting: Setting, approach: Approach, told: Why) -> Rejected:
+    missing = None
+    if told.missing is not None:
+        missing = Quantity(value=round(told.missing, 3), unit="mm", source="keyhole-plan")
+    return Rejected(
+        approach=approach.name, reason=told.text, structure=told.structure, missing=missing,
+        side=setting.site.frame.side,  # type: ignore[arg-type]  # a checked side
+    )  # fmt: skip
