@@ -15,7 +15,7 @@ from keyhole.plan.doubt.judge import (
     needed_accuracy,
     sensitivity,
 )
-from keyhole.plan.doubt.told import budget_record, doubt_entry, needed_entries, robustly_ranked
+from keyhole.plan.doubt.told import budget_record, doubt_entry, needed_entries, robustly_ranked, with_doubt
 from keyhole.plan.doubt.tre import fiducial_error, frame_error, target_rms
 
 __all__ = [
@@ -50,4 +50,5 @@ __all__ = [
     "sensitivity",
     "target_rms",
     "total",
+    "with_doubt",
 ]

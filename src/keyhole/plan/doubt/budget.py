@@ -76,6 +76,11 @@ class Budget:
         """How uncertain the place of a structure is whose label says `sd` mm, on voxels of `voxel` mm."""
         return max(self.scale * sd, self.least * voxel)
 
+    @property
+    def stated(self) -> float | None:
+        """The RMS registration error that it states, mm; None where it follows from fiducials."""
+        return None if self.registration.method == "fiducials" else self.registration.rms
+
     def with_registration(self, rms: float) -> Budget:
         """The same budget with an RMS target error of `rms` mm at the tip, known no better than that."""
         if not (0 <= rms <= MOST):

@@ -8,7 +8,7 @@ from math import isfinite
 import numpy as np
 
 from keyhole.casefile.doubt import BudgetRecord, BudgetTermEntry, DoubtEntry, NeededEntry, RegistrationEntry, TermShare
-from keyhole.casefile.models import CandidateEntry
+from keyhole.casefile.models import CandidateEntry, PlanRecord
 from keyhole.casefile.values import Quantity
 from keyhole.geometry import Points, Tube
 from keyhole.plan.doubt.breach import breach, total
@@ -104,11 +104,7 @@ def _sentence(approach: str, doubt: DoubtEntry) -> str:
         return f"{approach} is not safe by navigation alone: {needed.caveats[0]}; what it nears must be seen"
     if needed.caveats:
         return f"{approach} stays safe with any registration error up to {LARGEST:g} mm RMS at the tip"
-    verdict = (
-        f"the {assumed:.1f} mm assumed is within it"
-        if assumed <= needed.value
-        else f"the {assumed:.1f} mm assumed is not"
-    )
+    verdict = f"the {assumed:.1f} mm assumed is {'' if assumed <= needed.value else 'not '}within it"
     return (
         f"{approach} is safe (summed breach probability {SAFE:.0%} or less) if the registration error at the tip is at "
         f"most {needed.value:.1f} mm RMS; {verdict}"
@@ -120,9 +116,8 @@ def robustly_ranked(candidates: Sequence[CandidateEntry]) -> tuple[CandidateEntr
 
     That clearance is the negative of the 95th percentile of the loss over the whole budget, systematic terms too.
     """
-    order = sorted(
-        (n for n, entry in enumerate(candidates) if entry.doubt is not None), key=lambda n: _key(candidates[n])
-    )
+    judged = [n for n, entry in enumerate(candidates) if entry.doubt is not None]
+    order = sorted(judged, key=lambda n: _key(candidates[n]))
     place = {n: rank + 1 for rank, n in enumerate(order)}
     return tuple(
         entry
@@ -140,6 +135,13 @@ def _key(entry: CandidateEntry) -> tuple[float, float, int]:
         -round(kept.value if kept is not None and kept.value is not None else 1e3, 1),
         entry.rank or 0,
     )
+
+
+def with_doubt(made: PlanRecord, budget: Budget, file: str) -> PlanRecord:
+    """The plan with its robust order, its budget (from `file`), and how accurate navigation must be."""
+    candidates = robustly_ranked(made.candidates)
+    said = {"candidates": candidates, "budget": budget_record(budget, file), "needed": needed_entries(candidates)}
+    return made.model_copy(update=said)
 
 
 def budget_record(budget: Budget, file: str) -> BudgetRecord:
