@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from keyhole.casefile.decompress import Decompression
+from keyhole.casefile.doubt import BudgetRecord, DoubtEntry, NeededEntry
 from keyhole.casefile.harm import HarmEntry
 from keyhole.casefile.planning import ApproachEntry, ChangeEntry, FrontEntry, PortalEntry, TargetEntry
 from keyhole.casefile.values import Quantity, Side, Strict, Triple
@@ -227,13 +229,6 @@ class DrawingsRecord(Strict):
     provenance: Provenance
 
 
-class Decompression(Strict):
-    """Area before and after the simulated removal at the level."""
-
-    canal_area_before: Quantity
-    canal_area_after: Quantity
-
-
 class CandidateEntry(Strict):
     """One corridor, or the open comparator."""
 
@@ -256,6 +251,7 @@ class CandidateEntry(Strict):
     reach: Quantity
     decompression: Decompression | None = None
     harm: HarmEntry | None = None
+    doubt: DoubtEntry | None = None
     reaches: dict[str, Quantity] = Field(default_factory=dict)  # target -> % of it that the instrument can touch
     portals: tuple[PortalEntry, ...] = ()  # further tubes, whose burden and breach are in the sums above
     caveats: tuple[str, ...] = ()
@@ -301,6 +297,8 @@ class PlanRecord(Strict):
     approaches: tuple[ApproachEntry, ...] = ()
     targets: tuple[TargetEntry, ...] = ()
     fronts: tuple[FrontEntry, ...] = ()
+    budget: BudgetRecord | None = None
+    needed: tuple[NeededEntry, ...] = ()  # how accurate navigation must be
     levels: LevelState | None = None
     caveats: tuple[str, ...] = ()
     provenance: Provenance

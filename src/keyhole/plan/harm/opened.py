@@ -9,7 +9,7 @@ import numpy as np
 from keyhole.casefile import CandidateEntry, HarmEntry, Quantity
 from keyhole.geometry import Points
 from keyhole.plan.approaches import OPEN, Approach, catalogue
-from keyhole.plan.decompress import Canal, Widening, decompression, removable, widen
+from keyhole.plan.decompress import Canal, Removal, decompression, laid_open
 from keyhole.plan.harm.count import Harming, harm, whole_mask
 from keyhole.plan.harm.inside import burden, does
 from keyhole.plan.harm.midline import Exposure, exposure
@@ -35,8 +35,8 @@ def open_entry(site: Site, canal: Canal | None, targets: Targets) -> CandidateEn
     opened = exposure(site, approach)
     if not opened.mask.any():
         return None
-    soft = approach.soft_bone(site.frame.level, site.frame.side)
-    widened = None if canal is None else widen(canal, removable(canal, soft))
+    half = opened.half_width, approach.exposure
+    widened = None if canal is None else laid_open(canal, approach, half)
     amounts = _volumes(site, opened, widened)
     amount_sd, facet_sd = _spreads(site, opened, canal, widened)
     depth = float(np.linalg.norm(opened.entry - opened.dock))
@@ -58,19 +58,19 @@ def open_entry(site: Site, canal: Canal | None, targets: Targets) -> CandidateEn
         depth=_quantity(depth, float(np.hypot(skin_sd(site), boundary_sd(site, "canal"))), "mm"),
         reach=_quantity(100.0, 0.0, "%", "everything behind the disc lies open; nerves are held aside under sight"),
         harm=_harm(site, opened, canal, widened),
-        decompression=decompression(widened, 1.0 if canal is None else canal.sd, site.frame.level),
+        decompression=decompression(widened, site.frame.level),
         caveats=_caveats(approach, opened),
     )
 
 
-def _harm(site: Site, opened: Exposure, canal: Canal | None, widened: Widening | None) -> HarmEntry:
+def _harm(site: Site, opened: Exposure, canal: Canal | None, widened: Removal | None) -> HarmEntry:
     """The harm of the exposure and of what is removed for the goal."""
     if canal is None or widened is None:
         return harm(site, Harming(opened=opened))
     return harm(site, Harming(opened=opened, taken=whole_mask(site, canal.site, widened.mask)))
 
 
-def _volumes(site: Site, opened: Exposure, widened: Widening | None) -> dict[str, float]:
+def _volumes(site: Site, opened: Exposure, widened: Removal | None) -> dict[str, float]:
     """ML by burden key of the opened volume, and of bone and flavum removed for the goal."""
     scale = site.labels.grid.voxel_volume / 1000
     labels, counts = np.unique(opened.site.labels.array[opened.mask], return_counts=True)
@@ -86,7 +86,7 @@ def _without_bone(found: Mapping[str, float]) -> dict[str, float]:
 
 
 def _spreads(
-    site: Site, opened: Exposure, canal: Canal | None, widened: Widening | None
+    site: Site, opened: Exposure, canal: Canal | None, widened: Removal | None
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Sd of burden (mL) and of facet removed (%), by recounts of what is opened and removed, moved."""
     inside = [opened.site.labels.structures[int(n)] for n in np.unique(opened.site.labels.array[opened.mask]) if n]

@@ -1,0 +1,90 @@
+"""A removal as plan.json holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from keyhole.assessment.flank.frame import Side
+from keyhole.assessment.model import Measurement
+from keyhole.casefile import BeforeAfter, Decompression, GoalEntry, LeftEntry, Quantity
+from keyhole.plan.decompress.bites import BITE, is_bone
+from keyhole.plan.decompress.removal import Removal
+from keyhole.plan.decompress.spreads import BONE
+
+SOURCE = "keyhole-plan"
+
+MODELLED = (
+    f"simulated in bites of {BITE:g} mm by straight tools: a surgeon takes more, for sight and by the size of the tools"
+)
+
+
+def decompression(found: Removal | None, level: str) -> Decompression:
+    """The record of a removal; values None with a caveat where the canal was not seen."""
+    if found is None:
+        why = (f"the canal is not labelled at {level}: its area is not known",)
+        empty = Quantity(value=None, unit="mm2", source=SOURCE, caveats=why)
+        return Decompression(canal_area_before=empty, canal_area_after=empty)
+    bone = sum(v for key, v in found.volumes.items() if is_bone(key))
+    doubt = found.spreads
+    return Decompression(
+        canal_area_before=_measured(found.before.area),
+        canal_area_after=_measured(found.after.area, *_said(found)),
+        goal=_goal(found),
+        measures=tuple(_pairs(found)),
+        removed={key: _amount(v, doubt.volumes.get(key, v), "mL") for key, v in sorted(found.volumes.items())},
+        bone=_amount(bone, doubt.volumes.get(BONE, 0.0), "mL"),
+        in_tube=_amount(found.by_tube, None, "mL"),
+        facet_removed={key: _amount(v, doubt.facet.get(key, v), "%") for key, v in found.facet.items()},
+        left=tuple(LeftEntry(key=one.key, volume=_amount(one.volume, None, "mL", *one.reasons)) for one in found.left),
+        caveats=(MODELLED,),
+    )
+
+
+def _goal(found: Removal) -> GoalEntry:
+    goal = found.goal
+    return GoalEntry(
+        kind=goal.kind, amount=goal.amount, length=goal.length, root=goal.root, words=goal.words, reached=found.reached
+    )
+
+
+def _said(found: Removal) -> tuple[str, ...]:
+    """What is taken and whether the goal is reached, in words."""
+    taken = ", ".join(f"{k} {v:.2f} mL" for k, v in sorted(found.removed.items()) if v >= 0.005) or "nothing"
+    share = ", ".join(f"{k} {v:.0f} %" for k, v in found.facet.items() if v >= 0.5) or "none of the facets"
+    said = [f"simulated removal within the reach: {taken}; facet: {share}"]
+    if not found.reached:
+        wanted = "" if found.wanted is None else f" ({found.wanted:.0f} mm2)"
+        said.append(f"short of the goal, {found.goal.words}{wanted}")
+    return tuple(said)
+
+
+def _pairs(found: Removal) -> Iterator[BeforeAfter]:
+    """Every measure before and after."""
+    before, after = found.before, found.after
+    pairs: tuple[tuple[str, Mapping[Side, Measurement], Mapping[Side, Measurement]], ...] = (
+        ("lateral recess depth", before.recess, after.recess),
+        ("foramen area", before.foramen, after.foramen),
+        ("pars width", before.pars, after.pars),
+    )
+    if before.least is not None and after.least is not None:
+        yield BeforeAfter(name="least canal area near the disc", before=_area(before.least), after=_area(after.least))
+    for name, first, second in pairs:
+        for side in first:
+            yield BeforeAfter(name=name, side=side, before=_measured(first[side]), after=_measured(second[side]))
+
+
+def _area(value: float) -> Quantity:
+    return Quantity(value=round(value, 2), unit="mm2", source=SOURCE)
+
+
+def _measured(found: Measurement, *caveats: str) -> Quantity:
+    if found.value is None:
+        return Quantity(value=None, unit=found.unit, source=SOURCE, caveats=(*found.caveats, *caveats))
+    sd = None if found.sd is None else round(found.sd, 2)
+    return Quantity(value=round(found.value, 2), sd=sd, unit=found.unit, source=SOURCE, caveats=caveats)
+
+
+def _amount(value: float, sd: float | None, unit: str, *caveats: str) -> Quantity:
+    return Quantity(
+        value=round(value, 4), sd=None if sd is None else round(sd, 4), unit=unit, source=SOURCE, caveats=caveats
+    )

@@ -1,0 +1,203 @@
+"""The straight ways of a tool through a docked tube, or from behind in the open operation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keyhole.geometry import Points, Tube, unit
+from keyhole.geometry._kernels import compiled
+from keyhole.plan.approaches import Approach
+from keyhole.plan.decompress.bites import BITE, Bites
+from keyhole.plan.decompress.problem import Indices
+from keyhole.plan.frame import LevelFrame
+from keyhole.plan.site import EPIDURAL, Site, hard_keys
+from keyhole.terms import belongs
+
+SAMPLE = 0.5
+"""Distance at which a way is looked at, mm [keyhole-choice]."""
+
+AT_WALL = 0.75 * BITE
+"""A bite may lie this far into what must not be touched: the tool stops at the wall and nibbles, mm."""
+
+OPEN_LEAN = 30.0
+"""How far tools lean in the open operation, degrees [keyhole-choice]."""
+
+OPEN_APART = 5.0
+"""Distance of the places that tools come from in the open operation, mm [keyhole-choice]."""
+
+FAR, LEANS = -1, -2
+"""Why a place cannot be reached, besides the structure that is in the way: too far; leans too much."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tool:
+    """Where a tool can come from: `starts` (k, 3) LPS mm within the tube, behind its tip `dock`.
+
+    It reaches `farthest` mm from the dock, within the cone that opens `slack` wide from there at the angle whose
+    tangent is `lean`; `out` points outwards. `tube` is what the docked tube itself takes away; None in the open.
+    """
+
+    starts: Points
+    dock: Points
+    out: Points
+    slack: float
+    lean: float
+    farthest: float
+    tube: Tube | None
+
+
+def through_tube(frame: LevelFrame, approach: Approach, dock: Points, out: Points, radius: float) -> Tool:
+    """The tool through a tube of `radius` docked at `dock`: from the middle of its bore, half way out, and its rim."""
+    slack = max(radius - approach.instrument_radius, 0.0)
+    side = unit(frame.lateral - (frame.lateral @ out) * out) if abs(frame.lateral @ out) < 0.99 else frame.up
+    up = unit(frame.up - (frame.up @ out) * out - (frame.up @ side) * side)
+    places = [(0.0, 0.0)]
+    places += [(slack / 2 * np.cos(a), slack / 2 * np.sin(a)) for a in np.arange(4) * np.pi / 2]
+    places += [(slack * np.cos(a), slack * np.sin(a)) for a in np.arange(8) * np.pi / 4]
+    starts = np.array([dock + radius * out + a * side + b * up for a, b in places])
+    lean = float(np.tan(np.deg2rad(approach.angulation)))
+    tube = Tube(dock + 60.0 * out, dock + radius * out, radius)
+    return Tool(starts, dock, out, slack, lean, approach.reach[1], tube)
+
+
+def from_behind(site: Site, half_width: float, half_length: float) -> Tool:
+    """The tools of the open operation: from everywhere behind the arch within the exposure."""
+    frame = site.frame
+    index = np.argwhere(site.mask("vertebra"))
+    back = float(site.local(index)[:, 1].max()) + 2.0 if len(index) else frame.border + 60.0
+    wide = np.arange(-half_width, half_width + 0.1, OPEN_APART)
+    long = np.arange(-half_length, half_length + 0.1, OPEN_APART)
+    local = np.array([(a, back, b) for a in wide for b in long])
+    dock = frame.patient(np.array([0.0, back, 0.0]))
+    return Tool(frame.patient(local), dock, frame.posterior, 1e3, float(np.tan(np.deg2rad(OPEN_LEAN))), 1e3, None)
+
+
+def walls(site: Site, approach: Approach) -> NDArray[np.bool_]:
+    """Which labels (by integer) a tool may not touch: what the approach may not cut; what nobody saw (0)."""
+    keys = tuple(k for k in hard_keys(site, approach) if not belongs(k, EPIDURAL))
+    table = np.zeros(int(max(site.labels.structures, default=0)) + 1, dtype=np.bool_)
+    table[list(site.labels.labels_of(*keys))] = True
+    table[0] = True
+    return table
+
+
+@compiled()
+def _walk(
+    start: Points, stop: Points, matrix: Points, labels: NDArray[np.int32], hard: NDArray[np.bool_],
+    at: NDArray[np.int32], cost: Points, own: int, mark: Indices, stamp: int, way: Indices,
+) -> tuple[int, float, int]:  # fmt: skip
+    """Fill `way` with the bites between `start` and `stop`; how many, their volume, and the label in the way (-1)."""
+    length = np.sqrt(((stop - start) ** 2).sum())
+    steps = max(1, int(np.ceil(length / SAMPLE)))
+    n, spent, stopped = 0, 0.0, -1
+    for s in range(steps + 1):
+        t = s / steps
+        x, y = start[0] + t * (stop[0] - start[0]), start[1] + t * (stop[1] - start[1])
+        z = start[2] + t * (stop[2] - start[2])
+        i = round(matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z + matrix[0, 3])
+        j = round(matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z + matrix[1, 3])
+        k = round(matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z + matrix[2, 3])
+        if i < 0 or j < 0 or k < 0 or i >= labels.shape[0] or j >= labels.shape[1] or k >= labels.shape[2]:
+            if stopped >= 0:
+                return -1, 0.0, stopped
+            continue  # the tube lies beyond the part that is looked at
+        label = labels[i, j, k]
+        if hard[label]:
+            if (1 - t) * length > AT_WALL:
+                return -1, 0.0, label
+            stopped = label
+            continue
+        if stopped >= 0:
+            return -1, 0.0, stopped
+        u = at[i, j, k]
+        if u >= 0 and mark[u] != stamp:
+            mark[u] = stamp
+            way[n] = u
+            n += 1
+            spent += cost[u]
+    if own >= 0 and mark[own] != stamp:
+        mark[own] = stamp
+        way[n] = own
+        n += 1
+        spent += cost[own]
+    return n, spent, -1
+
+
+@compiled()
+def _ways(
+    targets: Points, own: Indices, starts: Points, dock: Points, out: Points, limits: Points, matrix: Points,
+    labels: NDArray[np.int32], hard: NDArray[np.bool_], at: NDArray[np.int32], cost: Points,
+) -> tuple[Indices, Indices, Points, Indices]:  # fmt: skip
+    """Of each target the cheapest way: row starts, bites, volume (inf: none) and why not; see `ways`."""
+    m, stamp = len(targets), 0
+    mark, way = np.full(len(cost) + 1, -1, dtype=np.int64), np.empty(len(cost) + 2, dtype=np.int64)
+    row, spent, why = np.zeros(m + 1, dtype=np.int64), np.full(m, np.inf), np.zeros(m, dtype=np.int64)
+    bites, filled = np.empty(16 * m + 64, dtype=np.int64), 0
+    for n in range(m):
+        from_dock = targets[n] - dock
+        deep = -(from_dock * out).sum()
+        whole = np.sqrt((from_dock**2).sum())
+        aside = np.sqrt(max(whole**2 - deep**2, 0.0))
+        chosen = -1
+        if deep < -1e-3 or whole > limits[2] + 1e-3:
+            why[n] = FAR
+        elif aside > limits[0] + deep * limits[1] + 1e-3:
+            why[n] = LEANS
+        else:
+            why[n] = LEANS
+            for k in range(len(starts)):
+                line = targets[n] - starts[k]
+                down = -(line * out).sum()
+                if np.sqrt(max((line**2).sum() - down**2, 0.0)) > down * limits[1] + 1e-3:
+                    continue
+                stamp += 1
+                count, volume, hit = _walk(
+                    starts[k], targets[n], matrix, labels, hard, at, cost, own[n], mark, stamp, way
+                )
+                if count < 0:
+                    why[n] = hit if why[n] < 0 else why[n]
+                elif volume < spent[n] - 1e-6:
+                    spent[n], chosen = volume, k
+        if chosen >= 0:
+            stamp += 1
+            count, volume, hit = _walk(
+                starts[chosen], targets[n], matrix, labels, hard, at, cost, own[n], mark, stamp, way
+            )
+            if filled + count > len(bites):
+                grown = np.empty(2 * len(bites) + count, dtype=np.int64)
+                grown[:filled] = bites[:filled]
+                bites = grown
+            bites[filled : filled + count] = way[:count]
+            filled += count
+        row[n + 1] = filled
+    return row, bites[:filled], spent, why
+
+
+def ways(
+    tool: Tool, site: Site, cut: Bites, hard: NDArray[np.bool_], cost: Points, targets: tuple[Points, Indices]
+) -> tuple[Indices, Indices, Points, Indices]:
+    """The cheapest straight way of the tool to each target.
+
+    A way is free if no sample of it meets what must not be touched, but for its end, where the tool may stop at a wall.
+
+    Parameters
+    ----------
+    hard : by label.
+    cost : of each bite, mm³.
+    targets : points (m, 3) LPS mm, and the bite that each is the middle of (-1: none).
+
+    Returns
+    -------
+    Row starts (m + 1,) into the bites taken on the way; those bites; their volume (m,), inf where there is no way; and
+    why there is none (m,): `FAR`, `LEANS`, or the label that is in the way.
+    """
+    limits = np.array([tool.slack, tool.lean, tool.farthest])
+    matrix = site.labels.patient_from_index.inverse.matrix
+    found: tuple[Indices, Indices, Points, Indices] = _ways(
+        np.ascontiguousarray(targets[0]), targets[1], tool.starts, tool.dock, tool.out, limits, matrix,
+        np.ascontiguousarray(site.labels.array).astype(np.int32), hard, cut.at, cost,
+    )  # fmt: skip
+    return found
