@@ -27,6 +27,23 @@ MARKS = ("<!-- measured begin -->", "<!-- measured end -->")
 TORSO = "ct_abdomen_3mm/labels_totalsegmentator_total.nii.gz"
 BODIES = ("VB1_15", *(f"VB2_0{n}" for n in (2, 4, 5, 6)), *(f"VB3_0{n}" for n in (1, 2, 3, 4)))
 
+ENDS = ("L1/L2", "L5/S1")
+RANGES = {
+    **{("anterior disc height", level): text for level, text in zip(ENDS, ("6.9", "13.6"), strict=True)},
+    **{
+        ("disc height", level): text
+        for level, text in zip(("L1/L2", "L4/L5", "L5/S1"), ("7.9", "12.0", "11.1"), strict=True)
+    },
+    **{
+        ("posterior disc height", level): text
+        for level, text in zip(("L1/L2", "L4/L5", "L5/S1"), ("5.5", "8.1", "6.9"), strict=True)
+    },
+}
+"""Means of 106 adults by measure and level, mm [nepal-discs]; other samples differ by some mm (9 to 19 in front)."""
+
+PEDICLES = {"pedicle width": "7.2 to 17.8, T11 to L5", "pedicle height": "13.9 to 16.7, T11 to L5"}
+"""Mm, of cadavers [pedicle-safe-zone]."""
+
 Scan = tuple[str, tuple[str, ...], str, str | None]
 """Which group it belongs to, images, labels, scheme (None where the file says it)."""
 
@@ -37,10 +54,7 @@ SCANS: tuple[Scan, ...] = (
         for n in ("004", "010")
     ),
     *(("MR, bodies", (), f"mr_bodies_verse/{name}_labels.nii.gz", "verse") for name in BODIES),
-    *(
-        ("MR, discs", (), f"mr_discs_totalspineseg/IVD_{n}_labels.nii.gz", "totalspineseg")
-        for n in ("11", "20", "25")
-    ),
+    *(("MR, discs", (), f"mr_discs_totalspineseg/IVD_{n}_labels.nii.gz", "totalspineseg") for n in ("11", "20", "25")),
 )
 
 
@@ -48,15 +62,14 @@ def measured(data: Path, scan: Scan) -> tuple[FindingEntry, ...]:
     """The findings of one scan, imported and assessed as a user would."""
     _, images, labels, scheme = scan
     with tempfile.TemporaryDirectory() as folder:
-        case = import_case(
-            Path(folder) / "case", [data / one for one in images], labels=data / labels, scheme=scheme
-        )
+        case = import_case(Path(folder) / "case", [data / one for one in images], labels=data / labels, scheme=scheme)
         return assess_case(case).findings
 
 
 def published(name: str, level: str | None) -> str:
     """Mean and sd of healthy people, or the limit of disease, with its source; empty where none was read."""
-    said = []
+    said = [f"{RANGES[name, level]} [nepal-discs]"] if level and (name, level) in RANGES else []
+    said += [f"{PEDICLES[name]} [pedicle-safe-zone]"] if name in PEDICLES else []
     for one in norms_of(name, level):
         if one.mean is not None and one.sd is not None:
             said.append(f"{one.mean:g} ± {one.sd:g} [{one.source}]")
@@ -67,7 +80,10 @@ def published(name: str, level: str | None) -> str:
 
 def table(found: dict[tuple[str, str, str | None, str], list[float]], unknown: dict[str, int]) -> str:
     """The measures by group, name and level."""
-    out = ["| scans | measure | level | n | least | median | most | unit | published |", "|---|---|---|---|---|---|---|---|---|"]
+    out = [
+        "| scans | measure | level | n | least | median | most | unit | published |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
     for (group, name, level, unit), values in sorted(found.items(), key=str):
         low, middle, high = np.percentile(values, (0, 50, 100))
         out.append(
