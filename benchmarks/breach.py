@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from keyhole.geometry import LabelMap, Tube, affine
-from keyhole.plan.doubt.breach import breach, flat, nearest_contact
+from keyhole.plan.doubt.breach import breach, flat, nearest_contact, wall
 from keyhole.plan.doubt.cloud import cloud
 from keyhole.plan.doubt.error import ExecutionError
 
@@ -201,20 +201,20 @@ def main() -> None:
         made = scene(rng, KINDS[n % len(KINDS)])
         points = cloud(made.labels, ["root/L4/left"]).of("root/L4/left")
         began = time.perf_counter()
-        closed = breach(points, made.tube, made.error, made.sd)
+        closed = breach(wall(points, made.tube), made.tube, made.error, made.sd)
         took = time.perf_counter() - began
-        near = nearest_contact(points, made.tube, made.error, made.sd)
-        wall = flat(near.gap, near.spread)
+        near = nearest_contact(wall(points, made.tube), made.error, made.sd)
+        beside = flat(near.gap, near.spread)
         truth = simulated(made, given.samples, n)
-        rows.append((made.kind, closed, wall, truth, took, near.gap))
+        rows.append((made.kind, closed, beside, truth, took, near.gap))
     for kind in (*KINDS, "all"):
         chosen = [r for r in rows if kind in ("all", r[0])]
         good = sum(judged(r[1], r[3]) for r in chosen)
-        wall = sum(judged(r[2], r[3]) for r in chosen)
+        beside = sum(judged(r[2], r[3]) for r in chosen)
         worst = max(abs(r[1] - r[3]) for r in chosen)
         ratio = max((r[1] / r[3] for r in chosen if r[3] > 0.02), key=lambda q: abs(np.log(q)))
         print(
-            f"| {kind} | {len(chosen)} | {good} | {wall} | {worst:.4f} | {ratio:.3f} | "
+            f"| {kind} | {len(chosen)} | {good} | {beside} | {worst:.4f} | {ratio:.3f} | "
             f"{1e3 * np.median([r[4] for r in chosen]):.2f} |"
         )
     for r in rows:

@@ -1,6 +1,6 @@
 """How sure the execution is: error budget, target registration error, breach probability, what navigation must do."""
 
-from keyhole.plan.doubt.breach import breach, breach_probability, total
+from keyhole.plan.doubt.breach import Wall, breach, breach_probability, total, wall
 from keyhole.plan.doubt.budget import Budget, Registration, Term, default_budget, execution_error, read_budget
 from keyhole.plan.doubt.cloud import Cloud, cloud
 from keyhole.plan.doubt.error import REGISTRATION, TRACKING, ExecutionError, isotropic
@@ -14,6 +14,7 @@ from keyhole.plan.doubt.judge import (
     kept_clearance,
     needed_accuracy,
     sensitivity,
+    walls,
 )
 from keyhole.plan.doubt.told import budget_record, doubt_entry, needed_entries, robustly_ranked, with_doubt
 from keyhole.plan.doubt.tre import fiducial_error, frame_error, target_rms
@@ -30,6 +31,7 @@ __all__ = [
     "Registration",
     "Share",
     "Term",
+    "Wall",
     "breach",
     "breach_probability",
     "breaches",
@@ -50,5 +52,7 @@ __all__ = [
     "sensitivity",
     "target_rms",
     "total",
+    "wall",
+    "walls",
     "with_doubt",
 ]

@@ -22,6 +22,9 @@ REST = 10.0
 STEP, WIDE = 0.9, 3
 """Spacing in sd of the parallel lines that are integrated along, and how many lie to either side."""
 
+REACH = 30.0
+"""Walls farther from a tube than this, mm, are only known by their nearest point."""
+
 BINS = 2400
 """Cells along a line."""
 
@@ -153,31 +156,54 @@ def _covered(points: Points, ways: Points, lines: Points, length: float, radius:
     return found
 
 
-def _near(points: Points, tube: Tube, error: ExecutionError) -> tuple[Points, Points, Points, Points, Points]:
-    """Of the points that the error can bring to the tube: place, gap, normal, ways (n, 3, 6), gap in own sd."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Wall:
+    """The part of a structure's wall near a tube: points (n, 3) LPS mm, their gaps (n,) mm, unit normals (n, 3)."""
+
+    points: Points
+    gaps: Points
+    normals: Points
+
+
+def wall(points: Points, tube: Tube) -> Wall:
+    """Of `points` (n, 3) LPS mm those within `REACH` of `tube`, or the nearest alone where all are farther."""
     gaps, normals = _walls(np.ascontiguousarray(points), tube.start, tube.stop, tube.radius)
-    most = max(float(np.linalg.norm(error.ways(end), 2)) for end in (tube.start, tube.stop))
-    kept = np.flatnonzero(gaps <= max((FAR + 2.0) * most, float(gaps.min())))
-    place, gaps, normals = points[kept], gaps[kept], normals[kept]
-    ways = error.ways(place)
-    spread = np.linalg.norm(np.einsum("na,nae->ne", normals, ways), axis=1)
-    return place, gaps, normals, ways, gaps / np.maximum(spread, 1e-9)
+    kept = gaps <= max(REACH, float(gaps.min(initial=0.0)))
+    return Wall(points[kept], gaps[kept], normals[kept])
 
 
-def nearest_contact(points: Points, tube: Tube, error: ExecutionError, sd: float = 0.0) -> Contact | None:
-    """The point of `points` that takes the smallest error, in its own sd, to be touched; None without points.
+@compiled()
+def _spreads(points: Points, normals: Points, root: Points, centre: Points) -> Points:
+    """Sd (n,) of the gap at each point under the error whose root (6, 6) is about `centre`."""
+    found = np.empty(len(points))
+    for n in range(len(points)):
+        x, y, z = points[n, 0] - centre[0], points[n, 1] - centre[1], points[n, 2] - centre[2]
+        a, b, c = normals[n, 0], normals[n, 1], normals[n, 2]
+        u, v, w = y * c - z * b, z * a - x * c, x * b - y * a
+        total = 0.0
+        for e in range(6):
+            part = a * root[0, e] + b * root[1, e] + c * root[2, e]
+            part += u * root[3, e] + v * root[4, e] + w * root[5, e]
+            total += part * part
+        found[n] = np.sqrt(total)
+    return found
+
+
+def nearest_contact(near: Wall, error: ExecutionError, sd: float = 0.0) -> Contact | None:
+    """The point that takes the smallest error, in its own sd, to be touched; None without points.
 
     The structure's own place is uncertain by `sd` mm per axis.
     """
-    if not len(points):
+    if not len(near.points):
         return None
-    place, gaps, normals, _, off = _near(points, tube, whole := error.and_shift(sd))
-    at = int(np.argmin(np.round(off, 9)))
-    return Contact(place[at], float(gaps[at]), normals[at], float(np.sqrt(whole.along(normals[at], place[at]))))
+    whole = error.and_shift(sd)
+    spreads = _spreads(near.points, near.normals, whole.root, whole.centre)
+    at = int(np.argmin(np.round(near.gaps / np.maximum(spreads, 1e-9), 9)))
+    return Contact(near.points[at], float(near.gaps[at]), near.normals[at], float(spreads[at]))
 
 
-def breach(points: Points, tube: Tube, error: ExecutionError, sd: float = 0.0) -> float:
-    """Chance that the executed `tube` touches the structure whose wall `points` (n, 3) LPS mm are.
+def breach(near: Wall, tube: Tube, error: ExecutionError, sd: float = 0.0) -> float:
+    """Chance that the executed `tube` touches the structure whose wall near it is `near`.
 
     The structure's own place is uncertain by `sd` mm per axis. In the six independent errors of tube and structure,
     the tube is shifted along the direction that first closes the gap, on parallel lines; on each line, every point's
@@ -185,19 +211,21 @@ def breach(points: Points, tube: Tube, error: ExecutionError, sd: float = 0.0) -
     rounded tip and structure keep their shapes and the rotation's growth along the shaft is in it. A structure
     beyond `FAR` sd counts with its flat wall.
     """
-    if not len(points):
+    if not len(near.points):
         return 0.0
-    place, gaps, normals, ways, off = _near(points, tube, error.and_shift(sd))
+    whole = error.and_shift(sd)
+    spreads = _spreads(near.points, near.normals, whole.root, whole.centre)
+    off = near.gaps / np.maximum(spreads, 1e-9)
     at = int(np.argmin(np.round(off, 9)))
-    spread = float(np.linalg.norm(normals[at] @ ways[at]))
-    if not spread > 1e-6 or off[at] > FAR:
-        return flat(float(gaps[at]), spread if spread > 1e-6 else 0.0)
-    first = max(0.0, off[at].item())
-    kept = off <= np.sqrt(first**2 + REST)
+    if not spreads[at] > 1e-6 or off[at] > FAR:
+        return flat(float(near.gaps[at]), float(spreads[at]) if spreads[at] > 1e-6 else 0.0)
+    kept = off <= np.sqrt(max(0.0, off[at].item()) ** 2 + REST)
+    ways = whole.ways(near.points[kept])
+    basis = _basis(whole.ways(near.points[at]), near.normals[at])
     axes = _axes(tube)
     lines, weights = _lines()
-    moved = np.ascontiguousarray(axes @ (ways[kept] @ _basis(ways[at], normals[at])))
-    found = _covered((place[kept] - tube.start) @ axes.T, moved, lines, tube.length, tube.radius, _mass())
+    moved = np.ascontiguousarray(axes @ (ways @ basis))
+    found = _covered((near.points[kept] - tube.start) @ axes.T, moved, lines, tube.length, tube.radius, _mass())
     return min(1.0, float(weights @ found))
 
 

@@ -59,7 +59,14 @@ class ExecutionError:
     @property
     def matrix(self) -> Matrix:
         """(6, 6) covariance of (t, w)."""
-        return np.block([[self.covariance, self.cross], [self.cross.T, self.rotation]])
+        made = np.empty((6, 6))
+        made[:3, :3], made[:3, 3:], made[3:, :3], made[3:, 3:] = (
+            self.covariance,
+            self.cross,
+            self.cross.T,
+            self.rotation,
+        )
+        return made
 
     @property
     def root(self) -> Matrix:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import sqrt
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from keyhole.anatomy.model import Structure
 from keyhole.geometry import LabelMap, Points, Tube
-from keyhole.plan.doubt.breach import Contact, breach, breach_probability, nearest_contact, total
+from keyhole.plan.doubt.breach import REACH, Contact, Wall, breach, breach_probability, nearest_contact, total, wall
 from keyhole.plan.doubt.budget import MOTIONS, Budget, execution_error, registration_error, term_error
 from keyhole.plan.doubt.cloud import Cloud, cloud
 from keyhole.plan.doubt.error import ExecutionError
@@ -72,8 +72,13 @@ def breaches(error: ExecutionError, gaps: Gaps, tube: Tube, tip: Points, sds: Ma
     """
     if isinstance(error, Execution):
         here = error.error(tip)
-        return {key: breach(error.cloud.of(key), tube, here, error.own(key)) for key in gaps}
+        return {key: breach(near, tube, here, error.own(key)) for key, near in walls(error, tube, gaps).items()}
     return {key: breach_probability(gap, normal, error, sds.get(key, 0.0)) for key, (gap, normal) in gaps.items()}
+
+
+def walls(how: Execution, tube: Tube, keys: Iterable[str]) -> dict[str, Wall]:
+    """The walls of the structures `keys` near `tube`."""
+    return {key: wall(how.cloud.of(key), tube) for key in keys}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,35 +94,63 @@ class Needed:
     assumed: float
 
 
-def needed_accuracy(how: Execution, tube: Tube, tip: Points, keys: Sequence[str], limit: float = SAFE) -> Needed:
+def needed_accuracy(how: Execution, tube: Tube, tip: Points, near: Mapping[str, Wall], limit: float = SAFE) -> Needed:
     """The largest RMS registration error at the tip at which the summed breach probability stays <= `limit`.
 
-    The registration's error keeps its shape, rotation included, and is scaled; all other terms stay as budgeted.
+    The registration's error keeps its shape, rotation included, and is scaled; all other terms stay as budgeted. Found
+    by false position on 1 / z² over the square of the RMS, z the normal score of the danger: beside one flat wall the
+    two are in a straight line.
     """
     registration = registration_error(how.budget, tip, how.axes)
     others = execution_error(how.budget.without("registration"), tip, axes=how.axes)
     assumed = registration.rms(tip)
-    shape = registration if assumed > 0 else ExecutionError(np.eye(3) / 3, centre=tip)
-    whole = assumed if assumed > 0 else 1.0
+    shape = registration.scaled(1 / assumed) if assumed > 0 else ExecutionError(np.eye(3) / 3, centre=tip)
 
     def danger(rms: float) -> float:
-        error = others + shape.scaled(rms / whole)
-        return total([breach(how.cloud.of(key), tube, error, how.own(key)) for key in keys])
+        error = others + shape.scaled(rms)
+        return total([breach(at, tube, error, how.own(key)) for key, at in near.items()])
 
     perfect = danger(0.0)
     if not perfect <= limit:
         return Needed(None, perfect, assumed)
-    if danger(LARGEST) <= limit:
-        return Needed(float("inf"), perfect, assumed)
-    low, high = 0.0, LARGEST
-    guess = min(max(assumed, 0.5), LARGEST / 2)
-    while high - low > NEAR_ENOUGH:
-        if danger(guess) <= limit:
-            low = guess
+    found = _crossing(danger, perfect, limit, assumed if 0 < assumed < LARGEST else LARGEST / 4)
+    return Needed(found, perfect, assumed)
+
+
+def _crossing(danger: Callable[[float], float], perfect: float, limit: float, guess: float) -> float:
+    """The largest RMS, mm rounded down to `NEAR_ENOUGH`, with danger <= `limit`; inf if that is beyond `LARGEST`."""
+    wanted = _score(limit)
+    low, below, high, above = 0.0, _score(perfect) - wanted, LARGEST, float("nan")
+    for _ in range(60):
+        value = _score(danger(guess)) - wanted
+        if value <= 0:
+            low, below = guess, value
         else:
-            high = guess
-        guess = (low + high) / 2 if high < LARGEST else min(2 * guess, (low + high) / 2)
-    return Needed(np.floor(low * 100) / 100, perfect, assumed)
+            high, above = guess, value
+        if low >= LARGEST:
+            return float("inf")
+        if high - low <= NEAR_ENOUGH:
+            break
+        guess = _between(low, below, high, above)
+    return float(np.floor(low / NEAR_ENOUGH + 1e-9) * NEAR_ENOUGH)
+
+
+def _between(low: float, below: float, high: float, above: float) -> float:
+    """The next guess: where the line through both ends crosses zero, a little to the side that is not yet tight."""
+    if not np.isfinite(above):
+        return min(high, max(2 * low, low + 1.0))
+    share = below / (below - above) if above > below else 0.5
+    middle = sqrt(low**2 + min(max(share, 0.02), 0.98) * (high**2 - low**2))
+    inside = min(max(middle, low + NEAR_ENOUGH / 2), high - NEAR_ENOUGH / 2)
+    return inside + (NEAR_ENOUGH / 2 if share < 0.5 else -NEAR_ENOUGH / 2) if high - low > 4 * NEAR_ENOUGH else inside
+
+
+def _score(chance: float) -> float:
+    """1 / z² of a chance below a half, growing with it; large beyond."""
+    from scipy.special import ndtri  # noqa: PLC0415  (heavy import)
+
+    z = -float(ndtri(min(max(chance, 1e-15), 0.5 - 1e-3)))
+    return 1.0 / z**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +167,7 @@ class Share:
 
 
 def sensitivity(
-    how: Execution, tube: Tube, tip: Points, chances: Mapping[str, float]
+    how: Execution, tip: Points, near: Mapping[str, Wall], chances: Mapping[str, float]
 ) -> tuple[str | None, tuple[Share, ...]]:
     """The structure in most danger and the share of each term, largest first; nothing where nothing is near.
 
@@ -143,7 +176,7 @@ def sensitivity(
     from scipy.special import ndtr, ndtri  # noqa: PLC0415  (heavy import)
 
     error = how.error(tip)
-    met = _contacts(how, tube, error, chances)
+    met = _contacts(how, error, near)
     if not met:
         return None, ()
     worst = max(met, key=lambda key: (round(chances[key], 9), -met[key].gap))
@@ -161,8 +194,8 @@ def sensitivity(
     return worst, tuple(sorted(found, key=lambda part: -round(part.share, 6)))
 
 
-def _contacts(how: Execution, tube: Tube, error: ExecutionError, keys: Iterable[str]) -> dict[str, Contact]:
-    met = {key: nearest_contact(how.cloud.of(key), tube, error, how.own(key)) for key in keys}
+def _contacts(how: Execution, error: ExecutionError, near: Mapping[str, Wall]) -> dict[str, Contact]:
+    met = {key: nearest_contact(at, error, how.own(key)) for key, at in near.items()}
     return {key: contact for key, contact in met.items() if contact is not None}
 
 
@@ -182,8 +215,8 @@ KEPT = 0.95
 """Share of executions in which that clearance is kept."""
 
 
-def kept_clearance(how: Execution, tube: Tube, tip: Points, keys: Iterable[str]) -> float:
-    """Least gap to any of the structures `keys` that the executed `tube` keeps in `KEPT` of all executions, mm.
+def kept_clearance(how: Execution, tip: Points, near: Mapping[str, Wall]) -> float:
+    """Least gap to any of the walls `near` it that the executed tube keeps in `KEPT` of all executions, mm.
 
     The negative of the 95th percentile of the loss, where the loss of an execution is how far the tube lies in, or
     (negative) from, whatever it is nearest to or deepest in; all terms of the budget, systematic ones too, are drawn.
@@ -191,13 +224,13 @@ def kept_clearance(how: Execution, tube: Tube, tip: Points, keys: Iterable[str])
     so the draws hang on gaps and covariances alone and a moved patient has the same; inf where nothing is near.
     """
     error = how.error(tip)
-    met = sorted(_contacts(how, tube, error, keys).items(), key=lambda item: round(item[1].gap / item[1].spread, 6))
-    near = [(key, at) for key, at in met if at.gap < 30.0]
-    if not near:
+    met = sorted(_contacts(how, error, near).items(), key=lambda item: round(item[1].gap / item[1].spread, 6))
+    told = [(key, at) for key, at in met if at.gap < REACH][:64]
+    if not told:
         return float("inf")
-    ways = np.stack([at.normal @ error.ways(at.point) for _, at in near])
-    covariance = ways @ ways.T + np.diag([how.own(key) ** 2 for key, _ in near])
-    values = np.random.default_rng(95).standard_normal((DRAWS, 64))[:, : len(near)]
-    root = np.linalg.cholesky(covariance + 1e-12 * np.eye(len(near)))
-    gaps = np.array([at.gap for _, at in near[:64]]) + values @ root.T
+    ways = np.stack([at.normal @ error.ways(at.point) for _, at in told])
+    covariance = ways @ ways.T + np.diag([how.own(key) ** 2 for key, _ in told])
+    values = np.random.default_rng(95).standard_normal((DRAWS, 64))[:, : len(told)]
+    root = np.linalg.cholesky(covariance + 1e-12 * np.eye(len(told)))
+    gaps = np.array([at.gap for _, at in told]) + values @ root.T
     return float(np.quantile(gaps.min(axis=1), 1 - KEPT))

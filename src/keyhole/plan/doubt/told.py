@@ -21,6 +21,7 @@ from keyhole.plan.doubt.judge import (
     kept_clearance,
     needed_accuracy,
     sensitivity,
+    walls,
 )
 
 REACH_STEP = 10.0
@@ -35,10 +36,11 @@ def doubt_entry(how: Execution, tube: Tube, instrument: Tube, tip: Points, chanc
     The `instrument` ahead of it goes under sight; its own chances, as if it were driven blind, are told apart.
     """
     here = how.error(tip)
-    keys = sorted(chances)
-    worst, shares = sensitivity(how, tube, tip, chances)
-    blind = {key: breach(how.cloud.of(key), instrument, here, how.own(key)) for key in how.cloud.keys}
-    kept = kept_clearance(how, tube, tip, keys)
+    near = walls(how, tube, sorted(chances))
+    worst, shares = sensitivity(how, tip, near, chances)
+    ahead = walls(how, instrument, how.cloud.keys)
+    blind = {key: breach(at, instrument, here, how.own(key)) for key, at in ahead.items()}
+    kept = kept_clearance(how, tip, near)
     return DoubtEntry(
         registration_rms=round(needed_rms(how, tip), 3),
         breach_total=round(total(list(chances.values())), 6),
@@ -49,7 +51,7 @@ def doubt_entry(how: Execution, tube: Tube, instrument: Tube, tip: Points, chanc
         ),
         kept_clearance=_kept(kept),
         instrument_breach={key: round(p, 6) for key, p in sorted(blind.items()) if p >= 5e-7},
-        needed_accuracy=_needed(needed_accuracy(how, tube, tip, keys)),
+        needed_accuracy=_needed(needed_accuracy(how, tube, tip, near)),
     )
 
 
