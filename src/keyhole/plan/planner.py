@@ -118,7 +118,8 @@ def plan_case(
     anatomy = load(case, with_image=False)
     made = plan(
         anatomy, level, side, goal, approaches=approaches, registration_error=registration_error, target=target,
-        catalogue_file=catalogue_file, budget_file=budget_file, progress=lambda sentence, share: say(sentence, 0.2 + 0.75 * share),
+        catalogue_file=catalogue_file, budget_file=budget_file,
+        progress=lambda sentence, share: say(sentence, 0.2 + 0.75 * share),
     )  # fmt: skip
     inputs = {**made.provenance.inputs, **case.digest("case.json", "labels.nii.gz", "labels.json")}
     made = made.model_copy(update={"provenance": made.provenance.model_copy(update={"inputs": inputs})})
