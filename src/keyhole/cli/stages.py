@@ -31,7 +31,14 @@ def _question(function: F) -> F:
             "--registration-error",
             type=click.FloatRange(0, 20),
             metavar="MM",
-            help="RMS target error of navigation, mm.",
+            help="RMS target error of navigation, mm; in place of that of the error budget.",
+        ),
+        click.option(
+            "--budget",
+            "budget_file",
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            metavar="FILE",
+            help="Your own error budget, a TOML file (docs/uncertainty.md).",
         ),
     )
     for option in reversed(options):
@@ -85,6 +92,7 @@ def plan_command(
     goal: str,
     approaches: tuple[str, ...],
     registration_error: float | None,
+    budget_file: Path | None,
     as_json: bool,
 ) -> None:
     """Search every small opening to LEVEL in CASE and compare with the open operation: plan.json."""
@@ -95,7 +103,8 @@ def plan_command(
     with progress("plan") as show:
         record = plan_case(
             Case(case), at, toward, goal,
-            approaches=list(approaches) or None, registration_error=registration_error, progress=show,
+            approaches=list(approaches) or None, registration_error=registration_error, budget_file=budget_file,
+            progress=show,
         )  # fmt: skip
     _show_plan(record, as_json)
 
@@ -136,6 +145,8 @@ def _show_plan(record: PlanRecord, as_json: bool) -> None:
         "reach %",
     ]
     click.echo(table(header, rows))
+    for needed in record.needed:
+        click.echo(f"  {needed.sentence}")
     for rejected in record.rejected:
         click.echo(f"  no {rejected.approach}: {rejected.reason}")
     caveats(others(record.caveats))
@@ -201,6 +212,7 @@ def run_command(
     goal: str,
     approaches: tuple[str, ...],
     registration_error: float | None,
+    budget_file: Path | None,
     as_json: bool,
 ) -> None:
     """Run every stage after import on CASE: segment where a CT has no labels, assess, plan, forecast and report."""
@@ -224,7 +236,7 @@ def run_command(
         at, toward = _asked(found, level, side, goal, err=as_json)
         plan = plan_case(
             found, at, toward, goal, approaches=list(approaches) or None,
-            registration_error=registration_error, progress=part(show, 0.25, 0.65),
+            registration_error=registration_error, budget_file=budget_file, progress=part(show, 0.25, 0.65),
         )  # fmt: skip
         expected = forecasted(found)
         return plan, expected, write_report(found, progress=part(show, 0.65, 1.0))

@@ -108,7 +108,8 @@ def _doubt(found: Figures) -> DoubtEntry | None:
     if not isinstance(found.error, Execution):
         return None
     tube, instrument = tubes(found.entry, found.dock, found.target, found.radius, found.approach.instrument_radius)
-    return doubt_entry(found.error, tube, instrument, found.dock, found.breach)
+    others = [(tubes(p.entry, p.dock, p.target, p.radius, 1.0)[0], p.dock) for p in found.portals]
+    return doubt_entry(found.error, [(tube, found.dock), *others], instrument, tuple(found.breach))
 
 
 def _facets(site: Site, tube: Mapping[str, float], instrument: Mapping[str, float]) -> dict[str, float]:
@@ -153,12 +154,17 @@ def _sum(one: Amounts, two: Amounts) -> dict[str, float]:
 
 
 def _harm(found: Figures, site: Site, both: tuple[Amounts, ...], incision: Quantity) -> HarmEntry:
-    """The harm of tube and instrument, which meet at the dock and share nothing."""
+    """The harm of tube and instrument, which meet at the dock and share nothing, and of further portals."""
     tube, instrument = tubes(found.entry, found.dock, found.target, found.radius, found.approach.instrument_radius)
     ahead = ahead_of(instrument)
-    amounts = _sum(found.volumes, volumes(site.labels, ahead))
-    said = Harming((("tube", tube), ("instrument", ahead)), incisions=(incision,))
-    return harm(site, said, counted=(amounts, both))
+    bodies = (("tube", tube), ("instrument", ahead))
+    if not found.portals:
+        amounts = _sum(found.volumes, volumes(site.labels, ahead))
+        return harm(site, Harming(bodies, incisions=(incision,)), counted=(amounts, both))
+    more = [("portal", tubes(p.entry, p.dock, p.target, p.radius, 1.0)[0]) for p in found.portals]
+    extra = found.approach.incision_extra
+    cuts = [incision.model_copy(update={"value": 2 * p.radius + extra}) for p in found.portals]
+    return harm(site, Harming((*bodies, *more), incisions=(incision, *cuts)))
 
 
 def entry_of(found: Figures, site: Site, rank: int, n_targets: int, step: Decompression | None) -> CandidateEntry:

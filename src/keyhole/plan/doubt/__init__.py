@@ -7,14 +7,16 @@ from keyhole.plan.doubt.error import REGISTRATION, TRACKING, ExecutionError, iso
 from keyhole.plan.doubt.judge import (
     SAFE,
     Execution,
+    Exposure,
     Needed,
     Share,
     breaches,
+    chances,
     execution,
+    exposures,
     kept_clearance,
     needed_accuracy,
     sensitivity,
-    walls,
 )
 from keyhole.plan.doubt.told import budget_record, doubt_entry, needed_entries, robustly_ranked, with_doubt
 from keyhole.plan.doubt.tre import fiducial_error, frame_error, target_rms
@@ -27,6 +29,7 @@ __all__ = [
     "Cloud",
     "Execution",
     "ExecutionError",
+    "Exposure",
     "Needed",
     "Registration",
     "Share",
@@ -36,11 +39,13 @@ __all__ = [
     "breach_probability",
     "breaches",
     "budget_record",
+    "chances",
     "cloud",
     "default_budget",
     "doubt_entry",
     "execution",
     "execution_error",
+    "exposures",
     "fiducial_error",
     "frame_error",
     "isotropic",
@@ -53,6 +58,5 @@ __all__ = [
     "target_rms",
     "total",
     "wall",
-    "walls",
     "with_doubt",
 ]

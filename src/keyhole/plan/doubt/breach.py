@@ -168,7 +168,7 @@ class Wall:
 def wall(points: Points, tube: Tube) -> Wall:
     """Of `points` (n, 3) LPS mm those within `REACH` of `tube`, or the nearest alone where all are farther."""
     gaps, normals = _walls(np.ascontiguousarray(points), tube.start, tube.stop, tube.radius)
-    kept = gaps <= max(REACH, float(gaps.min(initial=0.0)))
+    kept = gaps <= max(REACH, float(gaps.min()) if gaps.size else REACH)
     return Wall(points[kept], gaps[kept], normals[kept])
 
 
@@ -189,13 +189,11 @@ def _spreads(points: Points, normals: Points, root: Points, centre: Points) -> P
     return found
 
 
-def nearest_contact(near: Wall, error: ExecutionError, sd: float = 0.0) -> Contact | None:
-    """The point that takes the smallest error, in its own sd, to be touched; None without points.
+def nearest_contact(near: Wall, error: ExecutionError, sd: float = 0.0) -> Contact:
+    """The point that takes the smallest error, in its own sd, to be touched; the wall has points.
 
     The structure's own place is uncertain by `sd` mm per axis.
     """
-    if not len(near.points):
-        return None
     whole = error.and_shift(sd)
     spreads = _spreads(near.points, near.normals, whole.root, whole.centre)
     at = int(np.argmin(np.round(near.gaps / np.maximum(spreads, 1e-9), 9)))

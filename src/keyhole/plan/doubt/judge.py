@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
@@ -72,13 +72,29 @@ def breaches(error: ExecutionError, gaps: Gaps, tube: Tube, tip: Points, sds: Ma
     """
     if isinstance(error, Execution):
         here = error.error(tip)
-        return {key: breach(near, tube, here, error.own(key)) for key, near in walls(error, tube, gaps).items()}
+        return {key: breach(wall(error.cloud.of(key), tube), tube, here, error.own(key)) for key in gaps}
     return {key: breach_probability(gap, normal, error, sds.get(key, 0.0)) for key, (gap, normal) in gaps.items()}
 
 
-def walls(how: Execution, tube: Tube, keys: Iterable[str]) -> dict[str, Wall]:
-    """The walls of the structures `keys` near `tube`."""
-    return {key: wall(how.cloud.of(key), tube) for key in keys}
+@dataclass(frozen=True, slots=True, eq=False)
+class Exposure:
+    """A structure `key` with the part of its wall that is `near` to `tube`, whose tip is at `tip` (3,) LPS mm."""
+
+    key: str
+    near: Wall
+    tube: Tube
+    tip: Points
+
+
+def exposures(how: Execution, tubes: Iterable[tuple[Tube, Points]], keys: Iterable[str]) -> tuple[Exposure, ...]:
+    """What the structures `keys` show to each of `tubes`, given with their tips."""
+    wanted = [key for key in sorted(keys) if len(how.cloud.of(key))]
+    return tuple(Exposure(key, wall(how.cloud.of(key), tube), tube, tip) for tube, tip in tubes for key in wanted)
+
+
+def chances(how: Execution, shown: Iterable[Exposure]) -> tuple[float, ...]:
+    """The breach probability of each exposure under the budget."""
+    return tuple(breach(s.near, s.tube, how.error(s.tip), how.own(s.key)) for s in shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +110,26 @@ class Needed:
     assumed: float
 
 
-def needed_accuracy(how: Execution, tube: Tube, tip: Points, near: Mapping[str, Wall], limit: float = SAFE) -> Needed:
-    """The largest RMS registration error at the tip at which the summed breach probability stays <= `limit`.
+def needed_accuracy(how: Execution, shown: Sequence[Exposure], tip: Points, limit: float = SAFE) -> Needed:
+    """The largest RMS registration error at `tip` at which the summed breach probability of `shown` is <= `limit`.
 
     The registration's error keeps its shape, rotation included, and is scaled; all other terms stay as budgeted. Found
     by false position on 1 / z² over the square of the RMS, z the normal score of the danger: beside one flat wall the
     two are in a straight line.
     """
-    registration = registration_error(how.budget, tip, how.axes)
-    others = execution_error(how.budget.without("registration"), tip, axes=how.axes)
-    assumed = registration.rms(tip)
-    shape = registration.scaled(1 / assumed) if assumed > 0 else ExecutionError(np.eye(3) / 3, centre=tip)
+    assumed = registration_error(how.budget, tip, how.axes).rms(tip)
+    known = how.budget if assumed > 0 else how.budget.with_registration(1.0)
+    whole = assumed if assumed > 0 else 1.0
+    blank = known.without("registration")
+    parts = [
+        (s, registration_error(known, s.tip, how.axes), execution_error(blank, s.tip, axes=how.axes)) for s in shown
+    ]
 
     def danger(rms: float) -> float:
-        error = others + shape.scaled(rms)
-        return total([breach(at, tube, error, how.own(key)) for key, at in near.items()])
+        return total([
+            breach(s.near, s.tube, others + registration.scaled(rms / whole), how.own(s.key))
+            for s, registration, others in parts
+        ])  # fmt: skip
 
     perfect = danger(0.0)
     if not perfect <= limit:
@@ -167,70 +188,70 @@ class Share:
 
 
 def sensitivity(
-    how: Execution, tip: Points, near: Mapping[str, Wall], chances: Mapping[str, float]
+    how: Execution, shown: Sequence[Exposure], breached: Sequence[float]
 ) -> tuple[str | None, tuple[Share, ...]]:
     """The structure in most danger and the share of each term, largest first; nothing where nothing is near.
 
-    `chances` are the breach probabilities under the whole budget.
+    `breached` are the breach probabilities of `shown` under the whole budget.
     """
     from scipy.special import ndtr, ndtri  # noqa: PLC0415  (heavy import)
 
-    error = how.error(tip)
-    met = _contacts(how, error, near)
+    met = _contacts(how, shown)
     if not met:
         return None, ()
-    worst = max(met, key=lambda key: (round(chances[key], 9), -met[key].gap))
-    parts = {key: _variances(how, at, tip, how.own(key)) for key, at in met.items()}
-    scores = {key: float(-ndtri(np.clip(chances[key], 1e-12, 1 - 1e-12))) for key in met}
+    worst = max(range(len(met)), key=lambda n: (round(breached[n], 9), -round(met[n].gap, 6)))
+    parts = [_variances(how, s, at) for s, at in zip(shown, met, strict=True)]
+    scores = [float(-ndtri(min(max(p, 1e-12), 1 - 1e-12))) for p in breached]
     found = []
     for name in ("registration", *MOTIONS, "label"):
         without = []
-        for key, score in scores.items():
-            whole = sum(parts[key].values())
-            left = max(whole - parts[key][name], 1e-12 * max(whole, 1e-12))
-            without.append(float(ndtr(-score * sqrt(whole / left))))
-        whole = sum(parts[worst].values())
-        found.append(Share(name, 100 * parts[worst][name] / whole if whole > 0 else 0.0, total(without)))
-    return worst, tuple(sorted(found, key=lambda part: -round(part.share, 6)))
+        for part, score in zip(parts, scores, strict=True):
+            whole = max(sum(part.values()), 1e-12)
+            without.append(float(ndtr(-score * sqrt(whole / max(whole - part[name], 1e-12 * whole)))))
+        share = parts[worst][name] / max(sum(parts[worst].values()), 1e-12)
+        found.append(Share(name, 100 * share, total(without)))
+    return shown[worst].key, tuple(sorted(found, key=lambda part: -round(part.share, 6)))
 
 
-def _contacts(how: Execution, error: ExecutionError, near: Mapping[str, Wall]) -> dict[str, Contact]:
-    met = {key: nearest_contact(at, error, how.own(key)) for key, at in near.items()}
-    return {key: contact for key, contact in met.items() if contact is not None}
+def _contacts(how: Execution, shown: Iterable[Exposure]) -> list[Contact]:
+    return [nearest_contact(s.near, how.error(s.tip), how.own(s.key)) for s in shown]
 
 
-def _variances(how: Execution, at: Contact, tip: Points, own: float) -> dict[str, float]:
+def _variances(how: Execution, shown: Exposure, at: Contact) -> dict[str, float]:
     """Variance of the gap at the contact, mm², by term."""
     found = {
-        name: term_error(how.budget, name, tip, how.axes).along(at.normal, at.point)
+        name: term_error(how.budget, name, shown.tip, how.axes).along(at.normal, at.point)
         for name in ("registration", *MOTIONS)
     }
-    return found | {"label": own**2}
+    return found | {"label": how.own(shown.key) ** 2}
 
 
 DRAWS = 4000
 """Executions drawn for the clearance that is kept."""
 
+MET = 32
+"""Structures that a draw looks at, the nearest in sd."""
+
 KEPT = 0.95
 """Share of executions in which that clearance is kept."""
 
 
-def kept_clearance(how: Execution, tip: Points, near: Mapping[str, Wall]) -> float:
-    """Least gap to any of the walls `near` it that the executed tube keeps in `KEPT` of all executions, mm.
+def kept_clearance(how: Execution, shown: Sequence[Exposure]) -> float:
+    """Least gap to anything `shown` that the executed tube keeps in `KEPT` of all executions, mm.
 
     The negative of the 95th percentile of the loss, where the loss of an execution is how far the tube lies in, or
     (negative) from, whatever it is nearest to or deepest in; all terms of the budget, systematic ones too, are drawn.
     Each structure is met at its likeliest contact with a flat wall, and all move together as the tube's error has it,
     so the draws hang on gaps and covariances alone and a moved patient has the same; inf where nothing is near.
     """
-    error = how.error(tip)
-    met = sorted(_contacts(how, error, near).items(), key=lambda item: round(item[1].gap / item[1].spread, 6))
-    told = [(key, at) for key, at in met if at.gap < REACH][:64]
+    met = zip(shown, _contacts(how, shown), strict=True)
+    told = sorted(
+        ((s, at) for s, at in met if at.gap < REACH), key=lambda pair: round(pair[1].gap / max(pair[1].spread, 1e-9), 6)
+    )[:MET]
     if not told:
         return float("inf")
-    ways = np.stack([at.normal @ error.ways(at.point) for _, at in told])
-    covariance = ways @ ways.T + np.diag([how.own(key) ** 2 for key, _ in told])
-    values = np.random.default_rng(95).standard_normal((DRAWS, 64))[:, : len(told)]
-    root = np.linalg.cholesky(covariance + 1e-12 * np.eye(len(told)))
-    gaps = np.array([at.gap for _, at in told]) + values @ root.T
+    ways = np.stack([at.normal @ how.error(s.tip).ways(at.point) for s, at in told])
+    covariance = ways @ ways.T + np.diag([how.own(s.key) ** 2 + 1e-12 for s, _ in told])
+    values = np.random.default_rng(95).standard_normal((DRAWS, MET))[:, : len(told)]
+    gaps = np.array([at.gap for _, at in told]) + values @ np.linalg.cholesky(covariance).T
     return float(np.quantile(gaps.min(axis=1), 1 - KEPT))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import isfinite
 
 import numpy as np
@@ -11,17 +11,18 @@ from keyhole.casefile.doubt import BudgetRecord, BudgetTermEntry, DoubtEntry, Ne
 from keyhole.casefile.models import CandidateEntry, PlanRecord
 from keyhole.casefile.values import Quantity
 from keyhole.geometry import Points, Tube
-from keyhole.plan.doubt.breach import breach, total
-from keyhole.plan.doubt.budget import Budget, registration_error
+from keyhole.plan.doubt.breach import total
+from keyhole.plan.doubt.budget import Budget
 from keyhole.plan.doubt.judge import (
     LARGEST,
     SAFE,
     Execution,
     Needed,
+    chances,
+    exposures,
     kept_clearance,
     needed_accuracy,
     sensitivity,
-    walls,
 )
 
 REACH_STEP = 10.0
@@ -30,34 +31,32 @@ REACH_STEP = 10.0
 SOURCE = "keyhole-plan"
 
 
-def doubt_entry(how: Execution, tube: Tube, instrument: Tube, tip: Points, chances: Mapping[str, float]) -> DoubtEntry:
-    """How sure the execution of `tube` is, whose tip is at `tip` and whose breach probabilities are `chances`.
+def doubt_entry(
+    how: Execution, tubes: Sequence[tuple[Tube, Points]], instrument: Tube, keys: Sequence[str]
+) -> DoubtEntry:
+    """How sure the execution of `tubes` is, each with its tip, beside the structures `keys`; the first works.
 
     The `instrument` ahead of it goes under sight; its own chances, as if it were driven blind, are told apart.
     """
-    here = how.error(tip)
-    near = walls(how, tube, sorted(chances))
-    worst, shares = sensitivity(how, tip, near, chances)
-    ahead = walls(how, instrument, how.cloud.keys)
-    blind = {key: breach(at, instrument, here, how.own(key)) for key, at in ahead.items()}
-    kept = kept_clearance(how, tip, near)
+    tip = tubes[0][1]
+    shown = exposures(how, tubes, keys)
+    breached = chances(how, shown)
+    worst, shares = sensitivity(how, shown, breached)
+    ahead = exposures(how, [(instrument, tip)], how.cloud.keys)
+    blind = {s.key: round(p, 6) for s, p in zip(ahead, chances(how, ahead), strict=True)}
+    needed = needed_accuracy(how, shown, tip)
     return DoubtEntry(
-        registration_rms=round(needed_rms(how, tip), 3),
-        breach_total=round(total(list(chances.values())), 6),
+        registration_rms=round(needed.assumed, 3),
+        breach_total=round(total(list(breached)), 6),
         worst=worst,
         dominant=shares[0].term if shares else None,
         shares=tuple(
             TermShare(term=s.term, share=round(s.share, 2), breach_without=round(s.without, 6)) for s in shares
         ),
-        kept_clearance=_kept(kept),
-        instrument_breach={key: round(p, 6) for key, p in sorted(blind.items()) if p >= 5e-7},
-        needed_accuracy=_needed(needed_accuracy(how, tube, tip, near)),
+        kept_clearance=_kept(kept_clearance(how, shown)),
+        instrument_breach={key: p for key, p in blind.items() if p > 0},
+        needed_accuracy=_needed(needed),
     )
-
-
-def needed_rms(how: Execution, tip: Points) -> float:
-    """RMS registration error at `tip` under the budget, mm."""
-    return registration_error(how.budget, tip, how.axes).rms(tip)
 
 
 def _kept(value: float) -> Quantity | None:
