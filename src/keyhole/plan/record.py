@@ -21,7 +21,7 @@ from keyhole.plan.approaches import catalogue as shipped
 from keyhole.plan.biportal import with_portals
 from keyhole.plan.candidate import Figures, entry_of
 from keyhole.plan.decompress import decompress, decompression
-from keyhole.plan.harm.opened import open_entry
+from keyhole.plan.harm.opened import open_entries
 from keyhole.plan.instruments import instruments
 from keyhole.plan.rank import order, pareto
 from keyhole.plan.setting import Result, Setting
@@ -36,13 +36,15 @@ def record(settings: Sequence[Setting], results: Sequence[Result], made_by: Prov
     entries = [_entry(f, r, n + 1, targets[id(r.setting)]) for n, (f, r) in enumerate(ranked)]
     first = ranked[0][1].setting if ranked else settings[0]
     level = first.site.frame.level
+    opens = open_entries(first.site, first.canal, first.targets, first.goal)
     return PlanRecord(
         schema="keyhole.plan/1",
         level=level,
         side=first.site.frame.side,  # type: ignore[arg-type]  # a checked side
         goal=first.goal,  # type: ignore[arg-type]  # a checked goal
         candidates=tuple(entries),
-        open=open_entry(first.site, first.canal, first.targets),
+        open=next(iter(opens), None),
+        comparators=opens[1:],
         rejected=tuple(r.rejected for r in results if r.rejected is not None),
         searched=sum(r.found.searched for r in results if r.found is not None),
         pareto=pareto([f for f, _ in ranked]),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keyhole.geometry import Points, Tube
+from keyhole.geometry import Points, Tube, unit
 from keyhole.plan.harm.midline import Extent
 from keyhole.plan.harm.recount import boundary_sd
 from keyhole.plan.site import Mask, Site
@@ -121,8 +121,9 @@ def _ends(site: Site, groove: Points) -> tuple[Points, Points]:
 
 
 def _surfaced(site: Site, point: Points) -> Points:
-    """`point` moved straight back until it leaves the bone, `RISE` mm at most."""
-    way = point + np.arange(0.0, RISE + STEP / 2, STEP)[:, None] * site.frame.posterior
+    """`point` moved back and outward until it leaves the bone, `RISE` mm at most."""
+    out = np.sign(site.frame.local(point)[0]) * site.frame.lateral
+    way = point + np.arange(0.0, RISE + STEP / 2, STEP)[:, None] * unit(site.frame.posterior + out)
     bone = bony(site, way)
     return np.asarray(way[int(np.argmin(bone))] if not bone.all() else point)
 

@@ -20,10 +20,17 @@ from keyhole.plan.harm.recount import PARTS, Amounts, mask_recounts, median_sd, 
 from keyhole.plan.site import Mask, Site
 from keyhole.terms import Tissue, tissue
 
+AROUND = (-60.0, -30.0, -70.0), (60.0, 70.0, 70.0)
+"""Where modelled structures are looked for: both arches of the level, (lateral, posterior, up) mm."""
+
 LEAST = 0.0005
 """Volumes below this are not listed, mL."""
 
 DISPLACED = "volumes are displaced volume, not injury"
+MODELLED = (
+    "medial branches and facet capsules are modelled: chances of crossing them count the doubt about where they lie, "
+    "not that of execution"
+)
 COUNTER = (
     "a smaller opening need not spare muscle: randomised, tubular against conventional microdiscectomy, creatine "
     "phosphokinase was alike and the multifidus after a year smaller with the tube [arts2011]"
@@ -66,7 +73,8 @@ class Marks:
 @lru_cache(maxsize=2)
 def marks(site: Site) -> Marks:
     """The modelled structures of `site`; kept for the last two sites, since every corridor asks for them."""
-    return Marks(branches(site), capsules(site))
+    part = site.part(*AROUND)
+    return Marks(branches(part), capsules(part))
 
 
 def harm(
@@ -186,7 +194,7 @@ def _totals(amounts: Amounts, counts: Sequence[Amounts], does: Mapping[Tissue, D
 
 def _caveats(amounts: Amounts) -> tuple[str, ...]:
     muscle = sum(v for k, v in amounts.items() if tissue(k) is Tissue.MUSCLE)
-    return (DISPLACED, *((COUNTER,) if muscle >= LEAST else ()))
+    return (DISPLACED, MODELLED, *((COUNTER,) if muscle >= LEAST else ()))
 
 
 def _triple(point: np.ndarray) -> tuple[float, float, float]:

@@ -12,6 +12,9 @@ from keyhole.plan.site import EPIDURAL, Mask, Site, facet_keys
 from keyhole.plan.targets import FAR, behind, where
 from keyhole.terms import SIDES, split
 
+BASES = 8.0
+"""Screws need the bases of the transverse processes bare: this far beyond the facets, mm [keyhole-choice]."""
+
 
 @dataclass(frozen=True, slots=True)
 class Extent:
@@ -85,8 +88,8 @@ def exposure(site: Site, approach: Approach) -> Exposure:
     site = site.part((-60.0, -10.0, -60.0), (60.0, FAR, 60.0))
     upper, lower = split(site.frame.level)
     left, right, caveats = _width(site)
-    if approach.exposes == "one side":
-        left = 0.0
+    beyond = BASES if "screws" in approach.implants else 0.0
+    left, right = (0.0 if approach.exposes == "one side" else left - beyond), right + beyond
     floor = _floor(site)
     extent = Extent(left, right, approach.exposure)
     low, high = (left, floor, -extent.half), (right, FAR, extent.half)

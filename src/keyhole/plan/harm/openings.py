@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.geometry import LabelMap, Points, Tube
+from keyhole.geometry import LabelMap, Plane, Points, Tube
 from keyhole.geometry.shapes import fit_plane
 from keyhole.plan.harm.inside import sunflower
 from keyhole.terms import Tissue, tissue
@@ -22,8 +22,11 @@ BEFORE = 15.0
 FIRM = 2.0
 """Muscle that is at least this thick along a ray is muscle, not a speck of a threshold, mm [keyhole-choice]."""
 
-STEEPEST = 0.2
-"""Least cosine between tube and the layer's normal: flatter than 78 degrees an opening has no definite length."""
+STEEPEST = 0.5
+"""Least cosine between tube and the layer's normal: flatter than 60 degrees voxel steps decide [keyhole-choice]."""
+
+STRAY = 2.0
+"""Points of a layer this near to its plane are never left out, mm."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,16 +80,33 @@ def _one(
     points = _crossed(labels, tube, layer, out, across)
     if len(points) < RAYS // 4:
         return None
-    plane = fit_plane(points, out)
+    plane, rough = _surface(points, out)
     cosine = max(float(plane.normal @ out), STEEPEST)
     apart = np.min([np.inf * np.ones(len(points)), *(other.gap(points) for other in before)], axis=0)
     share = float((apart > 0).sum()) / RAYS
     if share <= 0:
         return None
-    lean = np.arctan2(sd, tube.radius)
+    lean = np.arctan2(np.hypot(sd, rough), tube.radius)
     doubt = float(np.hypot(np.tan(np.arccos(cosine)) * lean, 1 / np.cos(lean) - 1))
     length, area = 2 * tube.radius / cosine, share * np.pi * tube.radius**2 / cosine
     return length, length * doubt, float(area), float(area * doubt), plane.foot(points.mean(axis=0))
+
+
+def _surface(points: Points, out: Points) -> tuple[Plane, float]:
+    """The plane of the most of `points` (n, 3), and how far they stray from it, mm (root mean square).
+
+    Points off by more than `STRAY` mm and twice the median are left out three times over: beside the midline some rays
+    pass the muscle and meet another one farther on.
+    """
+    plane = fit_plane(points, out)
+    for _ in range(3):
+        apart = np.abs(plane.height(points))
+        near = apart <= max(STRAY, 2 * float(np.median(apart)))
+        if near.all() or near.sum() < len(points) // 2:
+            break
+        points = points[near]
+        plane = fit_plane(points, out)
+    return plane, float(np.sqrt(np.mean(plane.height(points) ** 2)))
 
 
 def _crossed(labels: LabelMap, tube: Tube, layer: str, out: Points, across: Points) -> Points:
