@@ -105,10 +105,10 @@ def parse(name: str, row: Mapping[str, Any], *, file: str = "approaches.toml", o
     `own`: the row is a clinic's, whose bare numbers are its own.
     """
     where = f"{file}, {name}"
-    values, sources, levels = parsed(row, where, own=own)
-    unknown = set(values) - (set(Approach.__dataclass_fields__) - {"name", "sources", "levels"})
+    unknown = set(row) - (set(Approach.__dataclass_fields__) - {"name", "sources", "levels"})
     if unknown:
         raise InvalidInput(f"{where}: unknown field {sorted(unknown)[0]!r}")
+    values, sources, levels = parsed(row, where, own=own)
     missing = [f for f in ("title", "goals", "docking", "bone_soft", "instrument_radius") if f not in values]
     if missing:
         raise InvalidInput(f"{where}: {missing[0]} is missing")

@@ -6,9 +6,10 @@ from keyhole.casefile import Feasibility, Quantity, Rejected
 from keyhole.plan.approaches import Approach
 from keyhole.plan.biportal import paired
 from keyhole.plan.candidate import Figures, figures
-from keyhole.plan.changes import changes
+from keyhole.plan.changes import changes, is_clear
 from keyhole.plan.rank import select, shortlist
 from keyhole.plan.reasons import Why, why
+from keyhole.plan.refine import improved
 from keyhole.plan.search import MARGINS, Found, search
 from keyhole.plan.setting import Result, Setting
 from keyhole.plan.site import hard_keys
@@ -33,7 +34,7 @@ def attempt(setting: Setting, approach: Approach, *, both: bool = False) -> Resu
     if approach.kind == "biportal":
         clear = paired(setting, clear)
     if clear:
-        return Result(approach, setting, select(clear), None, counted, found, found.caveats)
+        return Result(approach, setting, improved(setting, found, select(clear)), None, counted, found, found.caveats)
     walls = setting.walls.only(hard_keys(site, approach))
     told = why(site, found, walls, setting.targets, modality=setting.anatomy.modality, examined=examined)
     rejected = _rejected(setting, approach, told)
@@ -47,11 +48,6 @@ def looked_at(setting: Setting, found: Found, n: int) -> list[Figures]:
     walls = setting.walls.only(hard_keys(setting.site, found.approach))
     wanted = shortlist(found, setting.error, setting.root_sd, n)
     return [figures(setting.site, found, at, walls, setting.error, setting.targets) for at in wanted]
-
-
-def is_clear(found: Figures) -> bool:
-    """Whether a corridor, recounted exactly, touches nothing hard and keeps the bound on the facet."""
-    return found.least >= 0 and found.facet_share <= found.approach.max_facet
 
 
 def _unfit(setting: Setting, approach: Approach) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,8 +22,8 @@ from keyhole.terms import SIDES, Origin
 COARSE = (3.0, 3.0)
 """Steps of these searches, mm and degrees [keyhole-choice]: what they find exists, what they miss may hide between."""
 
-LOOKED = 6
-"""Corridors of a changed search whose exact figures are worked out, best first."""
+LOOKED, WIDEST = 6, 2
+"""Corridors of a changed search (of each width of it) whose exact figures are worked out, best first."""
 
 STEP = 0.5
 """Thinner tubes are tried in steps of this radius, mm."""
@@ -49,20 +49,24 @@ class _Tried:
     """A changed search and its best corridor that is clear, recounted exactly; None if there is none."""
 
     searched: int
-    feasible: int
     best: Figures | None
 
 
 def _tried(setting: Setting, approach: Approach) -> _Tried:
     """The best clear corridor of the changed `approach` in the changed `setting`."""
     found = search(setting.site, approach, setting.targets, steps=COARSE)
-    walls = setting.walls.only(hard_keys(setting.site, approach))
-    looked = [
-        figures(setting.site, found, at, walls, setting.error, setting.targets)
-        for at in shortlist(found, setting.error, setting.root_sd, LOOKED)
-    ]
-    clear = [f for f in looked if f.least >= 0 and f.facet_share <= approach.max_facet]
-    return _Tried(found.searched, found.feasible[0], min(clear, key=order, default=None))
+    looked = _looked(setting, found, shortlist(found, setting.error, setting.root_sd, LOOKED))
+    return _Tried(found.searched, min((f for f in looked if is_clear(f)), key=order, default=None))
+
+
+def _looked(setting: Setting, found: Found, chosen: Iterable[int]) -> list[Figures]:
+    walls = setting.walls.only(hard_keys(setting.site, found.approach))
+    return [figures(setting.site, found, int(n), walls, setting.error, setting.targets) for n in chosen]
+
+
+def is_clear(found: Figures) -> bool:
+    """Whether a corridor, recounted exactly, touches nothing hard and keeps the bound on the facet."""
+    return found.least >= 0 and found.facet_share <= found.approach.max_facet
 
 
 def _entry(change: str, tried: _Tried, yes: str, no: str) -> ChangeEntry:
@@ -78,20 +82,25 @@ def _thinner(setting: Setting, approach: Approach, found: Found) -> ChangeEntry 
     radii = np.arange(approach.radii[0] - STEP, least - 1e-9, -STEP)[::-1]
     if not len(radii):
         return None
-    tried = _tried(setting, replace(approach, radii=tuple(float(r) for r in radii)))
-    widest = tried
-    for radius in radii[::-1]:
-        one = _tried(setting, replace(approach, radii=(float(radius),))) if tried.best is not None else tried
-        widest = replace(one, searched=tried.searched)
-        if one.best is not None:
-            break
-    at = widest.best
-    yes = (
-        ""
-        if at is None
-        else f"a tube of radius {at.radius:.1f} mm would pass, {_with(at)}{_at_hand(approach, at.radius)}"
-    )
-    return _entry("thinner tube", widest, yes, f"not even a tube of radius {radii[0]:.1f} mm passes")
+    thin = replace(approach, radii=tuple(float(r) for r in radii))
+    tried = search(setting.site, thin, setting.targets, steps=COARSE)
+    best = _widest(setting, tried)
+    no = f"not even a tube of radius {radii[0]:.1f} mm passes"
+    if best is None:
+        return _entry("thinner tube", _Tried(tried.searched, None), "", no)
+    yes = f"a tube of radius {best.radius:.1f} mm would pass, {_with(best)}{_at_hand(approach, best.radius)}"
+    return _entry("thinner tube", _Tried(tried.searched, best), yes, no)
+
+
+def _widest(setting: Setting, found: Found) -> Figures | None:
+    """The clear corridor of the widest tube, of those the one with the widest gap."""
+    for radius in np.unique(found.radius)[::-1]:
+        same = np.flatnonzero(found.radius == radius)
+        ranked = same[np.lexsort((-np.round(found.gap[same], 2), found.tier[same]))][:WIDEST]
+        clear = [f for f in _looked(setting, found, ranked) if is_clear(f)]
+        if clear:
+            return min(clear, key=order)
+    return None
 
 
 def _at_hand(approach: Approach, radius: float) -> str:
@@ -133,7 +142,7 @@ def _without_modelled(setting: Setting, approach: Approach, found: Found) -> Cha
     ]  # fmt: skip
     if not modelled:
         return None
-    bare = replace(setting, site=_as_fat(site, modelled))
+    bare = replace(setting, site=_without(site, modelled))
     tried = _tried(bare, approach)
     names = ", ".join(modelled)
     yes = (
@@ -145,8 +154,9 @@ def _without_modelled(setting: Setting, approach: Approach, found: Found) -> Cha
     )
 
 
-def _as_fat(site: Site, keys: list[str]) -> Site:
-    names = {n: "tissue/fat" if key in keys else key for n, key in site.labels.structures.items()}
+def _without(site: Site, keys: list[str]) -> Site:
+    """`site` with the voxels of `keys` called by a name of their own that nothing asks for: fat around a root."""
+    names = {n: f"foramen/cleared/{n}" if key in keys else key for n, key in site.labels.structures.items()}
     return replace(site, labels=LabelMap(site.labels.array, site.labels.patient_from_index, names))
 
 
