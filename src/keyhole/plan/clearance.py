@@ -17,18 +17,26 @@ NEAR = 30.0
 
 @compiled()
 def _narrowest(
-    points: Points, starts: NDArray[np.int64], start: Points, along: Points, axes: Points
+    points: Points, starts: NDArray[np.int64], start: Points, along: Points, axes: Points, within: float
 ) -> tuple[Points, NDArray[np.int64]]:
-    """Per group of points, the least of distance to the axis minus the voxel's half extent along it, and the voxel."""
+    """Per group of points, the least of distance to the axis minus the voxel's half extent along it, and the voxel.
+
+    Groups with none below `within` keep it, and voxel -1.
+    """
     square = along[0] ** 2 + along[1] ** 2 + along[2] ** 2
-    best = np.full(len(starts) - 1, np.inf)
+    best = np.full(len(starts) - 1, within)
     where = np.full(len(starts) - 1, -1, dtype=np.int64)
+    most = 0.5 * np.sqrt((axes**2).sum(axis=0)).sum()  # no voxel extends farther from its centre
     for g in range(len(starts) - 1):
+        far = (best[g] + most) ** 2
         for n in range(starts[g], starts[g + 1]):
             x, y, z = points[n, 0] - start[0], points[n, 1] - start[1], points[n, 2] - start[2]
             share = min(max((x * along[0] + y * along[1] + z * along[2]) / square, 0.0), 1.0) if square > 0 else 0.0
             x, y, z = x - share * along[0], y - share * along[1], z - share * along[2]
-            distance = np.sqrt(x * x + y * y + z * z)
+            distance = x * x + y * y + z * z
+            if distance >= far:
+                continue
+            distance = np.sqrt(distance)
             support = 0.0
             if distance > 0:
                 for a in range(3):
@@ -36,6 +44,7 @@ def _narrowest(
                 support *= 0.5 / distance
             if distance - support < best[g]:
                 best[g], where[g] = distance - support, n
+                far = max(best[g] + most, 0.0) ** 2
     return best, where
 
 
@@ -105,10 +114,11 @@ def clearances(found: Surfaces, tube: Tube, within: float = NEAR) -> dict[str, t
     """
     along = tube.stop - tube.start
     axes = np.ascontiguousarray(found.grid.patient_from_index.matrix[:3, :3])
-    best, where = _narrowest(found.points, found.starts, tube.start, along, axes)
+    limit = within + tube.radius
+    best, where = _narrowest(found.points, found.starts, tube.start, along, axes, limit)
     near = {}
     for key, value, at in zip(found.keys, best - tube.radius, where, strict=True):
-        if value <= within:
+        if at >= 0:
             near[key] = (float(value), _normal(found.points[at], tube))
     return dict(sorted(near.items(), key=lambda item: (round(item[1][0], 6), item[0])))
 

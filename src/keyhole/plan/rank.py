@@ -55,7 +55,21 @@ def pareto(entries: Sequence[Figures]) -> tuple[int, ...]:
     )
 
 
-def _proxy(found: Found, error: ExecutionError, sd: float) -> Points:
+def undominated(values: Points) -> NDArray[np.int64]:
+    """Indices of the rows (n, m) that no other beats or equals everywhere, less being better; of equal rows the first.
+
+    In lexicographic order nothing can be beaten by what comes later, so each row that is left is kept and removes
+    what it beats.
+    """
+    rows, first = np.unique(values, axis=0, return_index=True)
+    left, kept = np.arange(len(rows)), []
+    while len(left):
+        kept.append(int(first[left[0]]))
+        left = left[1:][(rows[left[1:]] < rows[left[0]]).any(axis=1)]
+    return np.sort(np.array(kept, dtype=np.int64))
+
+
+def chance(found: Found, error: ExecutionError, sd: float) -> Points:
     """Chance of touching nerve, vessel or organ as far as the search knows it, from the smallest gap alone."""
     from scipy.special import ndtr  # noqa: PLC0415  (heavy import)
 
@@ -65,14 +79,14 @@ def _proxy(found: Found, error: ExecutionError, sd: float) -> Points:
 
 def shortlist(found: Found, error: ExecutionError, sd: float, n: int) -> list[int]:
     """Up to `n` corridors to look at exactly: the best in the default order and by each single aim, all apart."""
-    chance = _proxy(found, error, sd)
+    breach = chance(found, error, sd)
     tier = found.tier.astype(np.float64)
     reach = -np.floor(found.reach / REACH_STEP + 0.5 + 1e-6)
-    risk = np.floor(chance / BREACH_STEP + 0.5 + 1e-6)
+    risk = np.floor(breach / BREACH_STEP + 0.5 + 1e-6)
     volume = np.round(found.volume, 2)
     aims = (
         (-np.round(found.gap, 2), volume, risk, reach, tier),
-        (volume, reach, np.round(chance, 3), tier),
+        (volume, reach, np.round(breach, 3), tier),
         (reach, risk, volume, tier),
         (reach, volume, np.round(found.facet, 0), risk, tier),
     )

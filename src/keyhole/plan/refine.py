@@ -8,6 +8,7 @@ the exact figures say that nothing got worse.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from keyhole.plan.candidate import Figures, figures, tubes
 from keyhole.plan.clearance import Surfaces, clearances
 from keyhole.plan.corridor import sweep
 from keyhole.plan.search import LONGEST, Found, Space, aimed, surroundings
+from keyhole.plan.setting import Setting
 from keyhole.plan.site import DANGER, Mask, Site, hard_keys
 from keyhole.plan.targets import Targets, footprint
 from keyhole.plan.uncertainty import ExecutionError
@@ -92,13 +94,19 @@ def ways(at: Points) -> Points:
     return np.stack([np.sin(a) * np.cos(e), np.cos(a) * np.cos(e), np.sin(e)], axis=1)
 
 
-def _allowed(place: Nook, at: Points) -> Mask:
-    """Which of `at` (n, 5) lie in the docking place and the envelope."""
-    approach, site, grid = place.approach, place.room.site, place.room.instrument.grid
-    nearest = np.rint(grid.index(site.frame.patient(at[:, :3]))).astype(np.int64)
+def is_docked(place: Nook, local: Points) -> Mask:
+    """Which of `local` (n, 3), mm in the level's frame, lie in the docking place."""
+    frame, grid = place.room.site.frame, place.room.instrument.grid
+    nearest = np.rint(grid.index(frame.patient(local))).astype(np.int64)
     inside = np.asarray(((nearest >= 0) & (nearest < place.docking.shape)).all(axis=1))
     inside[inside] = place.docking[tuple(nearest[inside].T)]
-    bounds = np.array([approach.azimuth, approach.tilt])
+    return inside
+
+
+def _allowed(place: Nook, at: Points) -> Mask:
+    """Which of `at` (n, 5) lie in the docking place and the envelope."""
+    inside = is_docked(place, at[:, :3])
+    bounds = np.array([place.approach.azimuth, place.approach.tilt])
     return np.asarray(inside & ((at[:, 3:] >= bounds[:, 0] - 1e-6) & (at[:, 3:] <= bounds[:, 1] + 1e-6)).all(axis=1))
 
 
@@ -257,3 +265,19 @@ def refined(
         if no_worse(new, old):
             return new
     return old
+
+
+def improved(setting: Setting, found: Found, chosen: Sequence[Figures]) -> list[Figures]:
+    """`chosen` corridors of `found`, refined below the grid; pairs of portals stay as they are."""
+    if found.approach.kind != "tube" or not chosen:
+        return list(chosen)
+    site, walls = setting.site, setting.walls.only(hard_keys(setting.site, found.approach))
+    place = nook(site, found, walls)
+    better = []
+    for one in chosen:
+        same = (found.entry == one.entry).all(axis=1) & (found.dock == one.dock).all(axis=1)
+        at = int(np.argmax(same & (found.radius == one.radius)))
+        better.append(
+            refined(site, found, at, one, walls=walls, error=setting.error, targets=setting.targets, place=place)
+        )
+    return better
