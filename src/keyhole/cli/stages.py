@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -24,9 +24,25 @@ def _question(function: F) -> F:
     """The options that say what is to be planned."""
     options = (
         click.option("--level", metavar="L4/L5", help="Level to operate on; without it the first that is indicated."),
-        click.option("--side", type=click.Choice(["left", "right"]), help="The patient's side; without it the worse."),
+        click.option(
+            "--side",
+            type=click.Choice(["left", "right", "both"]),
+            help="The patient's side; both are planned and ranked together; without it the worse.",
+        ),
         click.option("--goal", required=True, type=click.Choice(["decompress", "fuse", "screws"])),
         click.option("--approach", "approaches", multiple=True, metavar="NAME", help="Only this approach; repeatable."),
+        click.option(
+            "--target",
+            type=click.Choice(["fragment", "recess", "canal", "foramen", "disc"]),
+            help="What must be reached; without it what the goal means here.",
+        ),
+        click.option(
+            "--catalogue",
+            "catalogue_file",
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            metavar="FILE",
+            help="Your own approaches, added to Keyhole's or changing them: a TOML file (docs/planning.md).",
+        ),
         click.option(
             "--registration-error",
             type=click.FloatRange(0, 20),
@@ -91,9 +107,8 @@ def plan_command(
     side: str | None,
     goal: str,
     approaches: tuple[str, ...],
-    registration_error: float | None,
-    budget_file: Path | None,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Search every small opening to LEVEL in CASE and compare with the open operation: plan.json."""
     from keyhole.casefile import Case
@@ -103,8 +118,7 @@ def plan_command(
     with progress("plan") as show:
         record = plan_case(
             Case(case), at, toward, goal,
-            approaches=list(approaches) or None, registration_error=registration_error, budget_file=budget_file,
-            progress=show,
+            approaches=list(approaches) or None, progress=show, **options,
         )  # fmt: skip
     _show_plan(record, as_json)
 
@@ -115,7 +129,7 @@ def _asked(case: Case, level: str | None, side: str | None, goal: str, *, err: b
 
     if level is not None and side is not None:
         return level, side
-    first = proposed(case, goal, level, side)
+    first = proposed(case, goal, level, None if side == "both" else side)
     toward = side or first.side or "left"
     why = "; ".join(first.reasons[:3])
     click.echo(f"target: {first.level} {toward}, the first that is indicated: {why}", err=err)
@@ -129,10 +143,12 @@ def _show_plan(record: PlanRecord, as_json: bool) -> None:
         click.echo(json.dumps(record.model_dump(mode="json", by_alias=True), ensure_ascii=False))
         return
     click.echo("\n".join(gate_lines(record.levels)))
-    click.echo(f"{record.level} {record.side}, {record.goal}: {record.searched:,} corridors searched")
-    best = list({c.approach: c for c in reversed(record.candidates)}.values())
+    sides = " and ".join(record.sides or (record.side,))
+    aim = next((f" for the {target.what}" for target in record.targets if target.is_aim), "")
+    click.echo(f"{record.level} {sides}, {record.goal}{aim}: {record.searched:,} corridors searched")
+    best = list({(c.approach, c.side): c for c in reversed(record.candidates)}.values())
     chosen = sorted(best, key=lambda c: c.rank or 0)
-    rows = [_row(c) for c in (*chosen, *([record.open] if record.open else []))]
+    rows = [_row(c, several=len(sides.split()) > 1) for c in (*chosen, *([record.open] if record.open else []))]
     header = [
         "approach",
         "radius mm",
@@ -145,20 +161,21 @@ def _show_plan(record: PlanRecord, as_json: bool) -> None:
         "reach %",
     ]
     click.echo(table(header, rows))
-    for needed in record.needed:
-        click.echo(f"  {needed.sentence}")
     for rejected in record.rejected:
-        click.echo(f"  no {rejected.approach}: {rejected.reason}")
+        where = f" from the {rejected.side}" if len(record.sides) > 1 and rejected.side else ""
+        click.echo(f"  no {rejected.approach}{where}: {rejected.reason}")
+        for change in rejected.changes:
+            click.echo(f"     {'+' if change.opens else '-'} {change.change}: {change.finding}")
     caveats(others(record.caveats))
 
 
-def _row(candidate: CandidateEntry) -> list[str]:
+def _row(candidate: CandidateEntry, *, several: bool = False) -> list[str]:
     nearest = min(candidate.clearance.items(), key=lambda item: item[1].value or 0.0, default=None)
     facet = [q.value for q in candidate.facet_removed.values() if q.value is not None]
     burden = {key: quantity.value for key, quantity in candidate.burden.items()}
     return [
-        candidate.approach,
-        number(candidate.radius),
+        f"{candidate.approach} {candidate.side}" if several else candidate.approach,
+        number(candidate.radius) + "".join(f" + {number(portal.radius)}" for portal in candidate.portals),
         "–" if nearest is None else f"{number(nearest[1].value)} {nearest[0]}",
         f"{max(candidate.breach_probability.values()):.1%}" if candidate.breach_probability else "–",
         number(burden.get("muscle"), digits=2),
@@ -211,9 +228,8 @@ def run_command(
     side: str | None,
     goal: str,
     approaches: tuple[str, ...],
-    registration_error: float | None,
-    budget_file: Path | None,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Run every stage after import on CASE: segment where a CT has no labels, assess, plan, forecast and report."""
     from keyhole.assessment import assess_case
@@ -236,7 +252,7 @@ def run_command(
         at, toward = _asked(found, level, side, goal, err=as_json)
         plan = plan_case(
             found, at, toward, goal, approaches=list(approaches) or None,
-            registration_error=registration_error, budget_file=budget_file, progress=part(show, 0.25, 0.65),
+            progress=part(show, 0.25, 0.65), **options,
         )  # fmt: skip
         expected = forecasted(found)
         return plan, expected, write_report(found, progress=part(show, 0.65, 1.0))
