@@ -126,7 +126,7 @@ def _covered(points: Points, ways: Points, lines: Points, length: float, radius:
     """Per line (n,): the normal mass of its part on which some point lies in the capsule.
 
     `points` (m, 3) in the tube's own frame, `ways` (m, 3, 6) how they move per unit of each error, `lines` (n, 5) the
-    errors 1 to 5 of each line (1, 2 and one other are not 0), along which error 0 runs; `mass` is the normal
+    errors 1 to 5 of each line, along which error 0 runs; `mass` is the normal
     distribution at the cells' edges.
     """
     cells = len(mass) - 1
@@ -135,11 +135,10 @@ def _covered(points: Points, ways: Points, lines: Points, length: float, radius:
     p, v = np.empty(3), np.empty(3)
     for n in range(len(lines)):
         change[:] = 0
-        extra = 3 if lines[n, 2] != 0 else (4 if lines[n, 3] != 0 else 5)
         for m in range(len(points)):
             for a in range(3):
                 p[a] = points[m, a] - lines[n, 0] * ways[m, a, 1] - lines[n, 1] * ways[m, a, 2]
-                p[a] -= lines[n, extra - 1] * ways[m, a, extra]
+                p[a] -= lines[n, 2] * ways[m, a, 3] + lines[n, 3] * ways[m, a, 4] + lines[n, 4] * ways[m, a, 5]
                 v[a] = ways[m, a, 0]
             low, high = _inside(p, v, length, radius)
             if low > high or low >= END or high <= -END:
@@ -219,21 +218,29 @@ def breach(near: Wall, tube: Tube, error: ExecutionError, sd: float = 0.0) -> fl
         return flat(float(near.gaps[at]), float(spreads[at]) if spreads[at] > 1e-6 else 0.0)
     kept = off <= np.sqrt(max(0.0, off[at].item()) ** 2 + REST)
     ways = whole.ways(near.points[kept])
-    basis = _basis(whole.ways(near.points[at]), near.normals[at])
     axes = _axes(tube)
+    basis = _basis(whole, near.points[at], near.normals[at], axes[2])
     lines, weights = _lines()
     moved = np.ascontiguousarray(axes @ (ways @ basis))
     found = _covered((near.points[kept] - tube.start) @ axes.T, moved, lines, tube.length, tube.radius, _mass())
     return min(1.0, float(weights @ found))
 
 
-def _basis(ways: Points, normal: Points) -> Points:
-    """(6, 6) orthonormal errors: along the gap, two that slide the contact along the wall, three that turn about it."""
-    first = normal @ ways
+def _basis(error: ExecutionError, point: Points, normal: Points, along: Points) -> Points:
+    """(6, 6) orthonormal errors as columns: one closes the gap at `point`, two slide the tube along the wall there.
+
+    The other three turn about the point; they are sorted by how far they move the wall 10 mm to the side, along the
+    tube and across it. So the errors hang on the geometry alone and move with the patient.
+    """
+    here = error.ways(point)
+    first = normal @ here
     first = first / np.linalg.norm(first)
-    rest = ways @ (np.eye(6) - np.outer(first, first))
-    others = np.linalg.svd(np.vstack([rest, 1e3 * np.linalg.norm(ways) * first]))[2]
-    return np.column_stack([first, others[1], others[2], others[3:].T])
+    slide = here @ (np.eye(6) - np.outer(first, first))
+    sides = point + 10.0 * np.stack([along, np.cross(normal, along)])
+    turn = error.ways(sides).reshape(6, 6) @ (np.eye(6) - np.outer(first, first))
+    whole = np.linalg.norm(here)
+    rows = [1e8 * whole * first[None], 1e4 * slide, turn]
+    return np.asarray(np.linalg.svd(np.vstack(rows))[2].T)
 
 
 def _axes(tube: Tube) -> Points:
@@ -247,16 +254,20 @@ def _axes(tube: Tube) -> Points:
 
 @cache
 def _lines() -> tuple[Points, Points]:
-    """Errors 1 to 5 of each line (n, 5) and weights (n,): a square lattice, turned through the six small rotations."""
-    steps = np.arange(-WIDE, WIDE + 1) * STEP
-    one, two = (grid.ravel() for grid in np.meshgrid(steps, steps, indexing="ij"))
-    kept = np.hypot(one, two) <= (WIDE + 0.5) * STEP
-    lines = np.zeros((int(kept.sum()), 5))
-    lines[:, 0], lines[:, 1] = one[kept], two[kept]
-    weights = np.exp(-0.5 * (lines**2).sum(axis=1))
-    row = np.round(lines[:, 0] / STEP).astype(int) + 2 * np.round(lines[:, 1] / STEP).astype(int)
-    lines[np.arange(len(lines)), 2 + row % 3] = np.sqrt(3.0) * np.where((row // 3) % 2, 1.0, -1.0)
-    return lines, weights / weights.sum()
+    """Errors 1 to 5 of each line (n, 5) and weights (n,): opposite turns on a square lattice of slides.
+
+    Three pairs of turns by sqrt 3 sd stand for three normal errors, one pair at each place of the lattice. Which one it
+    has does not change where a slide is reversed, so a mirrored patient has the same.
+    """
+    count = np.arange(-WIDE, WIDE + 1)
+    one, two = (grid.ravel() for grid in np.meshgrid(count, count, indexing="ij"))
+    kept = np.hypot(one, two) <= WIDE + 0.5
+    one, two = one[kept], two[kept]
+    weights = np.exp(-0.5 * STEP**2 * (one**2 + two**2))
+    turns = np.sqrt(3.0) * np.eye(3)[(np.abs(one) + 2 * np.abs(two)) % 3]
+    slides = STEP * np.stack([one, two], axis=1)
+    lines = np.concatenate([np.hstack([slides, turns]), np.hstack([slides, -turns])])
+    return lines, np.tile(weights, 2) / (2 * weights.sum())
 
 
 @cache

@@ -205,7 +205,10 @@ def _registration(table: Row, where: str) -> Registration:
             raise InvalidInput(f"{where}: fiducials must be a list of [x, y, z] LPS mm, got {points!r}")
         places = tuple(_triple(point, f"{where}: a fiducial") for point in points)
         fle = row.numbers("fle", MOST) if isinstance(table.get("fle"), list) else row.number("fle", MOST)
-        fiducial_error(places, 1.0)  # refuses too few and those on one line
+        try:
+            fiducial_error(places, 1.0)
+        except InvalidInput as error:
+            raise InvalidInput(f"{where}: {error}") from error
         return Registration("fiducials", 0.0, 0.0, *origin, fiducials=places, fle=fle)
     if ("frame" in table) == ("distance" in table):
         raise InvalidInput(f"{where}: method frame needs either frame = [x, y, z] LPS mm or distance = mm, not both")
