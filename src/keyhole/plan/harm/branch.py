@@ -11,6 +11,7 @@ from keyhole.geometry import Points, Tube, unit
 from keyhole.plan.harm.midline import Extent
 from keyhole.plan.harm.recount import boundary_sd
 from keyhole.plan.site import Mask, Site
+from keyhole.plan.targets import TIE
 from keyhole.terms import SIDES, VERTEBRAE, split
 
 GROOVE = 3.0
@@ -24,7 +25,7 @@ SD = 2.5
 """Positional sd of the modelled course, mm [keyhole-choice]; specimens differ by 1.0 to 1.2 at one point of it
 [medial-branch-entrance]."""
 
-STEP, RISE = 0.5, 8.0
+STEP, RISE = 0.25, 8.0
 """Sampling of the course, and how far back bone is left behind to reach the groove's surface, mm."""
 
 BEYOND = "its course beyond the mamillo-accessory notch, where it divides in the multifidus, is not modelled"
@@ -64,7 +65,8 @@ def _branch(site: Site, vertebra: str, side: str) -> Branch:
         why = f"{name}: not placed, no articular process that meets a transverse process is labelled at {vertebra}"
         return Branch(name, side, None, SD, (why,))
     sd = float(np.hypot(SD, boundary_sd(site, f"vertebra/{vertebra}")))
-    upper, notch = (_surfaced(site, point) for point in _ends(site, groove))
+    bone = site.labels.grid.centres(np.argwhere(site.mask(f"vertebra/{vertebra}", "sacrum")))
+    upper, notch = (_surfaced(site, point, bone) for point in _ends(site, groove))
     steps = max(2, int(np.ceil(np.linalg.norm(upper - notch) / STEP)) + 1)
     path = upper + np.linspace(0.0, 1.0, steps)[:, None] * (notch - upper)
     return Branch(name, side, path, sd, (f"{name} is modelled (sd {sd:.1f} mm); {BEYOND}",))
@@ -98,17 +100,18 @@ def _processes(site: Site, vertebra: str, side: str) -> tuple[Mask, Mask]:
 
 
 def _groove(site: Site, process: Mask, partner: Mask) -> Points | None:
-    """Points (n, 3) LPS mm midway between the two processes where they meet."""
+    """Voxel centres (n, 3) LPS mm of the two processes where they meet."""
     from scipy.spatial import cKDTree  # noqa: PLC0415  (heavy import)
 
     if not process.any() or not partner.any():
         return None
     here, there = (site.labels.grid.centres(np.argwhere(mask)) for mask in (process, partner))
-    gap, nearest = cKDTree(there).query(here, distance_upper_bound=APART + GROOVE)
-    if not gap.min() <= APART:
+    gaps = cKDTree(there).query(here)[0], cKDTree(here).query(there)[0]
+    nearest = float(gaps[0].min())
+    if not nearest <= APART:
         return None
-    near = gap <= gap.min() + GROOVE
-    return np.asarray((here[near] + there[nearest[near]]) / 2)
+    reach = nearest + GROOVE + TIE
+    return np.concatenate([here[gaps[0] <= reach], there[gaps[1] <= reach]])
 
 
 def _ends(site: Site, groove: Points) -> tuple[Points, Points]:
@@ -120,22 +123,15 @@ def _ends(site: Site, groove: Points) -> tuple[Points, Points]:
     return site.frame.patient([lateral, posterior, up[0]]), site.frame.patient([lateral, back, up[1]])
 
 
-def _surfaced(site: Site, point: Points) -> Points:
-    """`point` moved back and outward until it leaves the bone, `RISE` mm at most."""
+def _surfaced(site: Site, point: Points, bone: Points) -> Points:
+    """`point` moved back and outward until it has left the voxels of `bone` (n, 3), `RISE` mm at most."""
+    from scipy.spatial import cKDTree  # noqa: PLC0415  (heavy import)
+
     out = np.sign(site.frame.local(point)[0]) * site.frame.lateral
     way = point + np.arange(0.0, RISE + STEP / 2, STEP)[:, None] * unit(site.frame.posterior + out)
-    bone = bony(site, way)
-    return np.asarray(way[int(np.argmin(bone))] if not bone.all() else point)
-
-
-def bony(site: Site, points: Points) -> Mask:
-    """Whether each of `points` (n, 3) lies in bone of a vertebra or the sacrum."""
-    index = np.rint(site.labels.grid.index(points)).astype(np.int64)
-    inside = ((index >= 0) & (index < site.labels.array.shape)).all(axis=1)
-    found = np.zeros(len(points), dtype=np.bool_)
-    bones = site.labels.labels_of("vertebra", "sacrum")
-    found[inside] = np.isin(site.labels.array[tuple(index[inside].T)], bones)
-    return found
+    apart = cKDTree(bone).query(way)[0]
+    inside = np.flatnonzero(apart <= np.sqrt(3) / 2 * float(site.labels.grid.spacing.mean()))
+    return np.asarray(way[min(int(inside[-1]) + 1, len(way) - 1)] if len(inside) else point)
 
 
 def gap(branch: Branch, tubes: Sequence[Tube], extent: Extent | None, site: Site) -> float | None:
