@@ -1,12 +1,14 @@
 """Probabilities against what happened, and ranges of a next patient."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.special import expit, logit
 
 from keyhole.errors import InvalidInput
 from keyhole.forecast import calibration, drift, split_conformal
-from keyhole.forecast.calibrate import fit, wilson
+from keyhole.forecast.calibrate import bins, fit, wilson
 from keyhole.forecast.conformal import least_patients, next_patient
 
 
@@ -67,6 +69,43 @@ def test_what_cannot_be_calibrated_is_refused():
         calibration(np.full(50, 0.1), np.zeros(50))
     with pytest.raises(InvalidInput, match="outcome of 0 or 1"):
         calibration(np.full(50, 0.1), np.full(50, 2.0))
+
+
+def test_patients_of_one_prediction_are_one_group_whatever_became_of_them():
+    predicted = np.repeat([0.05, 0.1, 0.3], [300, 200, 100])
+    happened = np.zeros(600)
+    happened[[*range(30), *range(300, 340), *range(500, 540)]] = 1
+    found = bins(predicted, happened)
+    assert [one.patients for one in found] == [300, 200, 100]
+    assert [one.observed for one in found] == pytest.approx([0.1, 0.2, 0.4])
+    mixed = np.random.default_rng(0).permutation(600)
+    assert bins(predicted[mixed], happened[mixed]) == pytest.approx(found)
+
+
+def test_groups_hold_every_patient_once_and_ascend():
+    predicted, happened = simulated(1003, 2)
+    found = bins(predicted, happened)
+    assert sum(one.patients for one in found) == 1003
+    assert len(found) == 10
+    assert all(a.predicted < b.predicted for a, b in itertools.pairwise(found))
+
+
+def test_the_calibration_curve_is_what_is_applied_and_its_band_holds_the_truth():
+    predicted, happened = simulated(2000, 9, shift=0.5, slope=0.6)
+    found = calibration(predicted, happened)
+    at = np.array([one.predicted for one in found.curve])
+    assert at.min() == pytest.approx(predicted.min())
+    assert at.max() == pytest.approx(predicted.max())
+    expected = np.array([one.expected.value for one in found.curve])
+    assert expected == pytest.approx(found.applied(at))
+    low, high = np.array([one.expected.interval for one in found.curve]).T
+    assert ((low <= expected) & (expected <= high)).all()
+    true = expit(0.5 + 0.6 * logit(at))
+    assert np.mean((low <= true) & (true <= high)) > 0.8
+
+
+def test_one_prediction_for_everybody_is_one_point():
+    assert len(calibration(np.full(400, 0.05), np.r_[np.ones(12), np.zeros(388)]).curve) == 1
 
 
 def test_a_missing_prediction_leaves_its_patient_out():

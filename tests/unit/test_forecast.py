@@ -24,6 +24,7 @@ from keyhole.forecast.cohort import cohort_columns
 from keyhole.forecast.expect import SPECS
 from keyhole.forecast.patient import risks
 from keyhole.forecast.published import baseline, literature
+from keyhole.plan.approaches import catalogue
 
 ORDER = [
     "stay", "blood-loss", "operating-time", "radiation", "infection", "dural-tear", "nerve-injury", "reoperation",
@@ -85,6 +86,18 @@ def test_recurrence_is_worse_and_long_term_disability_no_clear_difference():
     assert found["stay"].word == "better"
     assert found["operating-time"].word == "worse"
     assert expected("fusion", "mis-tlif")["radiation"].word == "worse"
+
+
+def test_radiation_is_worse_where_three_studies_say_so_and_else_points_to_worse_never_to_no_difference():
+    seen = {
+        (key, technique.approach): expected(key, technique.approach)["radiation"]
+        for key in ("discectomy", "decompression", "fusion")
+        for technique in procedures()[key].techniques
+    }
+    for (key, _), found in seen.items():
+        assert (found.word, found.points_to) == (("worse", None) if key == "fusion" else ("unknown", "worse"))
+        told = [s for answer in found.answers for s in answer.syntheses if s.word == "worse"]
+        assert found.word == "unknown" or any((s.studies or 0) >= 3 and s.interval for s in told)
 
 
 def test_fewer_than_three_studies_never_make_a_difference():
@@ -187,6 +200,58 @@ def test_every_technique_and_share_has_a_source_and_every_outcome_a_catalogue_en
         assert all(source(t.source) for t in one.techniques)
         assert all(source(s.source).address for s in one.shares)
     assert {spec.key for spec in SPECS} <= set(outcomes())
+
+
+SCREWS_ALONE = {("percutaneous-screws", "fuse")}
+"""Screws without a cage are no fusion that studies compare: refused with a sentence."""
+
+
+@pytest.mark.parametrize("name", [a.name for a in catalogue().values() if a.kind != "open"])
+def test_every_approach_of_the_catalogue_has_a_comparison_for_each_goal_or_is_refused(name):
+    for goal in catalogue()[name].goals:
+        able = [one for one in procedures().values() if one.goal == goal and one.has(name)]
+        assert bool(able) != ((name, goal) in SCREWS_ALONE)
+        assert not (goal == "decompress" and len(able) != 2)  # with a herniation and without
+
+
+def test_the_open_approach_of_every_operation_is_in_the_catalogue():
+    for one in procedures().values():
+        assert catalogue()[one.open].kind == "open"
+        assert one.goal in catalogue()[one.open].goals
+
+
+def planned(goal, *approaches, open_="open-midline"):
+    made_up = plan({})
+    candidates = tuple(
+        made_up.candidates[0].model_copy(update={"approach": name, "rank": n}) for n, name in enumerate(approaches, 1)
+    )
+    opened = made_up.open.model_copy(update={"approach": open_})
+    return made_up.model_copy(update={"goal": goal, "candidates": candidates, "open": opened, "pareto": (0,)})
+
+
+def test_of_several_fusions_the_one_of_the_best_corridor_is_meant(made):
+    both = planned("fuse", "oblique-antepsoas", "mis-tlif")
+    assert operation_of(made, both)[0] == "lateral-fusion"
+    assert operation_of(made, both, "mis-tlif")[0] == "fusion"
+    assert operation_of(made, planned("screws", "percutaneous-screws"))[0] == "screws"
+
+
+def test_a_technique_that_no_study_used_and_an_operation_for_another_reason_are_said():
+    said = forecast(planned("fuse", "oblique-antepsoas"), {}, operation="lateral-fusion").caveats
+    assert any(one.startswith("no study in the table used this technique") for one in said)
+    said = forecast(planned("screws", "percutaneous-screws"), {}, operation="screws").caveats
+    assert any("fractures" in one for one in said)
+
+
+def test_another_open_operation_than_that_of_the_studies_is_said():
+    same, other = (
+        forecast(planned("decompress", "biportal-endoscopic", open_=name), {}, operation="discectomy")
+        for name in ("open-microdiscectomy", "open-midline")
+    )
+    assert (
+        "the plan's open figures are of its open-midline, those of the studies of open microdiscectomy" in other.caveats
+    )
+    assert not any("the plan's open figures" in one for one in same.caveats)
 
 
 # a case

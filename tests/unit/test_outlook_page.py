@@ -185,10 +185,29 @@ def test_a_recalibrated_score_shows_its_points():
         drift="not known: days of operation are missing",
     )  # fmt: skip
     risks = (record().risks[-1].model_copy(update={"calibration": fit}),)
-    table = made(record().model_copy(update={"risks": risks})).calibrations[0]
+    table = made(record().model_copy(update={"risks": risks})).calibrations[0].table
     cells = {row.cells[0].text: row.cells[1].text for row in table.rows}
     assert cells["Slope, before (1 is right)"] == "0.800 [0.500, 1.100]"
     assert cells["Predicted 5.0 %, 90 patients"] == "observed 8.0 % [4.0, 12.0]"
+
+
+def test_the_plot_of_a_pool_says_the_word_of_that_pool_alone():
+    one = outcome("blood-loss")
+    assert one.word == "better"  # by published syntheses
+    shown = words(pool_plot(one, one.answers[0]))
+    assert "No clear difference: an interval holds no difference (3 studies); this pool alone" in shown
+
+
+def test_planned_minus_open_that_is_not_the_difference_is_explained_below_the_summary():
+    stay = outcome("stay")
+    assert stay.planned.value - stay.open.value != pytest.approx(stay.difference.value, abs=0.1)
+    assert "Length of stay: the pooled difference exceeds what the open operation takes here" in made().summary.foot
+
+
+def test_the_source_of_the_technique_is_one_of_the_numbered_sources_and_can_be_opened():
+    found = made()
+    number = next(line.said.text for line in found.lines if line.term == "Studies call it")[-2]
+    assert next(link for n, _, _, link in found.sources if str(n) == number).startswith("https://doi.org/")
 
 
 def test_scores_name_what_is_not_known_and_the_range_that_it_leaves():

@@ -154,6 +154,14 @@ class CalibrationBin(Strict):
     patients: int
 
 
+class CalibrationPoint(Strict):
+    """A point of the calibration curve: what a predicted share was worth, with its 95 % bootstrap interval."""
+
+    predicted: float
+    expected: float
+    interval: Ends
+
+
 class CalibrationEntry(Strict):
     """How a published probability did on own patients, and what recalibration made of it; intervals by bootstrap."""
 
@@ -166,6 +174,7 @@ class CalibrationEntry(Strict):
     slope_after: float
     brier_after: Quantity
     bins: tuple[CalibrationBin, ...]
+    curve: tuple[CalibrationPoint, ...] = ()
     drift_p: float | None  # chance of this much drift in time if there were none
     drift: str  # in words
     caveats: tuple[str, ...] = ()
@@ -201,9 +210,11 @@ class ProcedureEntry(Strict):
     approach: str  # of the plan
     approach_title: str
     comparator: str  # the open operation in plain words
+    open_approach: str = ""  # of the plan; its figures stand in `geometry`
     published_as: tuple[str, ...]  # what the studies call this technique
     why: str
     citation: str
+    address: str = ""  # of the citation
 
 
 class CohortEntry(Strict):
@@ -215,6 +226,17 @@ class CohortEntry(Strict):
     planned: int  # operated through a small opening, of this kind of operation
     open: int
     left_out: int
+    caveats: tuple[str, ...] = ()
+
+
+class AddedEntry(Strict):
+    """A table of results that the clinic added to Keyhole's own, and the outcomes of this operation it bears on."""
+
+    file: str
+    sha256: str
+    rows: int
+    used: int  # rows of this operation's comparisons
+    outcomes: tuple[str, ...]  # keys of outcomes below that such rows are about
     caveats: tuple[str, ...] = ()
 
 
@@ -232,6 +254,7 @@ class ForecastRecord(Strict):
     risks: tuple[RiskEntry, ...]
     patient: dict[str, bool | float | str]  # the fields that the scores knew
     cohort: CohortEntry | None = None
+    added: tuple[AddedEntry, ...] = ()
     levels: LevelState | None = None
     caveats: tuple[str, ...] = ()
     provenance: Provenance

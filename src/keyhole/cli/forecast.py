@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A CSV table of your own patients; published and own results are then weighed together.",
 )
+@click.option(
+    "--add",
+    "added",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="A table of results of your own (docs/evidence.md), read together with Keyhole's; repeatable.",
+)
 @click.option("--columns", is_flag=True, help="Print the columns that a table of own patients may have.")
 @click.option(
     "--patient",
@@ -34,6 +41,7 @@ if TYPE_CHECKING:
 def forecast_command(
     case: Path | None,
     cohort: Path | None,
+    added: tuple[Path, ...],
     columns: bool,
     patient: Path | None,
     settings: tuple[str, ...],
@@ -47,6 +55,7 @@ def forecast_command(
     """
     from keyhole.casefile import Case
     from keyhole.cli.risk import read_fields
+    from keyhole.evidence import read_added
     from keyhole.forecast import cohort_columns, forecast_case, read_cohort
 
     if columns:
@@ -57,7 +66,12 @@ def forecast_command(
         raise click.UsageError("Missing argument 'CASE'.")
     own = None if cohort is None else read_cohort(cohort)
     record = forecast_case(
-        Case(case), own, patient=read_fields(patient, settings), operation=operation, approach=approach
+        Case(case),
+        own,
+        patient=read_fields(patient, settings),
+        operation=operation,
+        approach=approach,
+        added=read_added(added),
     )
     if as_json:
         click.echo(json.dumps(record.model_dump(mode="json", by_alias=True), ensure_ascii=False))
@@ -79,19 +93,26 @@ def forecasted(case: Case) -> tuple[ForecastRecord | None, str]:
 
 def show_forecast(record: ForecastRecord) -> None:
     """Print the forecast as a table, the scores and the caveats."""
+    from keyhole.forecast import TOO_LARGE
+
     asked = record.procedure
     click.echo(f"{record.level} {record.side}: {asked.title} ({asked.why})")
     click.echo(f"planned: {asked.approach_title}; beside it: {asked.comparator}")
     if record.cohort is not None:
         own = record.cohort
         click.echo(f"own patients: {own.planned} with a small opening, {own.open} open ({own.file})")
+    for one in record.added:
+        about = f": {', '.join(one.outcomes)}" if one.outcomes else ""
+        click.echo(f"added results: {one.file}, {one.used} of {one.rows} rows are of this operation{about}")
     rows = [_row(one) for one in record.outcomes]
     header = ["outcome", "planned", "open", "difference [95 %]", "MISS is", "from", *(["own"] if record.cohort else [])]
     click.echo(table(header, [row if record.cohort else row[:-1] for row in rows]))
     click.echo("risk scores, literature unless they say otherwise:")
     for risk in record.risks:
         click.echo(f"  {_risk(risk)}")
-    caveats([*record.caveats, *(one for outcome in record.outcomes if _has_conflict(outcome) for one in (_FAR,))])
+    said = [f"{one.title.lower()}: {note}" for one in record.outcomes for note in one.caveats if TOO_LARGE in note]
+    conflict = [_FAR] if any(_has_conflict(one) for one in record.outcomes) else []
+    caveats([*record.caveats, *said, *conflict])
 
 
 _FAR = "own patients differ from the literature by more than chance: find out why before using either"
@@ -145,5 +166,5 @@ def _risk(one: RiskEntry) -> str:
         ends = f"at least {one.low:g} points"
     else:
         ends = f"{one.low:g} points" if one.low == one.high else f"{one.low:g} to {one.high:g} points"
-    missing = f"; {len(one.unknown)} items not known" if one.unknown else ""
+    missing = f"; {len(one.unknown)} {'item' if len(one.unknown) == 1 else 'items'} not known" if one.unknown else ""
     return f"{one.title}: {ends}{missing} ({one.label})"

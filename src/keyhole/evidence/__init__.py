@@ -1,5 +1,6 @@
 """What published numbers rest on: citations, and the table of published results."""
 
+from keyhole.evidence.added import AddedTable, every_row, read_added
 from keyhole.evidence.catalogue import HORIZONS, Outcome, Question, families, horizon, outcomes, question
 from keyhole.evidence.procedures import CourseRows, Procedure, SharedRisk, Technique, procedure, procedures
 from keyhole.evidence.risk_scores import RiskModel, ScoreItem, risk_models
@@ -12,6 +13,7 @@ __all__ = [
     "HORIZONS",
     "OPTIONAL",
     "STATUSES",
+    "AddedTable",
     "Arm",
     "CourseRows",
     "Outcome",
@@ -23,6 +25,7 @@ __all__ = [
     "SharedRisk",
     "Source",
     "Technique",
+    "every_row",
     "examined",
     "families",
     "horizon",
@@ -32,6 +35,7 @@ __all__ = [
     "procedure",
     "procedures",
     "question",
+    "read_added",
     "read_table",
     "risk_models",
     "shipped",

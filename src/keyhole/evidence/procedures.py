@@ -14,12 +14,13 @@ from keyhole.evidence.source import source
 
 @dataclass(frozen=True, slots=True)
 class Technique:
-    """An approach of a plan, what studies call it, and the source that says so."""
+    """An approach of a plan, what studies call it, the source that says so, and what must be said beside it."""
 
     approach: str
     title: str
     published_as: tuple[str, ...]
     source: str
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,10 @@ class SharedRisk:
 
 @dataclass(frozen=True, slots=True)
 class Procedure:
-    """An operation: the goal of the plan, when it is meant, its comparison in the table, and its techniques."""
+    """An operation: the goal of the plan, when it is meant, its comparison in the table, and its techniques.
+
+    `open` is the open approach of a plan that the studies compared with.
+    """
 
     key: str
     title: str
@@ -59,10 +63,16 @@ class Procedure:
     when: str
     family: str
     comparator: str
+    open: str
     techniques: tuple[Technique, ...]
     courses: tuple[CourseRows, ...]
     shares: tuple[SharedRisk, ...]
     together: bool = False  # studies of lumbar operations together hold this one
+    note: str = ""
+
+    def has(self, approach: str) -> bool:
+        """Whether `approach` is one of its techniques."""
+        return any(one.approach == approach for one in self.techniques)
 
     def technique(self, approach: str) -> Technique:
         """The technique of `approach`; an approach that no study of this operation stands for is refused."""
@@ -91,7 +101,7 @@ def procedure(key: str) -> Procedure:
 
 def _procedure(key: str, entry: dict[str, Any]) -> Procedure:
     techniques = tuple(
-        Technique(name, one["title"], tuple(one["published_as"]), source(one["source"]).key)
+        Technique(name, one["title"], tuple(one["published_as"]), source(one["source"]).key, one.get("note", ""))
         for name, one in entry["approaches"].items()
     )
     return Procedure(
@@ -101,8 +111,10 @@ def _procedure(key: str, entry: dict[str, Any]) -> Procedure:
         when=entry["when"],
         family=entry["family"],
         comparator=entry["comparator"],
+        open=entry["open"],
         techniques=techniques,
         courses=tuple(CourseRows(**one) for one in entry.get("course", ())),
         together=bool(entry.get("together", False)),
+        note=entry.get("note", ""),
         shares=tuple(SharedRisk(**one | {"source": source(one["source"]).key}) for one in entry.get("share", ())),
     )

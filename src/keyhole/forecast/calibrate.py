@@ -10,22 +10,15 @@ from scipy.special import expit, kolmogorov, logit
 
 from keyhole.errors import InvalidInput
 from keyhole.forecast.effects import Array
-from keyhole.forecast.pool import NORMAL, Interval
+from keyhole.forecast.pool import NORMAL, Figure, Interval
 
 LEAST_EVENTS = 10
 """Events, and patients without, below which only the intercept is recalibrated [keyhole-choice]."""
 
 BOOTSTRAPS = 500
+CURVE_POINTS = 25
 _EDGE = 1e-6  # probabilities are kept this far from 0 and 1
 _STEPS = 30
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A number with its bootstrap interval."""
-
-    value: float
-    interval: Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +29,14 @@ class Bin:
     observed: float
     interval: Interval
     patients: int
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """A point of the calibration curve: what a predicted risk was worth, with its bootstrap interval."""
+
+    predicted: float
+    expected: Figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class Calibration:
     slope_after: float
     brier_after: Figure
     bins: tuple[Bin, ...]
+    curve: tuple[CurvePoint, ...]
     caveats: tuple[str, ...]
 
     def applied(self, probability: float | Array) -> Array:
@@ -94,19 +96,33 @@ def calibration(predicted: Array, happened: Array, *, seed: int = 0) -> Calibrat
     xs, ys = x[picked], y[picked]
     able = (ys.min(axis=1) == 0) & (ys.max(axis=1) == 1)
     xs, ys, ps = xs[able], ys[able], p[picked][able]
-    slopes = fit(xs, ys, with_slope=True)[1] if both else np.full(len(xs), np.nan)
+    again = fit(xs, ys, with_slope=both)
     after = expit(intercept[0] + slope[0] * x)
     return Calibration(
         patients=len(y),
         events=events,
         in_the_large=Figure(float(p.mean() - y.mean()), _middle(ps.mean(axis=1) - ys.mean(axis=1))),
-        slope=Figure(float(slope[0]), _middle(slopes) if both else (float(slope[0]), float(slope[0]))),
+        slope=Figure(float(slope[0]), _middle(again[1]) if both else (float(slope[0]), float(slope[0]))),
         brier=Figure(float(((p - y) ** 2).mean()), _middle(((ps - ys) ** 2).mean(axis=1))),
         intercept_after=float(intercept[0]),
         slope_after=float(slope[0]),
         brier_after=_brier(after, y, picked),
         bins=bins(p, y),
+        curve=_curve(x, (float(intercept[0]), float(slope[0])), again),
         caveats=tuple(caveats),
+    )
+
+
+def _curve(x: Array, line: tuple[float, float], again: tuple[Array, Array]) -> tuple[CurvePoint, ...]:
+    """The recalibrated `line` over the predictions at hand, and where the resampled lines `again` lie."""
+    low, high = float(expit(x.min())), float(expit(x.max()))
+    shares = np.linspace(low, high, CURVE_POINTS) if high - low > _EDGE else np.array([(low + high) / 2])
+    at = _logit(shares)
+    lines = expit(again[0][:, None] + again[1][:, None] * at)
+    middle = expit(line[0] + line[1] * at)
+    return tuple(
+        CurvePoint(float(share), Figure(float(value), _middle(column)))
+        for share, value, column in zip(shares, middle, lines.T, strict=True)
     )
 
 
@@ -150,12 +166,18 @@ def fit(x: Array, y: Array, *, with_slope: bool) -> tuple[Array, Array]:
 
 
 def bins(predicted: Array, happened: Array, most: int = 10) -> tuple[Bin, ...]:
-    """Points of a calibration plot: groups of equal size by predicted risk, with Wilson's interval."""
-    order = np.lexsort((happened, predicted))
-    groups = np.array_split(order, max(1, min(most, len(order) // 20, len(np.unique(predicted)))))
+    """Points of a calibration plot: groups by predicted risk of about equal size, with Wilson's interval.
+
+    Patients of one prediction are never parted: any order among them would make groups that differ by outcome.
+    """
+    _, which, sizes = np.unique(predicted, return_inverse=True, return_counts=True)
+    groups = max(1, min(most, len(predicted) // 20))
+    middle = np.cumsum(sizes) - sizes / 2
+    group = np.minimum((middle * groups / len(predicted)).astype(np.int64), groups - 1)[np.ravel(which)]
+    picked = [np.flatnonzero(group == n) for n in range(groups)]
     return tuple(
         Bin(float(predicted[g].mean()), float(happened[g].mean()), wilson(int(happened[g].sum()), len(g)), len(g))
-        for g in groups
+        for g in picked
         if len(g)
     )
 

@@ -10,12 +10,13 @@ import numpy as np
 
 from keyhole.casefile import ForecastOutcome, Quantity, Weighing
 from keyhole.evidence import outcomes
+from keyhole.forecast.added import notes_of
 from keyhole.forecast.answers import Answer
 from keyhole.forecast.cohort import AMOUNTS, Cohort, column_of
 from keyhole.forecast.conformal import next_patient
 from keyhole.forecast.effects import LOGARITHMIC, Array
 from keyhole.forecast.entries import answer_entry, nobody_knows, quantity, rounded
-from keyhole.forecast.pool import Interval
+from keyhole.forecast.pool import Figure, Interval
 from keyhole.forecast.published import (
     Baseline,
     Effect,
@@ -30,7 +31,6 @@ from keyhole.forecast.published import (
 from keyhole.forecast.shrink import (
     Count,
     Guess,
-    Known,
     Means,
     Prior,
     Risks,
@@ -94,6 +94,7 @@ def assembled(held: Literature, spec: Spec, parts: dict[str, object]) -> Forecas
     caveats = list(parts.pop("caveats", ()))  # type: ignore[call-overload]
     if said and said[0].question.family != held.procedure.family:
         caveats.append(f"from studies that put several operations together ({said[0].title})")
+    caveats.extend(notes_of(held, spec.key))
     return ForecastOutcome(
         key=spec.key,
         title=about.title,
@@ -344,7 +345,7 @@ def _shares(spec: Spec, risks: Risks, base: Baseline | None, found: Effect | Non
     }
 
 
-def _share(found: Known | None, unit: str, source: str, why: str) -> Quantity:
+def _share(found: Figure | None, unit: str, source: str, why: str) -> Quantity:
     if found is None:
         return nobody_knows(unit, why)
     return quantity(found.value, unit, source or "keyhole-evidence", found.interval, (NEXT,))
@@ -357,7 +358,7 @@ def _ends(risks: Risks, found: Effect | None) -> Interval | None:
     return None if risks.ratio is None else risks.ratio.interval
 
 
-def _gap(spec: Spec, planned: Known, open_: Known, ratio: Interval | None) -> Quantity:
+def _gap(spec: Spec, planned: Figure, open_: Figure, ratio: Interval | None) -> Quantity:
     """Difference of the two shares; its interval is the ratio's at the expected open share."""
     value = planned.value - open_.value
     if ratio is None:

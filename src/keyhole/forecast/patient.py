@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from keyhole.casefile import CalibrationBin, CalibrationEntry, Patient, Quantity, RiskEntry
+from keyhole.casefile import CalibrationBin, CalibrationEntry, CalibrationPoint, Patient, Quantity, RiskEntry
 from keyhole.errors import InvalidInput
 from keyhole.evidence import RiskModel, risk_models, source
-from keyhole.forecast.calibrate import Calibration, Drift, Figure, calibration, drift
+from keyhole.forecast.calibrate import Calibration, Drift, calibration, drift
 from keyhole.forecast.cohort import Cohort, column_of
 from keyhole.forecast.effects import Array
 from keyhole.forecast.entries import ends, rounded
+from keyhole.forecast.pool import Figure
 from keyhole.forecast.risk import LABEL, Risk, Score, Value, risk, scores
 
 OUTCOME = {"dural-tear": "dural-tear"}
@@ -125,6 +126,14 @@ def calibration_entry(fit: Calibration, moved: Drift | None) -> CalibrationEntry
                 patients=one.patients,
             )
             for one in fit.bins
+        ),
+        curve=tuple(
+            CalibrationPoint(
+                predicted=rounded(one.predicted),
+                expected=rounded(one.expected.value),
+                interval=ends(one.expected.interval),
+            )
+            for one in fit.curve
         ),
         drift_p=None if moved is None else rounded(moved.p),
         drift=_drift(moved),

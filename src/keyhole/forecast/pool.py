@@ -40,6 +40,14 @@ Interval = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
+class Figure:
+    """A number with its 95 % interval."""
+
+    value: float
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
 class Study:
     """One study as a pool takes it; `effect` is on the scale of the pool (logarithm for ratios)."""
 

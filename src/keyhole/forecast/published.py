@@ -9,7 +9,17 @@ from functools import lru_cache
 
 import numpy as np
 
-from keyhole.evidence import Procedure, Row, Technique, horizon, procedure, question, shipped, source
+from keyhole.evidence import (
+    AddedTable,
+    Procedure,
+    Row,
+    Technique,
+    every_row,
+    horizon,
+    procedure,
+    question,
+    source,
+)
 from keyhole.evidence.catalogue import last_day
 from keyhole.forecast.answers import Answer, Synthesis, answers
 from keyhole.forecast.pool import NORMAL, Interval, Pool, Study, pool
@@ -33,6 +43,7 @@ class Literature:
     technique: Technique
     rows: tuple[Row, ...]
     answers: tuple[Answer, ...]
+    added: tuple[AddedTable, ...] = ()
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -49,14 +60,14 @@ class Literature:
 
 
 @lru_cache(maxsize=64)
-def literature(key: str, approach: str, rows: tuple[Row, ...] | None = None) -> Literature:
-    """What `rows` (None: the shipped table) hold for the operation `key` by `approach`; unknown ones are refused."""
+def literature(key: str, approach: str, added: tuple[AddedTable, ...] = ()) -> Literature:
+    """What the shipped table and those `added` hold for the operation `key` by `approach`; unknown ones are refused."""
     asked = procedure(key)
     technique = asked.technique(approach)
     wanted = {asked.family, TOGETHER} if asked.together else {asked.family}
-    table = shipped() if rows is None else rows
+    table = every_row(added)
     own = tuple(row for row in table if question(row).family in wanted)
-    return Literature(asked, technique, tuple(table), answers(own))
+    return Literature(asked, technique, table, answers(own), added)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +173,11 @@ def baseline(held: Literature, outcome: str, *, is_risk: bool, among: frozenset[
     """The open arm to start from: own studies of the operation first, trials before cohorts, then the largest.
 
     `among`: patients of the studies that the difference comes from; an open arm of theirs goes before all others, so
-    that both arms are of one place.
+    that both arms are of one place. Before them go rows that the clinic measured itself: its own baseline.
     """
     arms = [arm for row in held.rows if (arm := _open_arm(held, row, outcome, is_risk=is_risk)) is not None]
-    arms = [arm for arm in arms if arm.row.patients in among] or arms
+    here = [arm for arm in arms if arm.row.status == "measured"]
+    arms = here or [arm for arm in arms if arm.row.patients in among] or arms
     if not arms:
         return _shared(held, outcome) if is_risk else None
     best = min(arms, key=lambda arm: arm.rank)
@@ -173,7 +185,8 @@ def baseline(held: Literature, outcome: str, *, is_risk: bool, among: frozenset[
     patients, why = _worth(best, alike, is_risk=is_risk)
     other = "" if best.rank[0] == 0 else ", several lumbar operations together"
     counted = "" if best.n is None else f", {best.n} patients"
-    words = f"open arm of {best.row.name}{counted}, {best.row.design}{other}"
+    measured = ", measured here" if here else ""
+    words = f"open arm of {best.row.name}{counted}, {best.row.design}{other}{measured}"
     notes = _notes(best, is_risk=is_risk)
     return Baseline(best.row.name, best.row.address, best.value, best.sd, best.n, patients, why, words, notes)
 

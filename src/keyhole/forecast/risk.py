@@ -121,8 +121,12 @@ def score(model: RiskModel, patient: Mapping[str, Value]) -> Score:
     low = sum(max(least for least, _ in group) for group in groups.values())
     high = sum(max(most for _, most in group) for group in groups.values())
     high = math.inf if model.missing_predictors else high
-    caveats = (*model.caveats, *((f"{len(unknown)} items are not known",) if unknown else ()))
+    caveats = (*model.caveats, *((_unknown(unknown, "item"),) if unknown else ()))
     return Score(model, low, high, tuple(present), tuple(unknown), _word(model, low, high), caveats)
+
+
+def _unknown(found: list[str], word: str) -> str:
+    return f"1 {word} is not known" if len(found) == 1 else f"{len(found)} {word}s are not known"
 
 
 def _points(item: ScoreItem, patient: Mapping[str, Value]) -> tuple[float, float]:
@@ -179,7 +183,7 @@ def risk(model: RiskModel, patient: Mapping[str, Value]) -> Risk:
             least, variance_least = least + math.log(item.odds), variance_least + spread
     low = _share(least - NORMAL * math.sqrt(variance_least))
     high = _share(most + NORMAL * math.sqrt(variance_most))
-    caveats = (*model.caveats, *((f"{len(unknown)} factors are not known",) if unknown else ()))
+    caveats = (*model.caveats, *((_unknown(unknown, "factor"),) if unknown else ()))
     return Risk(model, _share(least), _share(most), (low, high), tuple(unknown), LABEL, caveats)
 
 

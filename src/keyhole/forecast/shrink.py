@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import betaincinv
 
 from keyhole.forecast.effects import Array
-from keyhole.forecast.pool import NORMAL, Interval
+from keyhole.forecast.pool import NORMAL, Figure, Interval
 
 LEAST_PATIENTS = 30.0
 """The literature counts as at least so many own patients, however much its hospitals disagree [keyhole-choice]."""
@@ -219,19 +219,11 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A share of 1 with its 95 % interval."""
-
-    value: float
-    interval: Interval
-
-
-@dataclass(frozen=True, slots=True)
 class Risks:
     """Expected shares of both arms and their ratio; None is not known."""
 
-    planned: Known | None
-    open: Known | None
+    planned: Figure | None
+    open: Figure | None
     ratio: Guess | None  # logarithm
     weights: Weights
     prior_patients: float
@@ -273,7 +265,7 @@ def shrunk_risks(
 
 def _second(
     anchor: tuple[float, float] | None, toward: Guess, own: Count | None, is_odds: bool
-) -> tuple[Known | None, float]:
+) -> tuple[Figure | None, float]:
     """The other arm: what the ratio makes of the anchor, and its own patients; and the weight of these."""
     value, log_variance = _by_ratio(anchor, toward, is_odds)
     if value is None:
@@ -285,8 +277,8 @@ def _second(
 
 
 def _learned(
-    planned: Known | None,
-    open_: Known | None,
+    planned: Figure | None,
+    open_: Figure | None,
     ratio: Guess,
     own: tuple[Count | None, Count | None],
     weight: float,
@@ -315,17 +307,17 @@ def _value(beta: tuple[float, float] | None) -> float:
     return math.nan if beta is None else beta[0] / (beta[0] + beta[1])
 
 
-def _known(beta: tuple[float, float] | None) -> Known | None:
+def _known(beta: tuple[float, float] | None) -> Figure | None:
     if beta is None:
         return None
     a, b = max(beta[0], 1e-9), max(beta[1], 1e-9)
-    return Known(a / (a + b), (float(betaincinv(a, b, 0.025)), float(betaincinv(a, b, 0.975))))
+    return Figure(a / (a + b), (float(betaincinv(a, b, 0.025)), float(betaincinv(a, b, 0.975))))
 
 
-def _spread(value: float, log_variance: float) -> Known:
+def _spread(value: float, log_variance: float) -> Figure:
     """A share whose logarithm has this variance."""
     factor = math.exp(NORMAL * math.sqrt(log_variance))
-    return Known(min(value, 1.0), (value / factor, min(value * factor, 1.0)))
+    return Figure(min(value, 1.0), (value / factor, min(value * factor, 1.0)))
 
 
 def _by_ratio(beta: tuple[float, float] | None, ratio: Guess | None, is_odds: bool) -> tuple[float | None, float]:

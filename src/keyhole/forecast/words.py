@@ -36,10 +36,13 @@ def judged(intervals: Sequence[Interval], k: int | None, outcome: Outcome, *, me
 
     In this order: some interval holds no difference; the middle is smaller than what matters to patients; direction
     unknown; fewer than three studies; else better or worse. k of None is a number that the source does not give.
+    Below three studies the first interval alone is asked: Hartung-Knapp's of two has one degree of freedom and holds
+    everything, so that two studies that agree on a harm would pass for no difference.
     """
     if not intervals:
         return Verdict("unknown", "no interval is known")
-    low, high = min(low for low, _ in intervals), max(high for _, high in intervals)
+    asked = intervals[:1] if k is None or k < FEWEST else intervals
+    low, high = min(low for low, _ in asked), max(high for _, high in asked)
     if low <= 0 <= high:
         return Verdict("no clear difference", f"an interval holds no difference ({_counted(k)})")
     middle = abs(intervals[0][0] + intervals[0][1]) / 2

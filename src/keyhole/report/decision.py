@@ -49,6 +49,7 @@ def outlook_paper(outlook: Outlook) -> bytes:
         drawings[f"curve-{part['key']}"], part["curve"] = part["curve"]
         for one in part["answers"]:
             drawings |= {f"plot-{one['name']}-{n}": plot.pop("svg") for n, plot in enumerate(one["plots"])}
+    drawings |= {one["name"]: one.pop("svg") for one in plain["calibrations"]}
     return _set("forecast.typ", plain, drawings)
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from keyhole import __version__
 from keyhole.anatomy.gate import NOT_CONFIRMED
 from keyhole.casefile import RESEARCH_USE, CaseRecord, ForecastOutcome, ForecastRecord, Quantity
+from keyhole.forecast import AS_ASKED, TOO_LARGE
 from keyhole.report.content import UNCONFIRMED, Line
 from keyhole.report.course import Said, course_chart
 from keyhole.report.outlook_evidence import Evidence, evidence
-from keyhole.report.outlook_patient import calibrations, geometry_table, known, scores
+from keyhole.report.outlook_patient import Calibrated, calibrations, geometry_table, known, scores
 from keyhole.report.outlook_sources import Sources
 from keyhole.report.outlook_words import ends, figure
 from keyhole.report.tables import Column, Row, Table
@@ -64,7 +65,7 @@ class Outlook:
     geometry: Table
     known: str
     scores: tuple[tuple[str, tuple[Line, ...]], ...]
-    calibrations: tuple[Table, ...]
+    calibrations: tuple[Calibrated, ...]
     conventions: tuple[Line, ...]
     made: tuple[Line, ...]
     digests: tuple[tuple[str, str], ...]
@@ -76,7 +77,7 @@ def outlook(case: CaseRecord, record: ForecastRecord, *, is_confirmed: bool) -> 
     """The surgeon's page of what to expect."""
     sources = Sources()
     found = record.procedure
-    asked = _lines(record, sources.cite(found.approach_title, found.citation))
+    asked = _lines(record, sources.cite(found.citation, found.address))
     parts = tuple(_part(one, record.range_share, sources) for one in record.outcomes)
     return Outlook(
         title=f"{record.level} {record.side}: what to expect",
@@ -96,7 +97,7 @@ def outlook(case: CaseRecord, record: ForecastRecord, *, is_confirmed: bool) -> 
         conventions=tuple(Line(term, Text(said)) for term, said in CONVENTIONS),
         made=_made(record),
         digests=tuple(sorted(record.provenance.inputs.items())),
-        commands=_commands(record),
+        commands=_commands(case, record),
         sources=sources.listed(),
     )
 
@@ -116,7 +117,17 @@ def _lines(record: ForecastRecord, cited: str) -> tuple[Line, ...]:
         said = f"{own.file}: {own.planned} small opening, {own.open} open, {own.left_out} of other operations"
         lines.append(Line("Own patients", Text(said)))
         lines += [Line("", Text(caveat)) for caveat in own.caveats]
+    for one in record.added:
+        about = f" ({listed(_titles(record, one.outcomes))})" if one.outcomes else ""
+        lines.append(
+            Line("Added results", Text(f"{one.file}: {one.used} of {one.rows} rows are of this operation{about}"))
+        )
+        lines += [Line("", Text(caveat)) for caveat in one.caveats]
     return tuple(lines)
+
+
+def _titles(record: ForecastRecord, keys: Sequence[str]) -> list[str]:
+    return [one.title.lower() for one in record.outcomes if one.key in keys]
 
 
 def _summary(record: ForecastRecord) -> Table:
@@ -126,6 +137,9 @@ def _summary(record: ForecastRecord) -> Table:
         "95 % intervals of means and shares, not of single patients. k and I² are of the table's own studies; "
         "syntheses with a result count, others stand in the part of the outcome. Curves: values at the last time."
     )
+    shrunk = [one.title for one in record.outcomes if any(TOO_LARGE in caveat for caveat in one.caveats)]
+    if shrunk:
+        foot += f" {listed(shrunk)}: {TOO_LARGE}, so planned minus open is smaller than the difference."
     return Table("summary", "All outcomes", columns, tuple(_summary_row(one) for one in record.outcomes), foot)
 
 
@@ -223,8 +237,19 @@ def _made(record: ForecastRecord) -> tuple[Line, ...]:
     return (Line("Keyhole", Text(record.provenance.keyhole)), *(Line(name, Text(said)) for name, said in given))
 
 
-def _commands(record: ForecastRecord) -> tuple[str, ...]:
+def _commands(case: CaseRecord, record: ForecastRecord) -> tuple[str, ...]:
     """What makes forecast.json again from the same case, and what checks the table behind it."""
-    own = "" if record.cohort is None else f" --cohort {record.cohort.file}"
-    made = f"keyhole forecast CASE --operation {record.procedure.key} --approach {record.procedure.approach}{own}"
-    return (made, "keyhole evidence check", "keyhole evidence list", "keyhole report CASE")
+    said = ["keyhole forecast CASE"]
+    said += [f"--operation {record.procedure.key}"] if record.procedure.why == AS_ASKED else []
+    said += [f"--approach {record.procedure.approach}"]
+    said += [] if record.cohort is None else [f"--cohort {record.cohort.file}"]
+    said += [f"--add {one.file}" for one in record.added]
+    known = case.patient.model_dump()
+    said += [f"--set {key}={_set(value)}" for key, value in record.patient.items() if known.get(key) != value]
+    tables = "".join(f" {one.file}" for one in record.added)
+    lists = "".join(f" --add {one.file}" for one in record.added)
+    return (" ".join(said), f"keyhole evidence check{tables}", f"keyhole evidence list{lists}", "keyhole report CASE")
+
+
+def _set(value: bool | float | str) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from keyhole.casefile import AnswerEntry, ForecastOutcome, PoolEntry, SynthesisEntry
 from keyhole.evidence import Outcome, Question
-from keyhole.forecast import MODELS, Pool, Study, Verdict, pool
+from keyhole.forecast import MODELS, Pool, Study, Verdict, pool, verdict
 from keyhole.forecast.effects import LOGARITHMIC
 from keyhole.forecast.pool import NORMAL
 from keyhole.report import svg
@@ -19,14 +19,18 @@ PLOT = (330.0, 690.0)
 
 
 def pool_plot(outcome: ForecastOutcome, answer: AnswerEntry) -> ForestPlot | None:
-    """The forest plot of an answer's pool with the numbers of the file; None where a study cannot be drawn."""
+    """The forest plot of an answer's pool with the numbers of the file; None where a study cannot be drawn.
+
+    Its word is that of this pool alone: the answer's may rest on published syntheses.
+    """
     if answer.pool is None:
         return None
     found = pool_of(answer.pool)
     if found is None:
         return None
-    about = Outcome(outcome.key, outcome.title, outcome.unit_words, outcome.better)
-    said = Verdict(answer.word, answer.why, answer.points_to)
+    about = Outcome(outcome.key, outcome.title, outcome.unit_words, outcome.better, matters=outcome.matters)
+    own = verdict(found, about)
+    said = own if own.word == answer.word else Verdict(own.word, f"{own.why}; this pool alone", own.points_to)
     return forest(found, Question(answer.comparison, about, answer.time, 1.0), said)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from keyhole.casefile import ForecastRecord, GeometryEntry, Quantity, RiskEntry
+from keyhole.report.calibration import calibration_chart, calibration_words
 from keyhole.report.content import Line
 from keyhole.report.outlook_sources import Sources
 from keyhole.report.outlook_words import ends
@@ -79,8 +81,19 @@ def _range(one: RiskEntry) -> str:
     return f"{said}; {one.band}" if one.band else said
 
 
-def calibrations(found: Sequence[RiskEntry]) -> tuple[Table, ...]:
-    """How published probabilities did on own patients, one table each."""
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """How one published probability did on own patients: a drawing with its words, and the figures as a table."""
+
+    name: str
+    title: str
+    svg: str
+    alt: str
+    table: Table
+
+
+def calibrations(found: Sequence[RiskEntry]) -> tuple[Calibrated, ...]:
+    """How published probabilities did on own patients."""
     made = []
     for one in found:
         fit = one.calibration
@@ -106,7 +119,17 @@ def calibrations(found: Sequence[RiskEntry]) -> tuple[Table, ...]:
         ]
         foot = "; ".join((f"{fit.patients} own patients, {fit.events} events", *fit.caveats))
         columns = (Column("Figure"), Column("Value [95 %]", True))
-        made.append(Table(f"calibration-{one.model}", f"Calibration: {one.title}", columns, tuple(rows), foot))
+        title = f"Calibration: {one.title}"
+        name = f"calibration-{one.model}"
+        made.append(
+            Calibrated(
+                name,
+                title,
+                calibration_chart(fit, title),
+                calibration_words(fit, title),
+                Table(name, "Its figures", columns, tuple(rows), foot),
+            )
+        )
     return tuple(made)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from keyhole import __version__
 from keyhole.casefile import CandidateEntry, CaseRecord, ForecastOutcome, ForecastRecord, GeometryEntry, Quantity
 from keyhole.errors import WrongCase
+from keyhole.evidence import procedures
 from keyhole.report.course import Said, course_chart
 from keyhole.report.icons import icon_array
 from keyhole.report.opening import Opening
@@ -142,7 +143,7 @@ def aid(
         glance=_glance(record.outcomes, words),
         lines=_lines(openings, words),
         sizes=_sizes(record.geometry, words),
-        sizes_notes=_sizes_notes(record.geometry, words),
+        sizes_notes=_sizes_notes(record, words),
         risks_basis=words.say("risks", "basis" if record.cohort is None else "basis_own"),
         risks=tuple(_risk(one, words) for one in kinds["risk"]),
         amounts=tuple(_amount(one, words) for one in kinds["mean"]),
@@ -190,9 +191,15 @@ def _about(record: ForecastRecord, words: Sentences) -> tuple[str, ...]:
 
 def _ways(record: ForecastRecord, openings: Sequence[Opening], words: Sentences) -> tuple[Way, ...]:
     drawn = tuple(openings) if len(openings) == 2 else (None, None)
-    texts = (words.of("approach", record.procedure.approach), words.say("approach", "open"))
+    texts = (words.of("approach", record.procedure.approach), words.of("approach", _open_way(record, words)))
     names = (words.say("about", "planned"), words.say("about", "open"))
     return tuple(Way(name, text, one) for name, text, one in zip(names, texts, drawn, strict=True))
+
+
+def _open_way(record: ForecastRecord, words: Sentences) -> str:
+    """The key of the open approach's words: its own where there are some, else those of any open operation."""
+    key = record.procedure.open_approach
+    return key if key in words.table["approach"] else "open"
 
 
 _GLANCE = {"better": "better", "worse": "worse", "no clear difference": "same", "unknown": "unknown"}
@@ -244,10 +251,13 @@ def _size(found: Quantity, words: Sentences) -> str:
     return words.say("opening", "between", value=value, low=rounded(ends[0]), high=rounded(ends[1]) + unit)
 
 
-def _sizes_notes(geometry: Sequence[GeometryEntry], words: Sentences) -> tuple[str, ...]:
-    keys = {one.key for one in geometry}
+def _sizes_notes(record: ForecastRecord, words: Sentences) -> tuple[str, ...]:
+    keys = {one.key for one in record.geometry}
     some = [words.say("opening", "spoon")] if keys & {"muscle", "bone"} else []
     some += [words.say("opening", "open_bone")] if "bone" in keys else []
+    known = procedures().get(record.procedure.key)
+    is_other = known is not None and record.procedure.open_approach not in ("", known.open)
+    some += [words.say("opening", "other_open")] if is_other else []
     return (*some, words.say("opening", "smaller")) if keys else ()
 
 
@@ -362,6 +372,7 @@ def _unknown(record: ForecastRecord, words: Sentences) -> tuple[str, ...]:
 
 def _sources(record: ForecastRecord, words: Sentences) -> tuple[str, ...]:
     said = [words.say("sources", "made")]
+    said += [words.say("sources", "added", file=one.file, used=one.used, rows=one.rows) for one in record.added]
     for one in record.outcomes:
         name = words.outcome(one.key, "name", one.title)
         if one.basis or one.baseline:
