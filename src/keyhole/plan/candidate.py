@@ -13,6 +13,7 @@ from keyhole.geometry import Points, Tube
 from keyhole.plan.approaches import Approach
 from keyhole.plan.clearance import Surfaces, clearances
 from keyhole.plan.doubt import Execution, ExecutionError, breaches, doubt_entry, total
+from keyhole.plan.harm.cleft import cleft
 from keyhole.plan.harm.count import Harming, harm
 from keyhole.plan.harm.inside import burden, does, volumes
 from keyhole.plan.harm.recount import PARTS, Amounts, along_and_across, median_sd, recounts, shifted, skin_sd, spread
@@ -47,6 +48,7 @@ class Figures:
     caveats: tuple[str, ...]
     portals: tuple[Figures, ...] = ()  # further tubes, whose tissue and breach are in the sums above
     error: ExecutionError | None = None  # of its execution
+    cleft: float = 0.0  # share of its way in muscle that runs between multifidus and longissimus; 0 where not seen
 
     @property
     def least(self) -> float:
@@ -91,8 +93,16 @@ def figures(site: Site, found: Found, at: int, walls: Surfaces, error: Execution
     caveats = (*_caveats(site.structures, outer, inner), *_retraction(int(found.tier[at]), targets))
     return Figures(
         approach, entry, dock, target, radius, outer, inner, breach, danger, inside, _facets(site, inside, thin),
-        float(found.reach[at]), int(found.tier[at]), caveats, error=error,
+        float(found.reach[at]), int(found.tier[at]), caveats, error=error, cleft=_cleft(site, tube),
     )  # fmt: skip
+
+
+def _cleft(site: Site, tube: Tube) -> float:
+    """Share of the way in muscle that runs in the plane between the muscles; 0 where they are not told apart."""
+    if not site.labels.labels_of(f"muscle/paraspinal/{site.frame.side}/multifidus"):
+        return 0.0
+    found = cleft(site, tube)
+    return found.share if found is not None and found.is_visible else 0.0
 
 
 def _breach(

@@ -123,6 +123,7 @@ def select(entries: Sequence[Figures], n: int = REPORTED) -> list[Figures]:
         lambda f: (f.tier, round(f.danger, 3), *order(f)),
         lambda f: (f.tier, round(f.total, 2), *order(f)),
         lambda f: (f.tier, round(f.facet_share, 1), *order(f)),
+        lambda f: (f.tier, -round(f.cleft, 1), *order(f)),
     )
     chosen = ranked[:1]
     for aim in aims:

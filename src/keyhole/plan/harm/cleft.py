@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,33 +60,42 @@ def cleft(site: Site, tube: Tube) -> Cleft | None:
 
 def _along(site: Site, axis: Points, muscle: str) -> Cleft | None:
     labels = site.labels
-    here = _near(site, axis, labels.labels_of(muscle), 0.0)
+    here = np.isin(_labels_at(site, axis), labels.labels_of(muscle))
     if not here.any():
         return None
     parts = [labels.labels_of(f"{muscle}/{name}") for name in ("multifidus", "erector_spinae")]
     lateral = abs(float(site.frame.local(axis[int(here.argmax())])[0]))
     if not all(parts):
         return Cleft(np.nan, lateral, float(here.sum() * STEP))
-    reach = NEAR + float(labels.grid.spacing.mean()) / 2
-    both = np.logical_and(*(_near(site, axis, part, reach) for part in parts))
+    both = _near_both(site, axis, parts)
     way = here | both
-    return Cleft(float((both & way).sum() / way.sum()), lateral, float(way.sum() * STEP))
+    return Cleft(float(both.sum() / way.sum()), lateral, float(way.sum() * STEP))
 
 
-def _near(site: Site, points: Points, wanted: tuple[int, ...], reach: float) -> NDArray[np.bool_]:
-    """Whether the centre of a voxel of `wanted` lies within `reach` mm of each of `points`; 0: they lie in one."""
+def _labels_at(site: Site, points: Points) -> NDArray[np.int64]:
+    """Label of the voxel that holds each of `points` (..., 3); 0 outside the grid."""
+    index = np.rint(site.labels.grid.index(points)).astype(np.int64)
+    inside = ((index >= 0) & (index < site.labels.array.shape)).all(axis=-1)
+    found = np.zeros(inside.shape, dtype=np.int64)
+    found[inside] = site.labels.array[tuple(index[inside].T)]
+    return found
+
+
+def _near_both(site: Site, points: Points, parts: Sequence[tuple[int, ...]]) -> NDArray[np.bool_]:
+    """Whether voxel centres of every one of `parts` lie within the cleft's reach of each of `points` (n, 3)."""
     grid = site.labels.grid
-    room = int(np.ceil(reach / grid.spacing.min())) + 1 if reach > 0 else 0
-    index = np.rint(grid.index(points)).astype(np.int64)
+    reach = NEAR + float(grid.spacing.mean()) / 2
+    room = int(np.ceil((reach + grid.half_diagonal) / grid.spacing.min()))
     span = np.arange(-room, room + 1)
-    offsets = np.stack(np.meshgrid(span, span, span, indexing="ij"), -1).reshape(-1, 3)
-    around = index[:, None] + offsets
-    inside = ((around >= 0) & (around < site.labels.array.shape)).all(axis=-1)
-    found = np.zeros(inside.shape, dtype=np.bool_)
-    found[inside] = np.isin(site.labels.array[tuple(around[inside].T)], wanted)
-    if reach > 0:
-        found &= np.linalg.norm(grid.centres(around) - points[:, None], axis=-1) <= reach
-    return np.asarray(found.any(axis=1))
+    offsets = grid.patient_from_index.turn(np.stack(np.meshgrid(span, span, span, indexing="ij"), -1).reshape(-1, 3))
+    offsets = offsets[np.linalg.norm(offsets, axis=1) <= reach + grid.half_diagonal]
+    around = grid.centres(np.rint(grid.index(points)))[:, None] + offsets
+    near = np.linalg.norm(around - points[:, None], axis=-1) <= reach
+    labels = np.where(near, _labels_at(site, around), 0)
+    wanted = np.zeros((len(parts), max(site.labels.structures) + 1), dtype=np.bool_)
+    for row, part in zip(wanted, parts, strict=True):
+        row[list(part)] = True
+    return np.asarray(wanted[:, labels].any(axis=2).all(axis=0))
 
 
 def published(level: str) -> float | None:
