@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from keyhole.geometry import Points, Volume
 from keyhole.plan.decompress.canal import Canal
-from keyhole.plan.decompress.problem import LOOSE, ROOTED, Indices
+from keyhole.plan.decompress.problem import NONE, Indices
 from keyhole.plan.site import Mask, Site
 from keyhole.plan.targets import OFFSET
 from keyhole.terms import belongs
@@ -89,22 +89,20 @@ def nearness(cut: Bites, distance: Volume) -> Points:
     return least
 
 
-def inward(cut: Bites, near: Points, adjacent: float) -> Indices:
-    """The neighbouring bite nearest to the canal; `ROOTED` within `adjacent` mm of it, `LOOSE` where none is nearer."""
-    toward = np.full(len(cut), LOOSE, dtype=np.int64)
+def inward(cut: Bites, near: Points) -> Indices:
+    """(n, m) neighbours of each bite nearer to the canal, the nearest first; `NONE` where there are no more."""
+    steps = [step for step in itertools.product((-1, 0, 1), repeat=3) if any(step)]
     if not len(cut):
-        return toward
+        return np.full((0, 1), NONE, dtype=np.int64)
     low = cut.place.min(axis=0) - 1
-    table = np.full(cut.place.max(axis=0) - low + 2, -1, dtype=np.int64)
+    table = np.full(cut.place.max(axis=0) - low + 2, NONE, dtype=np.int64)
     table[tuple((cut.place - low).T)] = np.arange(len(cut))
-    best = near - 1e-3
-    for step in itertools.product((-1, 0, 1), repeat=3):
-        other = table[tuple((cut.place - low + step).T)]
-        value = np.where(other >= 0, near[np.maximum(other, 0)], np.inf)
-        nearer = value < best - 1e-3 * (1 + abs(step[0]) + abs(step[1]) + abs(step[2]))
-        toward = np.where(nearer, other, toward)
-        best = np.where(nearer, value, best)
-    return np.where(near <= adjacent, ROOTED, toward)
+    other = np.stack([table[tuple((cut.place - low + step).T)] for step in steps], axis=1)
+    value = np.where(other == NONE, np.inf, near[other])
+    value = np.where(value < near[:, None] - 1e-3, value, np.inf)
+    turn = np.argsort(value, axis=1, kind="stable")
+    found = np.where(np.isfinite(value), other, NONE)
+    return np.asarray(np.take_along_axis(found, turn, axis=1))
 
 
 def is_bone(key: str) -> bool:

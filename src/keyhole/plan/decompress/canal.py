@@ -13,9 +13,9 @@ from keyhole.anatomy.model import Anatomy
 from keyhole.assessment.canal.section import CanalPlane, canal_plane, lumen, section
 from keyhole.assessment.canal.size import FREE, PLACE_SD, Doubt, canal_area
 from keyhole.assessment.disc.heights import mid_plane
-from keyhole.assessment.flank.frame import BOTH
+from keyhole.assessment.model import Measurement
 from keyhole.geometry import LabelMap, Points, Volume
-from keyhole.plan.decompress.measured import Measures, measures
+from keyhole.plan.decompress.measured import Measures, again, measures, reaches
 from keyhole.plan.site import Mask, Site
 from keyhole.terms import belongs, in_key
 
@@ -26,7 +26,8 @@ HALF = 20.0
 """Half side of a plane, mm: as `assess` has it."""
 
 APART = 2.0
-"""Distance of the planes on which the goal is to be reached, mm [keyhole-choice]."""
+"""Largest distance of the planes on which the goal is to be reached, mm; twice the voxel's side where that is less, so
+that every voxel bears on one [keyhole-choice]."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,12 +64,8 @@ def canal(anatomy: Anatomy, site: Site) -> Canal | None:
     area = canal_area(site.frame.level, core.labels, at, doubt)
     if area.value is None or area.sd is None:
         return None
-    before = measures(near, site.frame.level, area, (at, LEAST_OVER))
+    before = measures(near, site.frame.level, area)
     return Canal(core, near, at, doubt, area.value, area.sd, before)
-
-
-LEAST_OVER = 5.0
-"""The least area is looked for over this length to either side of the disc-level plane, mm [keyhole-choice]."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,11 +82,12 @@ class Planes:
 
 
 def planes(found: Canal, length: float) -> Planes:
-    """The planes within `length` mm of the disc-level one, `APART` mm apart; kept in `found.made`."""
+    """The planes within `length` mm of the disc-level one; kept in `found.made`."""
     key = ("planes", length)
     if key not in found.made:
-        n = int(length / APART + 1e-9)
-        shifts: Points = APART * np.arange(-n, n + 1, dtype=np.float64)
+        apart = min(APART, 2 * float(found.site.labels.grid.spacing.min()))
+        n = int(length / apart + 1e-9)
+        shifts: Points = apart * np.arange(-n, n + 1, dtype=np.float64)
         bare = Planes(shifts, np.zeros(len(shifts)), np.zeros((0, 0), dtype=np.float32))
         weight = np.stack([_weights(found, float(s)) for s in shifts])
         found.made[key] = Planes(shifts, plane_areas(found, found.site.labels, bare), weight)
@@ -123,40 +121,57 @@ def _weights(found: Canal, shift: float) -> NDArray[np.float32]:
     return (total * PIXEL**2).astype(np.float32)
 
 
+def mask_of(found: Canal, *prefixes: str) -> Mask:
+    """Voxels at or below any of `prefixes`; kept in `found.made`."""
+    key = ("mask", prefixes)
+    if key not in found.made:
+        found.made[key] = found.site.mask(*prefixes)
+    made: Mask = found.made[key]
+    return made
+
+
 def fragment_mask(found: Canal) -> Mask:
     """The herniated fragment of the level."""
-    return found.site.mask(f"disc/{in_key(found.site.frame.level)}/herniation")
+    return mask_of(found, f"disc/{in_key(found.site.frame.level)}/herniation")
 
 
 def free_distance(found: Canal, *, without_fragment: bool) -> Volume:
     """Distance of every voxel from the free canal, mm; the fragment counts as gone where `without_fragment`."""
     key = ("distance", without_fragment)
     if key not in found.made:
-        free = found.site.mask(*FREE)
+        free = mask_of(found, *FREE)
         found.made[key] = found.site.field(free | fragment_mask(found) if without_fragment else free)
     made: Volume = found.made[key]
     return made
 
 
 def connected(mask: Mask, seed: Mask) -> Mask:
-    """The part of `mask` that hangs together with `seed` over faces."""
-    parts, n = ndimage.label(mask | seed)
+    """The part of `mask` that hangs together with `seed` over faces, edges or corners."""
+    parts, n = ndimage.label(mask | seed, structure=np.ones((3, 3, 3)))
     kept = np.zeros(n + 1, dtype=np.bool_)
     kept[np.unique(parts[seed])] = True
     kept[0] = False
     return np.asarray(kept[parts] & mask)
 
 
-def after_removal(found: Canal, labels: LabelMap, mask: Mask) -> Measures:
-    """The measures on `labels`, after `mask` was taken; a side of whose bone nothing was taken keeps what it had."""
+def after_removal(found: Canal, labels: LabelMap, mask: Mask, *, with_bone: bool = True) -> Measures:
+    """The measures on `labels`, after `mask` was taken; without those of bone where they are not asked for."""
     level = found.site.frame.level
-    area = canal_area(level, labels, found.at, found.doubt)
-    names = [found.site.labels.structures[int(n)] for n in np.unique(found.site.labels.array[mask])]
-    sides = tuple(side for side in BOTH if any(is_of(key, side) for key in names))
+    area = _area_after(found, labels)
+    if not with_bone:
+        return Measures(area, {}, {}, {})
     near = replace(found.anatomy, labels=labels)
-    return measures(near, level, area, (found.at, LEAST_OVER), keep=found.before, sides=sides)
+    if "reaches" not in found.made:
+        found.made["reaches"] = reaches(found.anatomy, level)
+    index = np.argwhere(mask)
+    firm = mask_of(found, "vertebra", "sacrum", "disc")[tuple(index.T)]
+    return again(near, level, (area, found.before, found.made["reaches"]), labels.grid.centres(index[firm]))
 
 
-def is_of(key: str, side: str) -> bool:
-    """Whether what is taken of `key` may change recess, foramen or pars of `side`: it is of that side, or of none."""
-    return key.endswith(f"/{side}") or (belongs(key, "vertebra", "disc") and not key.endswith(BOTH))
+def _area_after(found: Canal, labels: LabelMap) -> Measurement:
+    """The area on the disc-level plane of `labels`; its sd grows with the outline, as the root of the area does."""
+    of = lumen(labels, found.at.plane.point[None], FREE)
+    cut = None if of is None else section(of, found.at)
+    value = 0.0 if cut is None else cut.area
+    grown = float(np.sqrt(max(value / found.area, 1.0)))
+    return replace(found.before.area, value=value, sd=found.sd * grown, shapes=())

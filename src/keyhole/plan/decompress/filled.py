@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.assessment.canal.size import FREE
 from keyhole.geometry import LabelMap, Volume
 from keyhole.plan.decompress.bites import FILL
 from keyhole.plan.decompress.canal import connected
@@ -17,18 +16,19 @@ FAT = "tissue/fat"
 
 
 def becomes_canal(mask: Mask, free: Mask, distance: Volume) -> Mask:
-    """The part of `mask` that becomes canal: within `FILL` mm of the free canal, and connected to it over faces."""
+    """The part of `mask` that becomes canal: within `FILL` mm of the free canal, and connected to it."""
     return connected(mask & (distance.array <= FILL), free)
 
 
-def filled(labels: LabelMap, mask: Mask, distance: Volume) -> LabelMap:
+def filled(labels: LabelMap, mask: Mask, free: Mask, distance: Volume) -> LabelMap:
     """`labels` after the voxels of `mask` are taken: beside the canal it widens (`canal/epidural`), elsewhere is fat.
 
     Parameters
     ----------
-    distance : of every voxel from the free canal, mm.
+    free : the free canal before.
+    distance : of every voxel from it, mm.
     """
-    widened = becomes_canal(mask, labels.mask(*FREE), distance)
+    widened = becomes_canal(mask, free, distance)
     structures = dict(labels.structures)
     array = labels.array.copy()
     for key, where in ((EPIDURAL, widened), (FAT, mask & ~widened)):

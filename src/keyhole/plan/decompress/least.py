@@ -57,12 +57,19 @@ def _drop(start: Indices, bites: Indices, cost: Points, at: int, uses: Indices) 
 
 
 @compiled()
-def _opened(uses: Indices, toward: Indices, order: Indices, useful: NDArray[np.bool_], gain: Points) -> tuple:  # type: ignore[type-arg]
+def _opened(uses: Indices, rooted: NDArray[np.bool_], inner: Indices, gain: Points) -> tuple[NDArray[np.bool_], Points]:
     """Which bites are open to the canal, (n,), and the gain of each plane."""
     is_open = np.zeros(len(uses), dtype=np.bool_)
     total = np.zeros(gain.shape[1])
-    for i in order:
-        if uses[i] > 0 and useful[i] and (toward[i] < 0 or is_open[toward[i]]):
+    for i in range(len(uses)):
+        if uses[i] == 0:
+            continue
+        held = rooted[i]
+        for m in range(inner.shape[1]):
+            if held or inner[i, m] < 0:
+                break
+            held = is_open[inner[i, m]]
+        if held:
             is_open[i] = True
             total += gain[i]
     return is_open, total
@@ -96,20 +103,20 @@ def _worth(
 
 @compiled()
 def _greedy(
-    cost: Points, gain: Points, toward: Indices, start: Indices, bites: Indices, order: Indices,
-    useful: NDArray[np.bool_], deficit: Points, weight: Points, uses: Indices, worked: NDArray[np.bool_],
+    cost: Points, gain: Points, rooted: NDArray[np.bool_], inner: Indices, toward: Indices, start: Indices,
+    bites: Indices, able: NDArray[np.bool_], deficit: Points, weight: Points, uses: Indices, worked: NDArray[np.bool_],
 ) -> bool:  # fmt: skip
     """Send the tool where it opens most of what is still lacking per volume, until nothing is lacking."""
     chain, mark = np.empty(len(cost), dtype=np.int64), np.empty(len(cost), dtype=np.int64)
     while True:
-        is_open, total = _opened(uses, toward, order, useful, gain)
+        is_open, total = _opened(uses, rooted, inner, gain)
         lack = deficit - total
         if lack.max() <= TIE:
             return True
         best, at = 0.0, -1
         mark[:] = -1
-        for i in order:
-            if useful[i] and not is_open[i]:
+        for i in range(len(cost)):
+            if able[i] and not is_open[i]:
                 worth = _worth(i, cost, gain, toward, start, bites, lack, weight, uses, is_open, mark, chain)
                 if worth > best * (1 + TIE) + TIE:
                     best, at = worth, i
@@ -124,8 +131,8 @@ def _greedy(
 
 @compiled()
 def _prune(
-    cost: Points, gain: Points, toward: Indices, start: Indices, bites: Indices, order: Indices,
-    useful: NDArray[np.bool_], deficit: Points, uses: Indices, worked: NDArray[np.bool_],
+    cost: Points, gain: Points, rooted: NDArray[np.bool_], inner: Indices, toward: Indices, start: Indices,
+    bites: Indices, able: NDArray[np.bool_], deficit: Points, uses: Indices, worked: NDArray[np.bool_],
 ) -> None:  # fmt: skip
     """Call the tool back from every place that the goal does not need, the largest saving first.
 
@@ -134,7 +141,7 @@ def _prune(
     tried = np.zeros(len(cost), dtype=np.bool_)
     while True:
         most, at = 0.0, -1
-        for i in order:
+        for i in range(len(cost)):
             if not worked[i] or tried[i]:
                 continue
             saved = _drop(start, bites, cost, i, uses)
@@ -145,7 +152,7 @@ def _prune(
             return
         tried[at] = True
         _drop(start, bites, cost, at, uses)
-        _, total = _opened(uses, toward, order, useful, gain)
+        _, total = _opened(uses, rooted, inner, gain)
         if (deficit - total).max() <= TIE:
             worked[at] = False
         else:
@@ -154,11 +161,11 @@ def _prune(
 
 @compiled()
 def _thinned(
-    cost: Points, start: Indices, bites: Indices, order: Indices, uses: Indices, worked: NDArray[np.bool_],
+    cost: Points, start: Indices, bites: Indices, uses: Indices, worked: NDArray[np.bool_],
     every: int, shift: int,
 ) -> None:  # fmt: skip
     """Give up each `every`-th place from `shift` on, counted from the dearest or, for an odd shift, as they lie."""
-    places = np.array([i for i in order if worked[i]], dtype=np.int64)
+    places = np.array([i for i in range(len(cost)) if worked[i]], dtype=np.int64)
     saved = np.zeros(len(places))
     for k in range(len(places)):
         if shift % 2 == 0:
@@ -178,26 +185,25 @@ def least(problem: Problem, *, rounds: int = ROUNDS) -> Taken:
     A plane that the reach cannot bring to its goal is brought as far as it can be. The solution is feasible by
     construction; how near it comes to the exact minimum is measured in docs/decompression.md.
     """
-    useful = problem.useful
-    deficit = np.minimum(problem.deficit, problem.gain[useful].sum(axis=0) - 1e-6)
-    order = _outward(problem, useful)
-    fixed = (problem.cost, problem.gain, problem.toward, problem.start, problem.bites, order, useful, deficit)
-    ways = (problem.cost, problem.start, problem.bites)
+    able, toward = problem.toward
+    deficit = np.minimum(problem.deficit, problem.gain[able].sum(axis=0) - 1e-6)
+    shape = problem.rooted, problem.inner
+    fixed = (problem.cost, problem.gain, *shape, toward, problem.start, problem.bites, able, deficit)
     uses, worked = np.zeros(len(problem.cost), dtype=np.int64), np.zeros(len(problem.cost), dtype=np.bool_)
-    for i in problem.forced:
-        _add(problem.start, problem.bites, problem.cost, i, uses)
-    best: tuple[float, NDArray[np.int64], NDArray[np.bool_]] | None = None
+    uses[problem.forced] = 1
+    best = np.inf, uses, worked
     for n in range(rounds + 1):
-        if best is not None:
-            uses, worked = best[1].copy(), best[2].copy()
-            _thinned(*ways, order, uses, worked, EVERY[n % len(EVERY)], n)
+        uses, worked = best[1].copy(), best[2].copy()
+        if n > 0:
+            _thinned(problem.cost, problem.start, problem.bites, uses, worked, EVERY[n % len(EVERY)], n)
         _greedy(*fixed, _weights(deficit, n), uses, worked)
         _prune(*fixed, uses, worked)
         spent = float(problem.cost[uses > 0].sum())
-        if best is None or spent < best[0] - TIE:
-            best = spent, uses.copy(), worked.copy()
-    assert best is not None
-    is_open, total = _opened(best[1], problem.toward, order, useful, problem.gain)
+        if spent < best[0] - TIE:
+            best = spent, uses, worked
+        if not worked.any():
+            break
+    is_open, total = _opened(best[1], *shape, problem.gain)
     return Taken(best[1] > 0, is_open, best[0], total)
 
 
@@ -206,13 +212,3 @@ def _weights(deficit: Points, n: int) -> Points:
     lack = np.maximum(deficit, 0.0) / max(float(deficit.max(initial=0.0)), 1e-9)
     waves = 1.0 + 0.5 * np.cos(np.arange(len(deficit)) * (1 + n % 5) + n)
     return np.asarray((np.ones(len(deficit)), 0.3 + lack, waves)[n % 3], dtype=np.float64)
-
-
-def _outward(problem: Problem, useful: NDArray[np.bool_]) -> Indices:
-    """All bites, each after the one toward the canal."""
-    depth = np.zeros(len(problem.cost), dtype=np.int64)
-    at = np.where(useful, problem.toward, -1)
-    while (at >= 0).any():
-        depth += at >= 0
-        at = np.where(at >= 0, problem.toward[np.maximum(at, 0)], -1)
-    return np.argsort(depth, kind="stable")

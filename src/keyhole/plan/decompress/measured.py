@@ -11,67 +11,97 @@ from keyhole.anatomy.boxes import label_boxes
 from keyhole.anatomy.model import Anatomy
 from keyhole.assessment.canal.heights import Boxes
 from keyhole.assessment.canal.recess import bone_of, pedicle_heights, recess, recess_depth
-from keyhole.assessment.canal.section import CanalPlane, lumen, section
-from keyhole.assessment.canal.size import FREE
 from keyhole.assessment.flank.foramen import foramen_area
 from keyhole.assessment.flank.foramen_panel import bone_sd
 from keyhole.assessment.flank.foramen_section import narrowest
-from keyhole.assessment.flank.frame import BOTH, Side, flank, without_arch
+from keyhole.assessment.flank.frame import BOTH, Side, flank, pedicle_span, without_arch
 from keyhole.assessment.model import Measurement, unknown
 from keyhole.assessment.study import boundary_sd, cut
+from keyhole.geometry import Points
 from keyhole.plan.decompress.pars import pars_width
 from keyhole.terms import belongs
 
-STEP = 1.0
-"""Distance of the planes among which the least area is looked for, mm [keyhole-choice]."""
-
-PARTS = ("recess", "foramen", "pars")
+MARGIN = 2.0
+"""A removal this near to where something is measured, mm, may change it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measures:
-    """Area on the disc-level plane, the least within a stretch about it (mm²; None: unseen), and by side the rest."""
+    """Canal area on the disc-level plane, and by side depth of the recess, area of the foramen, width of the pars."""
 
     area: Measurement
-    least: float | None
     recess: Mapping[Side, Measurement]
     foramen: Mapping[Side, Measurement]
     pars: Mapping[Side, Measurement]
 
 
-def measures(
-    anatomy: Anatomy, level: str, area: Measurement, stretch: tuple[CanalPlane, float], *, keep: Measures | None = None,
-    sides: tuple[Side, ...] = BOTH,
-) -> Measures:  # fmt: skip
-    """Every measure of `anatomy` at `level`; `keep` lends those of the sides not in `sides`."""
-    found: dict[str, dict[Side, Measurement]] = {part: {} for part in PARTS}
-    boxes = label_boxes(anatomy.labels)
+def measures(anatomy: Anatomy, level: str, area: Measurement) -> Measures:
+    """Every measure of `anatomy` at `level`."""
+    boxes, sd = label_boxes(anatomy.labels), _bone_sd(anatomy, level)
+    return Measures(
+        area,
+        {side: recess_of(anatomy, boxes, level, side) for side in BOTH},
+        {side: foramen_of(anatomy, level, side) for side in BOTH},
+        {side: pars_width(anatomy, level, side, sd) for side in BOTH},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where the measures of one side are taken: `heights` of the recess above the lower vertebra's centre, mm.
+
+    `inner` is how far lateral the foramen begins, mm in the flank's axes. None where there is nothing to measure.
+    """
+
+    heights: tuple[float, float] | None
+    inner: float | None
+
+
+def reaches(anatomy: Anatomy, level: str) -> dict[Side, Reach]:
+    """Where the measures of both sides are taken."""
+    boxes, lower = label_boxes(anatomy.labels), anatomy.pair(level)[1]
+    found: dict[Side, Reach] = {}
     for side in BOTH:
-        if keep is not None and side not in sides:
-            found["recess"][side] = keep.recess[side]
-            found["foramen"][side] = keep.foramen[side]
-            found["pars"][side] = keep.pars[side]
-            continue
-        found["recess"][side] = _recess(anatomy, boxes, level, side)
-        found["foramen"][side] = _foramen(anatomy, level, side)
-        found["pars"][side] = pars_width(anatomy, level, side, _bone_sd(anatomy, level))
-    return Measures(area, least_area(anatomy, *stretch), found["recess"], found["foramen"], found["pars"])
+        at = flank(anatomy, level, side)
+        spans = [] if at is None else [pedicle_span(at, one) for one in (at.upper, at.lower)]
+        held = [span.inner for span in spans if span is not None]
+        found[side] = Reach(pedicle_heights(anatomy.labels, boxes, lower, side), max(held, default=None))
+    return found
 
 
-def least_area(anatomy: Anatomy, at: CanalPlane, length: float) -> float | None:
-    """Least area of the free canal, mm², over the planes within `length` mm of `at`; None where one is unseen."""
-    of = lumen(anatomy.labels, at.plane.point[None], FREE)
-    if of is None:
-        return None
-    cuts = [section(of, at, float(shift), 2 * 0.25) for shift in np.arange(-length, length + STEP / 2, STEP)]
-    return None if any(one is None for one in cuts) else min(one.area for one in cuts if one is not None)
+Held = tuple[Measurement, Measures, dict[Side, Reach]]
+
+
+def again(anatomy: Anatomy, level: str, found: Held, taken: Points) -> Measures:
+    """The measures after the voxels at `taken` (n, 3) LPS mm were given away; what lies away from them is as before.
+
+    Parameters
+    ----------
+    found : the area afterwards, the measures before, and where they are taken.
+    """
+    area, before, where = found
+    recess, foramen, pars = dict(before.recess), dict(before.foramen), dict(before.pars)
+    upper, lower = anatomy.pair(level)
+    boxes = label_boxes(anatomy.labels) if len(taken) else {}
+    for side in BOTH:
+        beside = taken[(taken - lower.centre) @ lower.toward(side) > -MARGIN]
+        heights, inner = where[side].heights, where[side].inner
+        up = (beside - lower.centre) @ lower.up
+        if heights is not None and (np.abs(up[:, None] - np.array(heights)) <= 2 * MARGIN).any():
+            recess[side] = recess_of(anatomy, boxes, level, side)
+        at = flank(anatomy, level, side)
+        if inner is not None and at is not None and (at.local(beside)[:, 0] > inner - MARGIN).any():
+            foramen[side] = foramen_of(anatomy, level, side)
+        if ((taken - upper.centre) @ upper.toward(side) > -MARGIN).any():
+            pars[side] = pars_width(anatomy, level, side, _bone_sd(anatomy, level))
+    return Measures(area, recess, foramen, pars)
 
 
 def _bone_sd(anatomy: Anatomy, level: str) -> float:
     return boundary_sd(anatomy, *(f"vertebra/{one.name}" for one in anatomy.pair(level)))
 
 
-def _recess(anatomy: Anatomy, boxes: Boxes, level: str, side: Side) -> Measurement:
+def recess_of(anatomy: Anatomy, boxes: Boxes, level: str, side: Side) -> Measurement:
     """Depth of the lateral recess as `assess` measures it."""
     upper, lower = pair = anatomy.pair(level)
 
@@ -95,7 +125,7 @@ def _recess(anatomy: Anatomy, boxes: Boxes, level: str, side: Side) -> Measureme
     return recess_depth(level, side, found, doubt)
 
 
-def _foramen(anatomy: Anatomy, level: str, side: Side) -> Measurement:
+def foramen_of(anatomy: Anatomy, level: str, side: Side) -> Measurement:
     """Area of the foramen as `assess` measures it."""
     why = without_arch(anatomy, level)
     at = None if why else flank(anatomy, level, side)

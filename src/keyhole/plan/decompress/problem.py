@@ -11,23 +11,25 @@ from keyhole.geometry import Points
 
 Indices = NDArray[np.int64]
 
-ROOTED, LOOSE = -1, -2
-"""In `Problem.toward`: the bite lies on the canal itself; it opens nothing."""
+NONE = -1
+"""In `Problem.inner` and `Problem.toward`: no bite."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Problem:
     """What may be bitten away, and what that opens.
 
-    `cost` (n,) is the tissue in each bite, mm³. `gain` (n, s) is what it opens on each plane, mm², once the bite
-    `toward` it on the way to the canal is taken too (`ROOTED`: none is needed, `LOOSE`: never). The tool comes to bite
-    i in a straight line and takes `bites[start[i] : start[i + 1]]` on its way, i included; without any it cannot come.
+    `cost` (n,) is the tissue in each bite, mm³. `gain` (n, s) is what it adds to each plane, mm², once it is open: it
+    is taken, and it is `rooted`, that is it lies on the canal itself, or one of its neighbours `inner` (n, m), nearer
+    to the canal, is open. Bites are in the order of their distance from the canal. The tool comes to bite i in a
+    straight line and takes `bites[start[i] : start[i + 1]]` on its way, i included; without any it cannot come.
     `deficit` (s,) is what each plane lacks, mm². `forced` bites go in any case.
     """
 
     cost: Points
     gain: Points
-    toward: Indices
+    rooted: NDArray[np.bool_]
+    inner: Indices
     start: Indices
     bites: Indices
     deficit: Points
@@ -39,19 +41,22 @@ class Problem:
         return np.asarray(np.diff(self.start) > 0)
 
     @property
-    def useful(self) -> NDArray[np.bool_]:
-        """Which bites can open something: they and all on their way to the canal can be reached."""
-        found: NDArray[np.bool_] = np.asarray(self.reached & (self.toward != LOOSE))
-        while True:
-            held: NDArray[np.bool_] = found & ((self.toward == ROOTED) | found[np.maximum(self.toward, 0)])
-            if np.array_equal(held, found):
-                return found
-            found = held
+    def toward(self) -> tuple[NDArray[np.bool_], Indices]:
+        """Which bites are opened by sending the tool there and to those on to the canal, and which is next of these."""
+        able, following = np.zeros(len(self.cost), dtype=np.bool_), np.full(len(self.cost), NONE, dtype=np.int64)
+        for i in np.flatnonzero(self.reached):
+            if self.rooted[i]:
+                able[i] = True
+                continue
+            held = [j for j in self.inner[i] if j != NONE and able[j]]
+            if held:
+                able[i], following[i] = True, held[0]
+        return able, following
 
     @property
     def attainable(self) -> Points:
-        """What each plane gains if everything within reach is taken, mm²."""
-        return np.asarray(self.gain[self.useful].sum(axis=0))
+        """What each plane gains if every bite that can be opened is, mm²."""
+        return np.asarray(self.gain[self.toward[0]].sum(axis=0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

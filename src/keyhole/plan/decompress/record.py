@@ -66,10 +66,9 @@ def _pairs(found: Removal) -> Iterator[BeforeAfter]:
         ("foramen area", before.foramen, after.foramen),
         ("pars width", before.pars, after.pars),
     )
-    if before.least is not None and after.least is not None:
-        yield BeforeAfter(name="least canal area near the disc", before=_area(before.least), after=_area(after.least))
+    yield BeforeAfter(name="least canal area", before=_area(found.least[0]), after=_area(found.least[1]))
     for name, first, second in pairs:
-        for side in first:
+        for side in second:
             yield BeforeAfter(name=name, side=side, before=_measured(first[side]), after=_measured(second[side]))
 
 

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import ndimage
 
-from keyhole.geometry import LabelMap, Points, unit
+from keyhole.assessment.canal.size import FREE
+from keyhole.geometry import LabelMap, Points, bounding_box, unit
 from keyhole.plan.approaches import Approach
-from keyhole.plan.decompress.canal import Canal, after_removal, free_distance, plane_areas, planes
+from keyhole.plan.decompress.bites import FLAVUM
+from keyhole.plan.decompress.canal import Canal, after_removal, free_distance, mask_of, plane_areas, planes
 from keyhole.plan.decompress.filled import filled
 from keyhole.plan.decompress.goal import Goal
 from keyhole.plan.decompress.least import least
@@ -18,9 +21,9 @@ from keyhole.plan.decompress.left import Left, left_behind
 from keyhole.plan.decompress.measured import Measures
 from keyhole.plan.decompress.problem import Problem, Taken
 from keyhole.plan.decompress.scene import Posed, Scene, posed, scene
-from keyhole.plan.decompress.spreads import Spreads, spreads
+from keyhole.plan.decompress.spreads import Spreads, facet_of, spreads
 from keyhole.plan.decompress.tool import Tool, from_behind, through_tube
-from keyhole.plan.site import Mask, facet_shares
+from keyhole.plan.site import Mask
 from keyhole.terms import tissue
 
 SHARE = Goal()
@@ -38,8 +41,9 @@ class Removal:
     """What is taken away to reach `goal`, and what comes of it.
 
     `mask` are the voxels taken; `labels` is the map around the level afterwards. `volumes` are mL by structure key, of
-    which `by_tube` mL lies inside the docked tube itself, `facet` % of each joint. `wanted` is the area aimed at, mm²
-    (None: the goal is no area), `reached` whether the goal is. `left` is what compresses and stays, with reasons.
+    which `by_tube` mL lies inside the docked tube itself, `facet` % of each joint. `least` is the least
+    area over the goal's planes before and after, mm², `wanted` the area aimed at (None: the goal is no area), `reached`
+    whether the goal is. `left` is what compresses and stays, with reasons.
     """
 
     goal: Goal
@@ -50,6 +54,7 @@ class Removal:
     facet: Mapping[str, float]
     before: Measures
     after: Measures
+    least: tuple[float, float]
     wanted: float | None
     reached: bool
     left: tuple[Left, ...]
@@ -67,7 +72,14 @@ class Removal:
 
 
 def decompress(
-    found: Canal, approach: Approach, dock: ArrayLike, out: ArrayLike, radius: float, *, goal: Goal = SHARE
+    found: Canal,
+    approach: Approach,
+    dock: ArrayLike,
+    out: ArrayLike,
+    radius: float,
+    *,
+    goal: Goal = SHARE,
+    with_bone: bool = True,
 ) -> Removal:
     """The least removal through the tube of `radius` mm docked at `dock` that reaches `goal`.
 
@@ -75,13 +87,15 @@ def decompress(
     ----------
     dock : (3,) tip of the tube, LPS mm.
     out : (3,) along its axis, from the tip to the skin.
+    with_bone : measure recess, foramen and pars afterwards too; they take most of the time.
 
     References
     ----------
     Definitions and choices: docs/decisions/0026-decompression.md.
     """
     tip = np.asarray(dock, dtype=np.float64)
-    return _removal(found, approach, through_tube(found.site.frame, approach, tip, unit(out), radius), goal)
+    tool = through_tube(found.site.frame, approach, tip, unit(out), radius)
+    return _removal(found, approach, tool, goal, with_bone=with_bone)
 
 
 def laid_open(found: Canal, approach: Approach, half: tuple[float, float], *, goal: Goal = SHARE) -> Removal:
@@ -89,25 +103,28 @@ def laid_open(found: Canal, approach: Approach, half: tuple[float, float], *, go
     return _removal(found, approach, from_behind(found.site, *half), goal)
 
 
-def _removal(found: Canal, approach: Approach, tool: Tool, goal: Goal) -> Removal:
+def _removal(found: Canal, approach: Approach, tool: Tool, goal: Goal, *, with_bone: bool = True) -> Removal:
     at = scene(found, approach, tool)
     wanted = _wanted(found, goal)
+    on = planes(found, goal.length)
     more: Points | None = None
+    distance = free_distance(found, without_fragment=bool(at.fragment.any()))
     for _ in range(TRIES):
         task = posed(at, goal, wanted, more)
         taken = least(task.problem)
         mask = _mask(at, task, taken)
-        labels = filled(found.site.labels, mask, free_distance(found, without_fragment=bool(at.fragment.any())))
-        short = _short(found, labels, goal, wanted, task)
+        labels = filled(found.site.labels, mask, mask_of(found, *FREE), distance)
+        areas = plane_areas(found, labels, on)
+        short = _short(areas, wanted, task, more)
         if not short.max() > 0:
             break
         more = short if more is None else more + short
     volumes, by_tube = _volumes(at, mask)
-    after = after_removal(found, labels, mask)
+    reached = not _still_touching(task) if wanted is None else bool((areas >= (1 - 2 * SHORT) * wanted).all())
     return Removal(
-        goal, mask, labels, volumes, by_tube, facet_shares(found.site, volumes), found.before, after, wanted,
-        _reached(found, labels, goal, wanted, task), left_behind(at, task, goal), spreads(found.site, mask),
-        task.problem, taken,
+        goal, mask, labels, volumes, by_tube, facet_of(found, volumes), found.before,
+        after_removal(found, labels, mask, with_bone=with_bone), (float(on.areas.min()), float(areas.min())), wanted,
+        reached, left_behind(at, task, goal), spreads(found, mask), task.problem, taken,
     )  # fmt: skip
 
 
@@ -125,25 +142,40 @@ def _mask(at: Scene, task: Posed, taken: Taken) -> Mask:
     mask = at.fragment.copy()
     voxels = at.cut.index[gone[at.cut.of] | at.in_tube] if len(at.cut) else at.cut.index
     mask[tuple(voxels.T)] = True
-    return mask
+    return mask | islands(at, mask)
 
 
-def _short(found: Canal, labels: LabelMap, goal: Goal, wanted: float | None, task: Posed) -> Points:
+def islands(at: Scene, mask: Mask) -> Mask:
+    """Crumbs of what may be removed that hang on nothing any more once `mask` is gone: they are taken too."""
+    box = bounding_box(mask, margin=2)
+    found = np.zeros(mask.shape, dtype=np.bool_)
+    if box is None:
+        return found
+    whole = mask_of(at.found, "vertebra", "sacrum", "disc", FLAVUM)[box]
+    parts, n = ndimage.label(whole & ~mask[box])
+    held = np.zeros(n + 1, dtype=np.bool_)
+    rim = np.ones(parts.shape, dtype=np.bool_)
+    rim[1:-1, 1:-1, 1:-1] = False
+    held[np.unique(parts[rim | (whole & ~mask[box] & (at.cut.at[box] < 0))])] = True
+    held[0] = True
+    beside = np.unique(parts[ndimage.binary_dilation(mask[box])])
+    loose = np.setdiff1d(beside, np.flatnonzero(held))
+    found[box] = np.isin(parts, loose)
+    return found
+
+
+def _short(areas: Points, wanted: float | None, task: Posed, more: Points | None) -> Points:
     """What each plane still lacks of what the reach allows, mm²; 0 within `SHORT`."""
     if wanted is None:
         return np.zeros(1)
-    on = planes(found, goal.length)
-    allowed = np.minimum(wanted, wanted - task.problem.deficit + task.problem.attainable)
-    lack = allowed - plane_areas(found, labels, on)
+    started = wanted - task.problem.deficit + (0.0 if more is None else more)
+    lack = np.minimum(wanted, started + task.problem.attainable) - areas
     return np.where(lack > SHORT * wanted, lack, 0.0)
 
 
-def _reached(found: Canal, labels: LabelMap, goal: Goal, wanted: float | None, task: Posed) -> bool:
-    if wanted is None:
-        touching = task.problem.gain[:, 0].sum() > 0 or task.wanted.any()
-        return not touching or not (task.why[task.wanted] != 0).any()
-    on = planes(found, goal.length)
-    return bool((plane_areas(found, labels, on) >= (1 - 2 * SHORT) * wanted).all())
+def _still_touching(task: Posed) -> bool:
+    """Whether anything that may be removed stays at the root."""
+    return bool((task.why[task.wanted] != 0).any())
 
 
 def _volumes(at: Scene, mask: Mask) -> tuple[dict[str, float], float]:

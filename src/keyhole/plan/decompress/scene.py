@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,13 @@ from keyhole.plan.approaches import Approach
 from keyhole.plan.decompress.bites import FILL, Bites, bites, cells, inward, nearness
 from keyhole.plan.decompress.canal import Canal, Planes, fragment_mask, free_distance, planes
 from keyhole.plan.decompress.goal import Goal
-from keyhole.plan.decompress.problem import LOOSE, ROOTED, Indices, Problem
+from keyhole.plan.decompress.problem import NONE, Indices, Problem
 from keyhole.plan.decompress.tool import Tool, walls, ways
 from keyhole.plan.site import Mask
 from keyhole.terms import split
+
+ADJACENT = 1.75
+"""A bite lies on the canal if a voxel of it is this near to it, voxels: over faces, edges or corners."""
 
 NOWHERE = np.zeros(0, dtype=np.int64)
 
@@ -56,7 +59,10 @@ def scene(found: Canal, approach: Approach, tool: Tool) -> Scene:
     if tool.tube is not None and len(cut.index):
         in_tube = tool.tube.gap(site.labels.grid.centres(cut.index)) <= 0
     cost = cut.total(~in_tube * site.labels.grid.voxel_volume)
-    hard = walls(site, approach)
+    key = ("walls", soft)
+    if key not in found.made:
+        found.made[key] = walls(site, approach)
+    hard = found.made[key]
     fragment, forced, why = _drawn_out(found, cut, cost, hard, tool)
     return Scene(found, cut, cost, in_tube, fragment, forced, why, hard, tool, soft)
 
@@ -132,12 +138,12 @@ def posed(at: Scene, goal: Goal, aim: float | None, more: Points | None = None) 
     distance = free_distance(at.found, without_fragment=bool(at.fragment.any()))
     near = nearness(at.cut, distance)
     if goal.kind == "root":
-        gain, toward = _touching(at, goal), np.full(len(at.cut), ROOTED, dtype=np.int64)
+        gain, rooted = _touching(at, goal), np.ones(len(at.cut), dtype=np.bool_)
         deficit = np.zeros(1)
     else:
         on = planes(at.found, goal.length)
         gain = _opens(at, on, distance.array)
-        toward = inward(at.cut, near, 1.01 * float(at.found.site.labels.grid.spacing.max()))
+        rooted = near <= ADJACENT * float(at.found.site.labels.grid.spacing.max())
         deficit = (aim or 0.0) - on.areas - _by_fragment(at, on)
         deficit = deficit if more is None else deficit + more
     wanted = gain.sum(axis=1) > 0
@@ -145,11 +151,9 @@ def posed(at: Scene, goal: Goal, aim: float | None, more: Points | None = None) 
     row, held, _, reasons = ways(at.tool, at.found.site, at.cut, at.hard, at.cost, (at.cut.centres[which], which))
     why = np.zeros(len(at.cut), dtype=np.int64)
     why[which] = np.where(np.diff(row) > 0, 0, reasons)
-    problem, known = _compact(at, gain, toward, deficit, (which, row, held))
+    problem, known = _compact(at, gain, (rooted, near), deficit, (which, row, held))
     if goal.kind == "root":
-        problem = Problem(
-            problem.cost, problem.gain, problem.toward, problem.start, problem.bites, problem.attainable, problem.forced
-        )
+        problem = replace(problem, deficit=problem.attainable)
     return Posed(problem, known, near, wanted, why)
 
 
@@ -186,22 +190,28 @@ def _touching(at: Scene, goal: Goal) -> Points:
 
 
 def _compact(
-    at: Scene, gain: Points, toward: Indices, deficit: Points, found: tuple[Indices, Indices, Indices]
-) -> tuple[Problem, Indices]:
-    """The problem over the bites that matter alone, and which they are."""
-    which, row, held = found
+    at: Scene, gain: Points, place: tuple[NDArray[np.bool_], Points], deficit: Points,
+    found: tuple[Indices, Indices, Indices],
+) -> tuple[Problem, Indices]:  # fmt: skip
+    """The problem over the bites that matter alone, from the canal outwards, and which they are."""
+    (rooted, near), (which, row, held) = place, found
     known = np.unique(np.concatenate([held, at.forced]))
-    number = np.full(len(at.cut) + 1, -1, dtype=np.int64)
+    known = known[np.argsort(near[known], kind="stable")]
+    number = np.full(len(at.cut) + 1, NONE, dtype=np.int64)
     number[known] = np.arange(len(known))
-    length = np.zeros(len(known) + 1, dtype=np.int64)
-    reached = np.diff(row) > 0
-    length[1 + number[which[reached]]] = np.diff(row)[reached]
-    start = np.cumsum(length)
-    bites_of = np.empty(int(start[-1]), dtype=np.int64)
-    for n in np.flatnonzero(reached):
-        first = start[number[which[n]]]
-        bites_of[first : first + row[n + 1] - row[n]] = number[held[row[n] : row[n + 1]]]
-    inner = toward[known]
-    step = np.where(inner >= 0, number[np.maximum(inner, 0)], inner)
-    step = np.where((inner >= 0) & (step < 0), LOOSE, step)
-    return Problem(at.cost[known], gain[known], step, start, bites_of, deficit, number[at.forced]), known
+    size = np.zeros(len(at.cut), dtype=np.int64)
+    size[which] = np.diff(row)
+    first = np.zeros(len(at.cut), dtype=np.int64)
+    first[which] = row[:-1]
+    start = np.concatenate([[0], np.cumsum(size[known])])
+    rows = [held[first[n] : first[n] + size[n]] for n in known]
+    bites_of = number[np.concatenate([*rows, NOWHERE])]
+    inner = number[inward(at.cut, near)[known]]
+    return Problem(at.cost[known], gain[known], rooted[known], _packed(inner), start, bites_of, deficit,
+                   number[at.forced]), known  # fmt: skip
+
+
+def _packed(inner: Indices) -> Indices:
+    """`inner` with `NONE` behind everything else in each row."""
+    turn = np.argsort(inner == NONE, axis=1, kind="stable")
+    return np.ascontiguousarray(np.take_along_axis(inner, turn, axis=1))

@@ -22,6 +22,9 @@ SAMPLE = 0.5
 AT_WALL = 0.75 * BITE
 """A bite may lie this far into what must not be touched: the tool stops at the wall and nibbles, mm."""
 
+TOOL = 1.5
+"""Half width of the way that a tool clears, mm: a burr of 3 mm [elhamdani2026] or a punch of that size."""
+
 OPEN_LEAN = 30.0
 """How far tools lean in the open operation, degrees [keyhole-choice]."""
 
@@ -85,45 +88,81 @@ def walls(site: Site, approach: Approach) -> NDArray[np.bool_]:
 
 
 @compiled()
-def _walk(
-    start: Points, stop: Points, matrix: Points, labels: NDArray[np.int32], hard: NDArray[np.bool_],
-    at: NDArray[np.int32], cost: Points, own: int, mark: Indices, stamp: int, way: Indices,
-) -> tuple[int, float, int]:  # fmt: skip
-    """Fill `way` with the bites between `start` and `stop`; how many, their volume, and the label in the way (-1)."""
+def _voxel(matrix: Points, point: Points, shape: tuple[int, int, int], found: Indices) -> bool:
+    """Fill `found` with the voxel that holds `point`; False outside the array."""
+    for a in range(3):
+        found[a] = round(matrix[a, 0] * point[0] + matrix[a, 1] * point[1] + matrix[a, 2] * point[2] + matrix[a, 3])
+        if found[a] < 0 or found[a] >= shape[a]:
+            return False
+    return True
+
+
+@compiled()
+def _stop(
+    start: Points, stop: Points, matrix: Points, labels: NDArray[np.int32], hard: NDArray[np.bool_], v: Indices
+) -> int:
+    """The label that keeps the axis of a tool from getting from `start` to `stop`; -1: none does."""
     length = np.sqrt(((stop - start) ** 2).sum())
-    steps = max(1, int(np.ceil(length / SAMPLE)))
-    n, spent, stopped = 0, 0.0, -1
+    steps, stopped = max(1, int(np.ceil(length / SAMPLE))), -1
     for s in range(steps + 1):
-        t = s / steps
-        x, y = start[0] + t * (stop[0] - start[0]), start[1] + t * (stop[1] - start[1])
-        z = start[2] + t * (stop[2] - start[2])
-        i = round(matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2] * z + matrix[0, 3])
-        j = round(matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2] * z + matrix[1, 3])
-        k = round(matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2] * z + matrix[2, 3])
-        if i < 0 or j < 0 or k < 0 or i >= labels.shape[0] or j >= labels.shape[1] or k >= labels.shape[2]:
+        if not _voxel(matrix, start + s / steps * (stop - start), labels.shape, v):
             if stopped >= 0:
-                return -1, 0.0, stopped
+                return stopped
             continue  # the tube lies beyond the part that is looked at
-        label = labels[i, j, k]
+        label = int(labels[v[0], v[1], v[2]])
         if hard[label]:
-            if (1 - t) * length > AT_WALL:
-                return -1, 0.0, label
+            if (1 - s / steps) * length > AT_WALL:
+                return label
             stopped = label
-            continue
-        if stopped >= 0:
-            return -1, 0.0, stopped
-        u = at[i, j, k]
-        if u >= 0 and mark[u] != stamp:
-            mark[u] = stamp
-            way[n] = u
-            n += 1
-            spent += cost[u]
+        elif stopped >= 0:
+            return stopped
+    return -1
+
+
+@compiled()
+def _around(axis: Points, ring: Points) -> None:
+    """Fill `ring` (n, 3) with the middle and six points `TOOL` mm from it, across `axis`."""
+    least = np.argmin(np.abs(axis))
+    other = np.zeros(3)
+    other[least] = 1.0
+    one = np.cross(axis, other)
+    one /= np.sqrt((one**2).sum())
+    two = np.cross(axis, one)
+    ring[0] = 0.0
+    for k in range(len(ring) - 1):
+        angle = 2 * np.pi * k / (len(ring) - 1)
+        ring[k + 1] = TOOL * (np.cos(angle) * one + np.sin(angle) * two)
+
+
+@compiled()
+def _walk(
+    start: Points, stop: Points, matrix: Points, at: NDArray[np.int32], cost: Points, own: int, mark: Indices,
+    stamp: int, way: Indices, work: tuple[Points, Indices],
+) -> tuple[int, float]:  # fmt: skip
+    """Fill `way` with the bites that a tool takes with it from `start` to `stop`; how many, and their volume."""
+    ring, v = work
+    length = np.sqrt(((stop - start) ** 2).sum())
+    axis = (stop - start) / max(length, 1e-9)
+    _around(axis, ring)
+    steps = max(1, int(np.ceil(length / (2 * SAMPLE))))
+    n, spent = 0, 0.0
+    for s in range(steps + 1):
+        middle = start + s / steps * (stop - start)
+        for k in range(len(ring)):
+            if not _voxel(matrix, middle + ring[k], at.shape, v):
+                continue
+            u = at[v[0], v[1], v[2]]
+            if u >= 0 and mark[u] != stamp:
+                mark[u] = stamp
+                way[n] = u
+                n += 1
+                spent += cost[u]
     if own >= 0 and mark[own] != stamp:
         mark[own] = stamp
         way[n] = own
         n += 1
         spent += cost[own]
-    return n, spent, -1
+    return n, spent
 
 
 @compiled()
@@ -133,6 +172,7 @@ def _ways(
 ) -> tuple[Indices, Indices, Points, Indices]:  # fmt: skip
     """Of each target the cheapest way: row starts, bites, volume (inf: none) and why not; see `ways`."""
     m, stamp = len(targets), 0
+    ring, v = np.zeros((7, 3)), np.zeros(3, dtype=np.int64)
     mark, way = np.full(len(cost) + 1, -1, dtype=np.int64), np.empty(len(cost) + 2, dtype=np.int64)
     row, spent, why = np.zeros(m + 1, dtype=np.int64), np.full(m, np.inf), np.zeros(m, dtype=np.int64)
     bites, filled = np.empty(16 * m + 64, dtype=np.int64), 0
@@ -153,19 +193,17 @@ def _ways(
                 down = -(line * out).sum()
                 if np.sqrt(max((line**2).sum() - down**2, 0.0)) > down * limits[1] + 1e-3:
                     continue
-                stamp += 1
-                count, volume, hit = _walk(
-                    starts[k], targets[n], matrix, labels, hard, at, cost, own[n], mark, stamp, way
-                )
-                if count < 0:
+                hit = _stop(starts[k], targets[n], matrix, labels, hard, v)
+                if hit >= 0:
                     why[n] = hit if why[n] < 0 else why[n]
-                elif volume < spent[n] - 1e-6:
+                    continue
+                stamp += 1
+                count, volume = _walk(starts[k], targets[n], matrix, at, cost, own[n], mark, stamp, way, (ring, v))
+                if volume < spent[n] - 1e-6:
                     spent[n], chosen = volume, k
         if chosen >= 0:
             stamp += 1
-            count, volume, hit = _walk(
-                starts[chosen], targets[n], matrix, labels, hard, at, cost, own[n], mark, stamp, way
-            )
+            count, volume = _walk(starts[chosen], targets[n], matrix, at, cost, own[n], mark, stamp, way, (ring, v))
             if filled + count > len(bites):
                 grown = np.empty(2 * len(bites) + count, dtype=np.int64)
                 grown[:filled] = bites[:filled]
@@ -181,7 +219,8 @@ def ways(
 ) -> tuple[Indices, Indices, Points, Indices]:
     """The cheapest straight way of the tool to each target.
 
-    A way is free if no sample of it meets what must not be touched, but for its end, where the tool may stop at a wall.
+    A way is free if its axis meets nothing that must not be touched, but at its end, where the tool may stop at a wall.
+    What lies within `TOOL` mm of the axis is taken on the way.
 
     Parameters
     ----------
