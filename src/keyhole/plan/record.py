@@ -93,8 +93,9 @@ def _widened(found: Figures, result: Result) -> Decompression:
     site, seen = result.setting.site, result.setting.canal
     if seen is None or result.found is None:
         return decompression(None, site.frame.level)
-    way = found.entry - found.dock
-    return decompression(decompress(seen, found.approach, found.dock, way, found.radius), site.frame.level)
+    way, is_first = found.entry - found.dock, found is result.figures[0]
+    removal = decompress(seen, found.approach, found.dock, way, found.radius, with_bone=is_first)
+    return decompression(removal, site.frame.level)
 
 
 def _approach(approach: Approach, level: str, side: str) -> ApproachEntry:
