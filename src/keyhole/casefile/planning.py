@@ -71,7 +71,7 @@ class PortalEntry(Strict):
 class ChangeEntry(Strict):
     """One change to a rejected approach that was searched again, and whether it opens a corridor."""
 
-    change: Literal["thinner tube", "other side", "cut bone", "root position"]
+    change: Literal["thinner tube", "other side", "cut bone", "root position", "organs moved"]
     opens: bool
     finding: str  # one sentence
     searched: int

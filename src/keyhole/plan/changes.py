@@ -17,7 +17,7 @@ from keyhole.plan.search import Found, search
 from keyhole.plan.setting import Setting, setting
 from keyhole.plan.site import Site, hard_keys
 from keyhole.plan.targets import treated
-from keyhole.terms import SIDES, Origin
+from keyhole.terms import SIDES, Origin, Tissue, belongs, split
 
 COARSE = (3.0, 3.0)
 """Steps of these searches, mm and degrees [keyhole-choice]: what they find exists, what they miss may hide between."""
@@ -35,11 +35,17 @@ Change = Callable[[Setting, Approach, Found], ChangeEntry | None]
 
 
 def changes(setting: Setting, approach: Approach, found: Found, *, both: bool = False) -> tuple[ChangeEntry, ...]:
-    """A thinner tube, cut bone, the roots elsewhere, the other side: each searched again on its own.
+    """A thinner tube, cut bone, the roots elsewhere, organs moved, the other side: each searched again on its own.
 
     With `both`, the other side is planned anyway and not asked for here.
     """
-    asked: tuple[Change, ...] = (_thinner, _cutting, _without_modelled, *(() if both else (_other_side,)))
+    asked: tuple[Change, ...] = (
+        _thinner,
+        _cutting,
+        _without_modelled,
+        _organs_moved,
+        *(() if both else (_other_side,)),
+    )
     made = [change(setting, approach, found) for change in asked]
     return tuple(one for one in made if one is not None)
 
@@ -150,7 +156,7 @@ def _without_modelled(setting: Setting, approach: Approach, found: Found) -> Cha
         f"{'' if tried.best is None else ', ' + _with(tried.best)}; confirm the roots on MR"
     )
     return _entry(
-        "root position", tried, yes, "without the modelled roots it stays closed: MR of the roots changes nothing"
+        "root position", tried, yes, "without the modelled roots it stays closed: seeing them on MR would not open it"
     )
 
 
@@ -158,6 +164,24 @@ def _without(site: Site, keys: list[str]) -> Site:
     """`site` with the voxels of `keys` called by a name of their own that nothing asks for: fat around a root."""
     names = {n: f"foramen/cleared/{n}" if key in keys else key for n, key in site.labels.structures.items()}
     return replace(site, labels=LabelMap(site.labels.array, site.labels.patient_from_index, names))
+
+
+def _organs_moved(setting: Setting, approach: Approach, found: Found) -> ChangeEntry | None:
+    """Whether a corridor is clear once the organs that the approach moves aside, and their gas, are out of the way."""
+    site = setting.site
+    held = tuple(_at(site, r.structure) for r in approach.retracts)
+    organs = [k for k in site.of_kind(Tissue.ORGAN) if belongs(k, *held)]
+    if not organs:
+        return None
+    tried = _tried(replace(setting, site=_without(site, [*organs, *site.of_kind(Tissue.GAS)])), approach)
+    names = ", ".join(organs)
+    yes = f"with {names} moved aside a corridor is clear{'' if tried.best is None else ', ' + _with(tried.best)}"
+    return _entry("organs moved", tried, yes, f"with {names} moved aside it stays closed")
+
+
+def _at(site: Site, pattern: str) -> str:
+    upper, lower = split(site.frame.level)
+    return pattern.format(upper=upper, lower=lower, side=site.frame.side)
 
 
 def _other_side(here: Setting, approach: Approach, found: Found) -> ChangeEntry | None:
