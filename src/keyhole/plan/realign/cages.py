@@ -99,11 +99,13 @@ def _line(name: str, row: Mapping[str, Any], where: str) -> CageLine:
         raise InvalidInput(f"{where}, {name}: kind is one of {', '.join(KINDS)}; wedge is length or width")
     for field, (low, high) in LIMITS.items():
         entry = row[field] if isinstance(row[field], dict) else {}
-        values = entry.get("value")
-        held = isinstance(values, list) and values and all(isinstance(v, int | float) for v in values)
-        if not held or sorted(set(values)) != values or not low <= values[0] <= values[-1] <= high:
-            raise InvalidInput(f"{where}, {name}: {field} must be ascending, {low:g} to {high:g}, got {values!r}")
-        sizes[field] = tuple(float(v) for v in values)
+        given = entry.get("value")
+        listed: list[object] = given if isinstance(given, list) else []
+        values = [float(v) for v in listed if isinstance(v, int | float)]
+        ascending = len(values) == len(listed) and values == sorted(set(values))
+        if not values or not ascending or not low <= values[0] <= values[-1] <= high:
+            raise InvalidInput(f"{where}, {name}: {field} must be ascending, {low:g} to {high:g}, got {given!r}")
+        sizes[field] = tuple(values)
         sources.append((field, source(str(entry.get("source", ""))).key))
     return CageLine(name, str(row["title"]), row["kind"], row["wedge"], **sizes, sources=tuple(sources))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from keyhole.assessment.disc.heights import disc_height
 from keyhole.assessment.model import Measurement, unknown
 from keyhole.assessment.study import body_prefix, boundary_sd
 from keyhole.casefile.models import CandidateEntry
-from keyhole.casefile.realign import CageEntry, ContactEntry, FusionEntry, FusionRecord, MotionEntry, PassageEntry
+from keyhole.casefile.realign import CageEntry, ContactEntry, FusionEntry, FusionRecord, MotionEntry, PassageEntry, Row
 from keyhole.casefile.values import Quantity, Triple
 from keyhole.errors import InvalidInput
 from keyhole.geometry import Points, Transform, Volume
@@ -49,18 +50,19 @@ SHARED = "facets and arches of both vertebrae would overlap: that angle needs bo
 TURNED = "the cage is turned straight across once it is inside the disc"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Wish:
     """What is asked of a fusion; None leaves it to the rules.
 
     `height` mm at the cage's middle, `lordosis` deg between its faces, `line` the line of cages by name, `reduction`
-    the share of the slip taken back, 0 to 1.
+    the share of the slip taken back, 0 to 1; `table` a clinic's own file of cages, added to Keyhole's.
     """
 
     height: float | None = None
     lordosis: float | None = None
     line: str | None = None
     reduction: float = 0.0
+    table: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +99,6 @@ def fusion(
     *,
     wish: Wish | None = None,
     image: Volume | None = None,
-    lines: Mapping[str, CageLine] | None = None,
 ) -> FusionRecord:
     """`level` fused with a cage through the best corridor of each approach in `corridors`.
 
@@ -108,12 +109,11 @@ def fusion(
     ----------
     corridors : ranked candidates of the plan, best first.
     image : the CT for the density of bone; None where there is none.
-    lines : cages by line; None takes Keyhole's table.
     """
     check_side(side)
     asked = wish or Wish()
     seen = _Case(
-        anatomy, level, beds(anatomy, level), incidence(anatomy), densities(anatomy, image), lines or cages()
+        anatomy, level, beds(anatomy, level), incidence(anatomy), densities(anatomy, image), cages(asked.table)
     )  # fmt: skip
     first = {one.approach: one for one in reversed(corridors)}
     best = [one for one in corridors if first[one.approach] is one]
@@ -238,8 +238,11 @@ def motions(result: Realigned) -> tuple[MotionEntry, ...]:
     )
 
 
-def _rows(motion: Transform) -> tuple[tuple[float, float, float, float], ...]:
-    return tuple(tuple(float(round(v, 9)) + 0.0 for v in row) for row in motion.matrix)  # type: ignore[return-value]
+def _rows(motion: Transform) -> tuple[Row, Row, Row, Row]:
+    a, b, c, d = (
+        (float(w) + 0.0, float(x) + 0.0, float(y) + 0.0, float(z) + 0.0) for w, x, y, z in motion.matrix.round(9)
+    )
+    return a, b, c, d
 
 
 def contacts(result: Realigned, bed: Beds, seat: Seat) -> tuple[ContactEntry, ContactEntry]:
@@ -275,9 +278,14 @@ def _passage(found: Passage, way: Way) -> PassageEntry:
     return PassageEntry(
         tilt=_number(found.tilt, 1.0, "deg"),
         room=_number(found.room, 0.0, "mm"),
-        clearance={k: Quantity(value=round(v - 5e-5, 4), unit="mm", source="keyhole-plan") for k, v in found.clearance.items()},
+        clearance={k: _gap(v) for k, v in found.clearance.items()},
         bone={k: _volume(v) for k, v in found.bone.items()},
     )  # fmt: skip
+
+
+def _gap(value: float) -> Quantity:
+    """A lower bound, rounded down, mm."""
+    return Quantity(value=round(float(np.floor(value * 1000) / 1000), 4), unit="mm", source="keyhole-plan")
 
 
 def _caveats(seen: _Case, seat: Seat, approach: str | None, entered: Passage | None, made: Moved) -> tuple[str, ...]:

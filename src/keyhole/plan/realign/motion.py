@@ -93,17 +93,30 @@ STILL = rigid(np.eye(3), np.zeros(3))
 
 def moved_endplate(plate: Endplate, motion: Transform) -> Endplate:
     """`plate` after a rigid `motion`."""
-    corners = {name: motion.apply(getattr(plate, name)) for name in ("anterior", "posterior", "left", "right")}
-    return replace(plate, plane=Plane(motion.apply(plate.plane.point), motion.turn(plate.plane.normal)), **corners)
+    return replace(
+        plate,
+        plane=Plane(motion.apply(plate.plane.point), motion.turn(plate.plane.normal)),
+        anterior=motion.apply(plate.anterior),
+        posterior=motion.apply(plate.posterior),
+        left=motion.apply(plate.left),
+        right=motion.apply(plate.right),
+    )
 
 
 def moved_vertebra(vertebra: Vertebra, motion: Transform) -> Vertebra:
     """`vertebra` after a rigid `motion`."""
-    ways = {name: motion.turn(getattr(vertebra, name)) for name in ("left", "posterior", "up")}
     superior, inferior = (
         None if plate is None else moved_endplate(plate, motion) for plate in (vertebra.superior, vertebra.inferior)
     )
-    return replace(vertebra, centre=motion.apply(vertebra.centre), superior=superior, inferior=inferior, **ways)
+    return replace(
+        vertebra,
+        centre=motion.apply(vertebra.centre),
+        left=motion.turn(vertebra.left),
+        posterior=motion.turn(vertebra.posterior),
+        up=motion.turn(vertebra.up),
+        superior=superior,
+        inferior=inferior,
+    )
 
 
 def turned_about(axis: Points, angle: float) -> Points:
@@ -184,7 +197,8 @@ def _turn(upper: Vertebra, lower: Vertebra, goal: Goal) -> Points:
 
     def off(by: Points) -> Points:
         turn = turned_about(left, by[0]) @ turned_about(back, by[1])
-        return np.array(angles(goal.level, moved_vertebra(upper, rigid(turn, np.zeros(3))), lower)) - wanted
+        found = angles(goal.level, moved_vertebra(upper, rigid(turn, np.zeros(3))), lower)
+        return np.asarray(np.array(found) - wanted)
 
     by, step = np.zeros(2), 1e-6
     for _ in range(_TURNS):
@@ -195,7 +209,7 @@ def _turn(upper: Vertebra, lower: Vertebra, goal: Goal) -> Points:
         by = by - np.linalg.solve(slopes, miss)
     if not np.abs(off(by)).max() < 1e-6:
         raise InvalidInput(f"{goal.level}: no turn gives {wanted[0]:.1f} deg from the side, {wanted[1]:.1f} from front")
-    return turned_about(left, by[0]) @ turned_about(back, by[1])
+    return np.asarray(turned_about(left, by[0]) @ turned_about(back, by[1]))
 
 
 def angles(level: str, upper: Vertebra, lower: Vertebra) -> tuple[float, float]:

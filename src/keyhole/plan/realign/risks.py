@@ -45,9 +45,13 @@ LUMBAR = (
     ),
 )
 RAISED = (
-    PublishedEntry(text="overdistraction went with subsidence, odds ratio 1.175 (242 patients)", source="olif-subsidence"),
-    PublishedEntry(text="the more a disc was raised the more often it sank, r = 0.27 (119 patients)", source="hu2021-endplate"),
-)  # fmt: skip
+    PublishedEntry(
+        text="overdistraction went with subsidence, odds ratio 1.175 (242 patients)", source="olif-subsidence"
+    ),
+    PublishedEntry(
+        text="the more a disc was raised the more often it sank, r = 0.27 (119 patients)", source="hu2021-endplate"
+    ),
+)
 PLACE = (
     PublishedEntry(
         text="lateral cages behind sank more and kept less height and angle than those in front (70 levels)",
@@ -110,7 +114,7 @@ def _raised(result: Realigned, level: str) -> Quantity:
     """How much higher the disc is at its middle, mm."""
     from_to = [facing(*pair) for pair in (result.anatomy.pair(level), result.pair(level))]
     before, after = (disc_height(level, over, under).value or 0.0 for over, under in from_to)
-    sd = float(np.hypot(*(plate.sd for plate in from_to[0])))
+    sd = float(np.hypot(from_to[0][0].sd, from_to[0][1].sd))
     return Quantity(value=round(after - before, 4), sd=round(sd, 4), unit="mm", source="keyhole-plan")
 
 

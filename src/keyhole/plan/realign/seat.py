@@ -199,10 +199,7 @@ class Placed:
     @property
     def rise(self) -> Points:
         """Unit direction in which the cage gets higher, (3,) LPS."""
-        if self.seat.cage.wedge == "length":
-            way = self.axes[0]
-        else:
-            way = self.axes[1]
+        way = self.axes[0] if self.seat.cage.wedge == "length" else self.axes[1]
         sign = np.sign(np.dot(self.seat.rises, _flat(self.seat)))
         return np.asarray(way * (sign if sign else 1.0))
 

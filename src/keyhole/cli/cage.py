@@ -1,0 +1,52 @@
+"""The options of a fusion: which cage, and how much of a slip is taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def cage_options(function: F) -> F:
+    """The options that say what a cage is to be; they go with the goal fuse."""
+    options = (
+        click.option("--cage", metavar="NAME", help="Line of cages; without it the usual one of the approach."),
+        click.option(
+            "--cages",
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            metavar="FILE",
+            help="Your own cages, added to Keyhole's: a TOML file (docs/realignment.md).",
+        ),
+        click.option("--cage-height", type=float, metavar="MM", help="Height at the cage's middle; else by rule."),
+        click.option("--cage-lordosis", type=float, metavar="DEG", help="Angle between its faces; else by rule."),
+        click.option(
+            "--slip-reduction",
+            type=click.FloatRange(0, 100),
+            default=0.0,
+            show_default=True,
+            metavar="%",
+            help="Share of a slip that is taken back.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def with_wish(options: dict[str, Any]) -> dict[str, Any]:
+    """`options` of a command with those of the cage gathered into one, as `plan_case` takes them."""
+    from keyhole.plan.realign import Wish
+
+    kept = dict(options)
+    wish = Wish(
+        height=kept.pop("cage_height"),
+        lordosis=kept.pop("cage_lordosis"),
+        line=kept.pop("cage"),
+        reduction=kept.pop("slip_reduction") / 100,
+        table=kept.pop("cages"),
+    )
+    return kept | {"wish": wish}
