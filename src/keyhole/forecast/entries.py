@@ -52,8 +52,14 @@ def answer_entry(found: Answer, rows: Sequence[Row]) -> AnswerEntry:
         points_to=found.verdict.points_to,
         pool=None if found.pool is None else _pool(found.pool, {row.name: row.address for row in rows}),
         syntheses=tuple(_synthesis(one) for one in found.syntheses),
-        left_out=tuple(f"{one.place}, {one.name}: {one.reason}" for one in found.left_out),
+        left_out=tuple(f"{one.place}, {one.name}: {one.reason}{_noted(one.place, rows)}" for one in found.left_out),
     )
+
+
+def _noted(place: str, rows: Sequence[Row]) -> str:
+    """What the table notes of a row: where it has no number to pool, often what its abstract says in words."""
+    note = next((row.note for row in rows if row.place == place), "")
+    return f" ({note})" if note else ""
 
 
 def _pool(found: Pool, addresses: dict[str, str]) -> PoolEntry:
