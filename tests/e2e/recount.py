@@ -85,6 +85,48 @@ def burden(where: Scene, candidate: dict, fine: int = 4) -> dict[int, float]:
     return {int(n): float(inside[labels == n].sum() / fine**3 * volume) for n in np.unique(labels[inside > 0])}
 
 
+def harm(where: Scene, candidate: dict, fine: int = 4) -> dict[int, float]:
+    """mL of each label inside the union of all capsules that the harm of `candidate` was counted on."""
+    bodies = [(np.array(b["start"]), np.array(b["stop"]), b["radius"]) for b in candidate["harm"]["bodies"]]
+    ends = np.array([point for start, stop, _ in bodies for point in (start, stop)])
+    box, centres = _near(where, ends.min(0), ends.max(0), max(radius for *_, radius in bodies) + 2)
+    labels = where.array[box]
+
+    def gap(points: np.ndarray) -> np.ndarray:
+        return np.min([_axis_distance(points, start, stop) - radius for start, stop, radius in bodies], axis=0)
+
+    steps = (np.arange(fine) + 0.5) / fine - 0.5
+    inside = np.zeros(labels.shape)
+    close = gap(centres) < 1
+    for a in steps:
+        for b in steps:
+            for c in steps:
+                inside[close] += gap(centres[close] + where.affine[:3, :3] @ [a, b, c]) <= 0
+    volume = abs(np.linalg.det(where.affine[:3, :3])) / 1000
+    return {int(n): float(inside[labels == n].sum() / fine**3 * volume) for n in np.unique(labels[inside > 0])}
+
+
+def check_harm(where: Scene, candidate: dict) -> list[str]:
+    """Disagreements between the harm of a corridor and the recount: each tissue, each deed, each muscle."""
+    name, said = f"{candidate['approach']} {candidate['rank']}", candidate["harm"]
+    counted = harm(where, candidate)
+    close = max(0.02 * sum(counted.values()), 0.05)
+    deeds: dict[str, float] = {}
+    wrong = []
+    for entry in said["tissues"]:
+        mine = sum(counted.get(n, 0.0) for n, key in where.keys.items() if key == entry["key"])
+        deeds[entry["does"]] = deeds.get(entry["does"], 0.0) + mine
+        if not abs(mine - entry["volume"]["value"]) <= close:
+            wrong.append(f"{name}: harm, {entry['key']} {entry['volume']['value']:.3f} mL, counted {mine:.3f}")
+    for deed, quantity in said["totals"].items():
+        if not abs(deeds.get(deed, 0.0) - quantity["value"]) <= 2 * close:
+            wrong.append(f"{name}: harm, {deed} {quantity['value']:.3f} mL, counted {deeds.get(deed, 0.0):.3f}")
+    muscle = sum(counted.get(n, 0.0) for n in where.labels(*KINDS["muscle"]))
+    if not abs(muscle - sum(m["volume"]["value"] for m in said["muscles"])) <= 2 * close:
+        wrong.append(f"{name}: harm, muscles do not sum to {muscle:.3f} mL")
+    return wrong
+
+
 def gaps(where: Scene, start: np.ndarray, stop: np.ndarray, radius: float, reach: float = 40) -> dict[int, float]:
     """Distance from the wall of a capsule to the nearest voxel centre of each label within `reach` mm, mm."""
     box, centres = _near(where, start, stop, reach)
@@ -121,6 +163,7 @@ def check(case: Path) -> list[str]:
     wrong = []
     for candidate in json.loads((case / "plan.json").read_text())["candidates"]:
         name = f"{candidate['approach']} {candidate['rank']}"
+        wrong += check_harm(where, candidate)
         counted = burden(where, candidate)
         total = sum(counted.values())
         for key, quantity in candidate["burden"].items():
