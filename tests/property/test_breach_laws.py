@@ -204,7 +204,7 @@ def test_at_the_needed_accuracy_the_danger_is_five_percent(shown):
         )
         danger = breach(seen[0].near, TUBE, registration + scaled, how.own(NERVE))
         assert (danger <= 0.05) is within
-    assert chances(how, seen)[0] == pytest.approx(breach(seen[0].near, TUBE, error, 0.9))
+    assert chances(seen)[0] == pytest.approx(breach(seen[0].near, TUBE, error, 0.9))
 
 
 def test_where_nothing_makes_it_safe_it_says_so():
@@ -217,7 +217,7 @@ def test_where_nothing_makes_it_safe_it_says_so():
 
 def test_shares_sum_to_all_and_without_the_dominant_term_the_danger_falls_most(shown):
     how, seen = shown
-    before = chances(how, seen)
+    before = chances(seen)
     worst, shares = sensitivity(how, seen, before)
     assert worst == NERVE
     assert sum(s.share for s in shares) == pytest.approx(100)
@@ -231,8 +231,8 @@ def test_the_clearance_kept_in_95_percent_is_the_gap_less_1_645_sd_beside_one_wa
     error = how.error(np.zeros(3))
     at = int(np.argmin(seen[0].near.gaps))
     sd = np.sqrt(error.along(seen[0].near.normals[at], seen[0].near.points[at]) + 0.9**2)
-    assert kept_clearance(how, seen) == pytest.approx(seen[0].near.gaps[at] - 1.645 * sd, abs=0.12)
-    assert kept_clearance(how, ()) == np.inf
+    assert kept_clearance(seen) == pytest.approx(seen[0].near.gaps[at] - 1.645 * sd, abs=0.12)
+    assert kept_clearance(()) == np.inf
 
 
 def test_the_total_is_a_sum_that_ends_at_one():

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from keyhole.anatomy.model import Anatomy
 from keyhole.casefile import Feasibility, Rejected
+from keyhole.geometry import Points
 from keyhole.plan.approaches import Approach
 from keyhole.plan.candidate import Figures
 from keyhole.plan.clearance import Surfaces, surfaces
@@ -67,6 +70,13 @@ def setting(
     if isinstance(error, Budget):
         error = execution(
             error, found.labels, found.structures, found.of_kind(*DANGER, Tissue.GAS),
-            axes=found.frame.axes, middle=found.frame.origin,
+            axes=found.frame.axes, middle=found.frame.origin, skin=_skin(found),
         )  # fmt: skip
     return Setting(found, targets, error, canal(anatomy, found), anatomy, surfaces(found.labels, solid), goal)
+
+
+def _skin(found: Site) -> Points | None:
+    """Centres of the labelled skin's voxels, LPS mm; None where no skin is labelled."""
+    if not found.labels.labels_of("tissue/skin"):
+        return None
+    return found.labels.grid.centres(np.argwhere(found.body == 2))

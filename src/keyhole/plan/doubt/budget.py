@@ -137,10 +137,10 @@ def execution_error(
         raise InvalidInput("the error of a budget depends on the place: give the tip of the tube, LPS mm")
     tip = np.asarray(at, dtype=np.float64)
     frame = np.eye(3) if axes is None else np.asarray(axes, dtype=np.float64)
-    whole = ExecutionError(np.zeros((3, 3)), centre=tip)
-    for name in ("registration", *MOTIONS):
-        whole = whole + term_error(budget, name, tip, frame)
-    return whole
+    shift = sum(np.square(term.sd) for term in budget.terms)
+    lean = sum(np.deg2rad(term.angle) ** 2 for term in budget.terms)
+    about = ExecutionError((frame.T * shift) @ frame, np.eye(3) * lean, centre=tip)
+    return about + registration_error(budget, tip, frame)
 
 
 def default_budget() -> Budget:

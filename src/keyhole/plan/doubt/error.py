@@ -52,9 +52,9 @@ class ExecutionError:
                 raise InvalidInput(f"the {name} of an execution error must be finite and {shape}, got {value.tolist()}")
             value.flags.writeable = False
             object.__setattr__(self, name, value)
-        least = float(np.linalg.eigvalsh(self.matrix).min())
-        if not least >= -1e-9 * max(float(np.trace(self.matrix)), 1.0):
-            raise InvalidInput(f"a covariance has no negative variance, got an eigenvalue of {least:.3g}")
+        least = min(self.covariance[0, 0], self.covariance[1, 1], self.covariance[2, 2], *self.rotation.diagonal())
+        if not least >= -1e-9:
+            raise InvalidInput(f"a covariance has no negative variance, got {least:.3g}")
 
     @property
     def matrix(self) -> Matrix:

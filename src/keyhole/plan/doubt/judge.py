@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import sqrt
 
 import numpy as np
@@ -12,11 +13,17 @@ from keyhole.anatomy.model import Structure
 from keyhole.geometry import LabelMap, Points, Tube
 from keyhole.plan.doubt.breach import REACH, Contact, Wall, breach, breach_probability, nearest_contact, total, wall
 from keyhole.plan.doubt.budget import MOTIONS, Budget, execution_error, registration_error, term_error
-from keyhole.plan.doubt.cloud import Cloud, cloud
+from keyhole.plan.doubt.cloud import Cloud, away_from, cloud
 from keyhole.plan.doubt.error import ExecutionError
 
 SAFE = 0.05
 """A corridor counts as safe while its summed breach probability stays at or below this [keyhole-choice]."""
+
+MOVING = ("registration", *MOTIONS)
+"""Terms that move the tube; the label term moves the structure."""
+
+SKIN_AIR = 6.0
+"""Gas this near to the skin is not bowel, mm [keyhole-choice]."""
 
 LARGEST = 10.0
 """Registration errors beyond this, mm, are not asked for: no navigation is that bad."""
@@ -52,10 +59,15 @@ class Execution(ExecutionError):
 
 def execution(
     budget: Budget, labels: LabelMap, structures: Mapping[str, Structure], keys: Iterable[str], *, axes: Points,
-    middle: Points,
+    middle: Points, skin: Points | None = None,
 ) -> Execution:  # fmt: skip
-    """The execution, at a level with frame `axes` and `middle`, of tubes beside the structures `keys` of `labels`."""
+    """The execution, at a level with frame `axes` and `middle`, of tubes beside the structures `keys` of `labels`.
+
+    Gas within `SKIN_AIR` of the `skin` (n, 3) LPS mm is air outside or in a fold: every tube passes the skin there.
+    """
     made = cloud(labels, keys)
+    if skin is not None:
+        made = away_from(made, "tissue/gas", skin, SKIN_AIR)
     error = execution_error(budget, middle, axes=axes)
     return Execution(
         error.covariance, error.rotation, error.cross, error.centre,
@@ -78,23 +90,36 @@ def breaches(error: ExecutionError, gaps: Gaps, tube: Tube, tip: Points, sds: Ma
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exposure:
-    """A structure `key` with the part of its wall that is `near` to `tube`, whose tip is at `tip` (3,) LPS mm."""
+    """A structure `key`, the part of its wall `near` to `tube`, the tube's `tip` (3,) LPS mm and its `error`.
+
+    `own` is how uncertain the structure's place is, mm per axis; `contact` where the tube is likeliest to meet it.
+    """
 
     key: str
     near: Wall
     tube: Tube
     tip: Points
+    error: ExecutionError
+    own: float
+    contact: Contact
 
 
 def exposures(how: Execution, tubes: Iterable[tuple[Tube, Points]], keys: Iterable[str]) -> tuple[Exposure, ...]:
     """What the structures `keys` show to each of `tubes`, given with their tips."""
-    wanted = [key for key in sorted(keys) if len(how.cloud.of(key))]
-    return tuple(Exposure(key, wall(how.cloud.of(key), tube), tube, tip) for tube, tip in tubes for key in wanted)
+    made = []
+    for tube, tip in tubes:
+        error = how.error(tip)
+        for key in sorted(keys):
+            near = wall(how.cloud.of(key), tube)
+            if len(near.points):
+                own = how.own(key)
+                made.append(Exposure(key, near, tube, tip, error, own, nearest_contact(near, error, own)))
+    return tuple(made)
 
 
-def chances(how: Execution, shown: Iterable[Exposure]) -> tuple[float, ...]:
+def chances(shown: Iterable[Exposure]) -> tuple[float, ...]:
     """The breach probability of each exposure under the budget."""
-    return tuple(breach(s.near, s.tube, how.error(s.tip), how.own(s.key)) for s in shown)
+    return tuple(breach(s.near, s.tube, s.error, s.own) for s in shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,22 +145,23 @@ def needed_accuracy(how: Execution, shown: Sequence[Exposure], tip: Points, limi
     assumed = registration_error(how.budget, tip, how.axes).rms(tip)
     known = how.budget if assumed > 0 else how.budget.with_registration(1.0)
     whole = assumed if assumed > 0 else 1.0
-    blank = known.without("registration")
-    parts = [
-        (s, registration_error(known, s.tip, how.axes), execution_error(blank, s.tip, axes=how.axes)) for s in shown
-    ]
+    terms = {id(s.error): _split(known, s.tip, how.axes) for s in shown}
 
     def danger(rms: float) -> float:
-        return total([
-            breach(s.near, s.tube, others + registration.scaled(rms / whole), how.own(s.key))
-            for s, registration, others in parts
-        ])  # fmt: skip
+        at = {key: others + registration.scaled(rms / whole) for key, (registration, others) in terms.items()}
+        return total([breach(s.near, s.tube, at[id(s.error)], s.own) for s in shown])
 
     perfect = danger(0.0)
     if not perfect <= limit:
         return Needed(None, perfect, assumed)
     found = _crossing(danger, perfect, limit, assumed if 0 < assumed < LARGEST else LARGEST / 4)
     return Needed(found, perfect, assumed)
+
+
+def _split(budget: Budget, tip: Points, axes: Points) -> tuple[ExecutionError, ExecutionError]:
+    """The error of the registration, and that of all else, about the tip."""
+    others = execution_error(budget.without("registration"), tip, axes=axes)
+    return registration_error(budget, tip, axes).moved(tip), others
 
 
 def _crossing(danger: Callable[[float], float], perfect: float, limit: float, guess: float) -> float:
@@ -196,14 +222,14 @@ def sensitivity(
     """
     from scipy.special import ndtr, ndtri  # noqa: PLC0415  (heavy import)
 
-    met = _contacts(how, shown)
-    if not met:
+    if not shown:
         return None, ()
-    worst = max(range(len(met)), key=lambda n: (round(breached[n], 9), -round(met[n].gap, 6)))
-    parts = [_variances(how, s, at) for s, at in zip(shown, met, strict=True)]
+    worst = max(range(len(shown)), key=lambda n: (round(breached[n], 9), -round(shown[n].contact.gap, 6)))
+    terms = {id(s.error): {n: term_error(how.budget, n, s.tip, how.axes) for n in MOVING} for s in shown}
+    parts = [_variances(s, terms[id(s.error)]) for s in shown]
     scores = [float(-ndtri(min(max(p, 1e-12), 1 - 1e-12))) for p in breached]
     found = []
-    for name in ("registration", *MOTIONS, "label"):
+    for name in (*MOVING, "label"):
         without = []
         for part, score in zip(parts, scores, strict=True):
             whole = max(sum(part.values()), 1e-12)
@@ -213,17 +239,10 @@ def sensitivity(
     return shown[worst].key, tuple(sorted(found, key=lambda part: -round(part.share, 6)))
 
 
-def _contacts(how: Execution, shown: Iterable[Exposure]) -> list[Contact]:
-    return [nearest_contact(s.near, how.error(s.tip), how.own(s.key)) for s in shown]
-
-
-def _variances(how: Execution, shown: Exposure, at: Contact) -> dict[str, float]:
+def _variances(shown: Exposure, terms: Mapping[str, ExecutionError]) -> dict[str, float]:
     """Variance of the gap at the contact, mm², by term."""
-    found = {
-        name: term_error(how.budget, name, shown.tip, how.axes).along(at.normal, at.point)
-        for name in ("registration", *MOTIONS)
-    }
-    return found | {"label": how.own(shown.key) ** 2}
+    at = shown.contact
+    return {n: term.along(at.normal, at.point) for n, term in terms.items()} | {"label": shown.own**2}
 
 
 DRAWS = 4000
@@ -236,7 +255,7 @@ KEPT = 0.95
 """Share of executions in which that clearance is kept."""
 
 
-def kept_clearance(how: Execution, shown: Sequence[Exposure]) -> float:
+def kept_clearance(shown: Sequence[Exposure]) -> float:
     """Least gap to anything `shown` that the executed tube keeps in `KEPT` of all executions, mm.
 
     The negative of the 95th percentile of the loss, where the loss of an execution is how far the tube lies in, or
@@ -244,14 +263,16 @@ def kept_clearance(how: Execution, shown: Sequence[Exposure]) -> float:
     Each structure is met at its likeliest contact with a flat wall, and all move together as the tube's error has it,
     so the draws hang on gaps and covariances alone and a moved patient has the same; inf where nothing is near.
     """
-    met = zip(shown, _contacts(how, shown), strict=True)
-    told = sorted(
-        ((s, at) for s, at in met if at.gap < REACH), key=lambda pair: round(pair[1].gap / max(pair[1].spread, 1e-9), 6)
-    )[:MET]
+    near = [s for s in shown if s.contact.gap < REACH]
+    told = sorted(near, key=lambda s: round(s.contact.gap / max(s.contact.spread, 1e-9), 6))[:MET]
     if not told:
         return float("inf")
-    ways = np.stack([at.normal @ how.error(s.tip).ways(at.point) for s, at in told])
-    covariance = ways @ ways.T + np.diag([how.own(s.key) ** 2 + 1e-12 for s, _ in told])
-    values = np.random.default_rng(95).standard_normal((DRAWS, MET))[:, : len(told)]
-    gaps = np.array([at.gap for _, at in told]) + values @ np.linalg.cholesky(covariance).T
+    ways = np.stack([s.contact.normal @ s.error.ways(s.contact.point) for s in told])
+    covariance = ways @ ways.T + np.diag([s.own**2 + 1e-12 for s in told])
+    gaps = np.array([s.contact.gap for s in told]) + _draws()[:, : len(told)] @ np.linalg.cholesky(covariance).T
     return float(np.quantile(gaps.min(axis=1), 1 - KEPT))
+
+
+@cache
+def _draws() -> Points:
+    return np.random.default_rng(95).standard_normal((DRAWS, MET))

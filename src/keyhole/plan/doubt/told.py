@@ -40,10 +40,10 @@ def doubt_entry(
     """
     tip = tubes[0][1]
     shown = exposures(how, tubes, keys)
-    breached = chances(how, shown)
+    breached = chances(shown)
     worst, shares = sensitivity(how, shown, breached)
     ahead = exposures(how, [(instrument, tip)], how.cloud.keys)
-    blind = {s.key: round(p, 6) for s, p in zip(ahead, chances(how, ahead), strict=True)}
+    blind = {s.key: round(p, 6) for s, p in zip(ahead, chances(ahead), strict=True)}
     needed = needed_accuracy(how, shown, tip)
     return DoubtEntry(
         registration_rms=round(needed.assumed, 3),
@@ -53,7 +53,7 @@ def doubt_entry(
         shares=tuple(
             TermShare(term=s.term, share=round(s.share, 2), breach_without=round(s.without, 6)) for s in shares
         ),
-        kept_clearance=_kept(kept_clearance(how, shown)),
+        kept_clearance=_kept(kept_clearance(shown)),
         instrument_breach={key: p for key, p in blind.items() if p > 0},
         needed_accuracy=_needed(needed),
     )
