@@ -10,6 +10,8 @@ from keyhole.casefile.decompress import Decompression
 from keyhole.casefile.doubt import BudgetRecord, DoubtEntry, NeededEntry
 from keyhole.casefile.harm import HarmEntry
 from keyhole.casefile.planning import ApproachEntry, ChangeEntry, FrontEntry, PortalEntry, TargetEntry
+from keyhole.casefile.realign import FusionRecord
+from keyhole.casefile.screws import OperationRecord, ScrewsRecord
 from keyhole.casefile.values import Quantity, Side, Strict, Triple
 
 
@@ -299,6 +301,9 @@ class PlanRecord(Strict):
     fronts: tuple[FrontEntry, ...] = ()
     budget: BudgetRecord | None = None
     needed: tuple[NeededEntry, ...] = ()  # how accurate navigation must be
+    fusion: FusionRecord | None = None  # the cage and what it does to the level
+    screws: ScrewsRecord | None = None
+    operations: tuple[OperationRecord, ...] = ()  # corridors and implants counted together
     levels: LevelState | None = None
     caveats: tuple[str, ...] = ()
     provenance: Provenance

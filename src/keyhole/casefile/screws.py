@@ -1,0 +1,119 @@
+"""Screws, rods, incisions and whole operations in plan.json."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from keyhole.casefile.values import Quantity, Side, Strict, Triple
+
+Grade = Literal["A", "B", "C", "D", "E"]
+
+
+class ScrewEntry(Strict):
+    """One planned screw.
+
+    The shaft is the capsule of `radius` whose axis runs from `entry` (where it enters the bone) to the point `radius`
+    short of `tip`. Its `clearance` is to every voxel outside the bone farther than `radius` + `entry_allowance` from
+    `entry`; `walls` the same by direction (medial, lateral, cranial, caudal, ahead).
+    """
+
+    vertebra: str
+    side: Side
+    trajectory: Literal["pedicle", "cortical"]
+    system: str
+    is_generic: bool
+    entry: Triple
+    tip: Triple
+    radius: float
+    diameter: Quantity
+    length: Quantity
+    entry_allowance: float
+    clearance: Quantity
+    walls: dict[str, Quantity]
+    grades: dict[Grade, float]  # expected Gertzbein-Robbins grades after execution, shares that add up to 1
+    thinner: dict[str, dict[Grade, float]]  # the same of thinner screws on this axis, by diameter in mm
+    medial: Quantity
+    cranial: Quantity
+    density: Quantity
+    facet_grade: int | None  # of the joint above, by Seo; None: not labelled
+    facet_share: Quantity
+    head: Triple
+    head_radius: float
+    skin: Triple | None
+    caveats: tuple[str, ...] = ()
+
+
+class NoScrew(Strict):
+    """A vertebra and side without a screw, and the reason in a sentence."""
+
+    vertebra: str
+    side: Side
+    trajectory: Literal["pedicle", "cortical"]
+    reason: str
+
+
+class RodEntry(Strict):
+    """The rod of one side: how it has to be bent, and how well the heads lie on it."""
+
+    side: Side
+    vertebrae: tuple[str, ...]
+    radius: float
+    points: tuple[Triple, ...]
+    residual: dict[str, Quantity]  # by vertebra
+    lean: dict[str, Quantity]  # what each head swings, by vertebra
+    bend: Quantity  # radius of the arc
+    length: Quantity
+    fits: bool
+    caveats: tuple[str, ...] = ()
+
+
+class IncisionEntry(Strict):
+    """One opening of the skin and what goes through it."""
+
+    through: tuple[str, ...]
+    ends: tuple[Triple, Triple]
+    length: Quantity
+
+
+class ContactEntry(Strict):
+    """Two solids that come near each other; a gap below 0 is a collision."""
+
+    first: str
+    second: str
+    gap: Quantity
+    is_collision: bool
+
+
+class ScrewsRecord(Strict):
+    """All screws of a plan, with what joins them."""
+
+    trajectory: Literal["pedicle", "cortical"]
+    screws: tuple[ScrewEntry, ...]
+    none: tuple[NoScrew, ...]
+    rods: tuple[RodEntry, ...]
+    incisions: tuple[IncisionEntry, ...]
+    contacts: tuple[ContactEntry, ...]
+    caveats: tuple[str, ...] = ()
+
+
+class PartEntry(Strict):
+    """One part of an operation: a tube, a screw, a cage or an opened wound, and its own volume."""
+
+    name: str
+    kind: Literal["tube", "screw", "tower", "cage", "rod", "open"]
+    volume: Quantity
+
+
+class OperationRecord(Strict):
+    """Several corridors and implants as one operation, counted together: no volume twice."""
+
+    name: str
+    kind: Literal["small", "open"]
+    parts: tuple[PartEntry, ...]
+    burden: dict[str, Quantity]
+    burden_kind: dict[str, str]
+    apart: Quantity  # what the parts would add up to one by one
+    incisions: tuple[IncisionEntry, ...]
+    incision: Quantity  # all together
+    contacts: tuple[ContactEntry, ...]
+    caveats: tuple[str, ...] = ()

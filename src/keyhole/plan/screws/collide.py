@@ -1,0 +1,86 @@
+"""Whether implants and instruments run into each other."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from keyhole.geometry import Points, Tube
+
+CLOSE = 3.0
+"""Pairs farther apart than this are not listed, mm [keyhole-choice]."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Solid:
+    """Something that takes room: capsules that move as one. Solids of one `group` belong together and may touch.
+
+    `when` says when it is there: implants stay ("implant"), instruments of one step come and go ("step name").
+    """
+
+    name: str
+    tubes: tuple[Tube, ...]
+    group: str
+    when: str = "implant"
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """Two solids and the gap between their surfaces, mm; negative where they run into each other."""
+
+    first: str
+    second: str
+    gap: float
+
+    @property
+    def is_collision(self) -> bool:
+        """True unless they are known to be apart."""
+        return not self.gap > 0
+
+
+def between(one: Tube, other: Tube) -> float:
+    """Gap between the walls of two capsules, mm, exact; negative where they overlap."""
+    return _apart(one.start, one.stop, other.start, other.stop) - one.radius - other.radius
+
+
+def _apart(a: Points, b: Points, c: Points, d: Points) -> float:
+    """Least distance of two segments: inside both, or at an end of one."""
+    u, v, w = b - a, d - c, a - c
+    uu, uv, vv, uw, vw = (float(x) for x in (u @ u, u @ v, v @ v, u @ w, v @ w))
+    inner = uu * vv - uv * uv
+    ends = [_to(a, c, d), _to(b, c, d), _to(c, a, b), _to(d, a, b)]
+    if inner > 1e-9 * max(uu * vv, 1e-12):
+        s, t = float((uv * vw - vv * uw) / inner), float((uu * vw - uv * uw) / inner)
+        if 0 <= s <= 1 and 0 <= t <= 1:
+            return min(float(np.linalg.norm(w + s * u - t * v)), *ends)
+    return min(ends)
+
+
+def _to(p: Points, a: Points, b: Points) -> float:
+    """Distance of `p` from the segment from `a` to `b`."""
+    along = b - a
+    square = float(along @ along)
+    share = min(max(float((p - a) @ along) / square, 0.0), 1.0) if square > 0 else 0.0
+    return float(np.linalg.norm(p - a - share * along))
+
+
+def contacts(solids: Sequence[Solid], close: float = CLOSE) -> list[Contact]:
+    """Every pair nearer than `close` mm that can be there at once, nearest first.
+
+    Implants meet everything; an instrument meets implants and the instruments of its own step.
+    """
+    found = []
+    for one, other in itertools.combinations(solids, 2):
+        if one.group == other.group or not _together(one, other):
+            continue
+        gap = min(between(a, b) for a in one.tubes for b in other.tubes)
+        if gap < close:
+            found.append(Contact(one.name, other.name, gap))
+    return sorted(found, key=lambda c: (round(c.gap, 6), c.first, c.second))
+
+
+def _together(one: Solid, other: Solid) -> bool:
+    return "implant" in (one.when, other.when) or one.when == other.when
