@@ -12,7 +12,10 @@ from keyhole.errors import InvalidInput
 from keyhole.plan.approaches import AIMS, Approach, catalogue, chosen
 from keyhole.plan.attempt import attempt
 from keyhole.plan.doubt import default_budget, read_budget, with_doubt
+from keyhole.plan.realign.fusion import Wish
+from keyhole.plan.realign.told import with_fusion
 from keyhole.plan.record import record
+from keyhole.plan.screws.told import with_screws
 from keyhole.plan.setting import setting
 from keyhole.plan.site import check_arches
 from keyhole.terms import SIDES, split
@@ -35,6 +38,7 @@ def plan(
     target: str | None = None,
     catalogue_file: Path | None = None,
     budget_file: Path | None = None,
+    wish: Wish | None = None,
     progress: Progress | None = None,
 ) -> PlanRecord:
     """Every minimally invasive approach to `level` from `side`, the best corridors in order, and the open operation.
@@ -48,6 +52,7 @@ def plan(
     target : what must be reached, one of `approaches.AIMS`; None takes what the goal means on each side.
     catalogue_file : a clinic's own approaches, see docs/planning.md.
     budget_file : a clinic's own error budget, see docs/uncertainty.md; None takes the one that ships.
+    wish : the cage for the goal fuse; None leaves it to the rules.
 
     References
     ----------
@@ -75,6 +80,8 @@ def plan(
     )  # fmt: skip
     named = "budget.toml" if budget_file is None else Path(budget_file).name
     made = with_doubt(record(settings, results, made_by), budget, named)
+    made = with_fusion(made, anatomy, wish)
+    made = with_screws(made, anatomy, budget)
     say("Planned", 1.0)
     return made
 
@@ -108,6 +115,7 @@ def plan_case(
     target: str | None = None,
     catalogue_file: Path | None = None,
     budget_file: Path | None = None,
+    wish: Wish | None = None,
     progress: Progress | None = None,
 ) -> PlanRecord:
     """`plan` for the anatomy of `case`; writes plan.json, whole or not at all."""
@@ -115,10 +123,10 @@ def plan_case(
 
     say = progress or (lambda sentence, share: None)
     say("Reading the labels", 0.0)
-    anatomy = load(case, with_image=False)
+    anatomy = load(case, with_image=goal in ("screws", "fuse"))
     made = plan(
         anatomy, level, side, goal, approaches=approaches, registration_error=registration_error, target=target,
-        catalogue_file=catalogue_file, budget_file=budget_file,
+        catalogue_file=catalogue_file, budget_file=budget_file, wish=wish,
         progress=lambda sentence, share: say(sentence, 0.2 + 0.75 * share),
     )  # fmt: skip
     inputs = {**made.provenance.inputs, **case.digest("case.json", "labels.nii.gz", "labels.json")}
