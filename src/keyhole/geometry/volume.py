@@ -166,11 +166,8 @@ class LabelMap:
 
     def labels_of(self, *prefixes: str) -> tuple[int, ...]:
         """The integers of every structure at or below any of `prefixes`, ascending; may be empty."""
-        return tuple(
-            sorted(
-                n for n, key in self.structures.items() if any(key == p or key.startswith(p + "/") for p in prefixes)
-            )
-        )
+        below = tuple(f"{p}/" for p in prefixes)
+        return tuple(sorted(n for n, key in self.structures.items() if key in prefixes or key.startswith(below)))
 
     def mask(self, *prefixes: str, box: Box | None = None) -> NDArray[np.bool_]:
         """True in every voxel at or below any of `prefixes`, in the whole array or in `box`."""

@@ -7,7 +7,7 @@ from keyhole.plan.approaches import Approach
 from keyhole.plan.biportal import paired
 from keyhole.plan.candidate import Figures, figures
 from keyhole.plan.changes import changes, is_clear
-from keyhole.plan.rank import select, shortlist
+from keyhole.plan.rank import REPORTED, select, shortlist
 from keyhole.plan.reasons import Why, why
 from keyhole.plan.refine import improved
 from keyhole.plan.search import MARGINS, Found, search
@@ -17,9 +17,12 @@ from keyhole.plan.site import hard_keys
 EXAMINED = 30
 """Corridors per approach whose figures are worked out exactly."""
 
+FEWER, MANY = 3, 4
+"""Corridors reported per approach where more than `MANY` approaches are compared, to keep a plan readable."""
 
-def attempt(setting: Setting, approach: Approach, *, both: bool = False) -> Result:
-    """What becomes of `approach` on the side of `setting`; with `both`, the other side is planned beside it."""
+
+def attempt(setting: Setting, approach: Approach, *, both: bool = False, among: int = 1) -> Result:
+    """What becomes of `approach` on the side of `setting`, `among` how many; `both`: the other side is planned too."""
     site = setting.site
     refused = _unfit(setting, approach)
     if refused:

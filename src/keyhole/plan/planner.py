@@ -71,7 +71,7 @@ def plan(
         settings.append(here)
         for k, approach in enumerate(wanted):
             say(f"Searching {approach.name} from the {one}", 0.1 + 0.7 * (n + k / len(wanted)) / len(sides))
-            results.append(attempt(here, approach, both=len(sides) > 1))
+            results.append(attempt(here, approach, both=len(sides) > 1, among=len(wanted)))
     say("Comparing with the open operation", 0.85)
     made_by = provenance(
         {Path(file).name: sha256(Path(file)) for file in (catalogue_file, budget_file) if file is not None},

@@ -54,7 +54,8 @@ class Site:
 
     def volume(self, *prefixes: str) -> float:
         """Volume of everything at or below any of `prefixes` in the crop, mL."""
-        voxels = sum(n for key, n in self.counts.items() if belongs(key, *prefixes))
+        below = tuple(f"{prefix}/" for prefix in prefixes)  # asked very often: as fast as it goes
+        voxels = sum(n for key, n in self.counts.items() if key in prefixes or key.startswith(below))
         return voxels * self.labels.grid.voxel_volume / 1000
 
     def box(self, low: ArrayLike, high: ArrayLike) -> Box:

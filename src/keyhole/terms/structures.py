@@ -79,4 +79,4 @@ def heads() -> frozenset[str]:
 
 def belongs(key: str, *prefixes: str) -> bool:
     """Whether `key` is one of `prefixes` or a part of one."""
-    return any(key == prefix or key.startswith(prefix + "/") for prefix in prefixes)
+    return key in prefixes or key.startswith(tuple([prefix + "/" for prefix in prefixes]))
