@@ -138,7 +138,7 @@ def height_for(line: CageLine, now: float, beside: float | None) -> tuple[float,
     """The height of the table that is taken by default, mm, and the rule in words.
 
     As high as the higher of the neighbour discs, at least as high as the disc is, at most `RAISE` mm more; the
-    nearest of the table, the lower of two.
+    nearest of the table that is not lower than the disc, the lower of two.
 
     Parameters
     ----------
@@ -146,7 +146,8 @@ def height_for(line: CageLine, now: float, beside: float | None) -> tuple[float,
     beside : the higher of the neighbour discs, mm; None where none is known.
     """
     wanted = min(max(now, now if beside is None else beside), now + RAISE)
-    chosen = min(line.heights, key=lambda one: (abs(one - wanted), one))
+    enough = [one for one in line.heights if one >= now] or [line.heights[-1]]
+    chosen = min(enough, key=lambda one: (abs(one - wanted), one))
     why = "no neighbour disc is known, so the disc's own height" if beside is None else "the higher neighbour disc"
     rule = (
         f"height by Keyhole's rule: {why}, at least the disc's own {now:.1f} mm and at most {RAISE:.0f} mm more "

@@ -84,19 +84,23 @@ def foramen_measures(anatomy: Anatomy, level: str) -> tuple[Measurement, ...]:
     return tuple(made)
 
 
-def level_changes(result: Realigned, level: str, relabelled: Anatomy | None, kind: str) -> Iterator[ChangeEntry]:
-    """Every measure of `level` before and after; `relabelled` is the anatomy found anew on the moved label map."""
+def level_changes(
+    result: Realigned, level: str, relabelled: Anatomy, foramina: Sequence[Measurement], kind: str
+) -> Iterator[ChangeEntry]:
+    """Every measure of `level` before and after.
+
+    Parameters
+    ----------
+    relabelled : the anatomy found anew on the moved label map.
+    foramina : `foramen_measures` before the motion.
+    """
     before = disc_measures(result.anatomy, level, result.anatomy.pair(level))
     after = disc_measures(result.anatomy, level, result.pair(level))
-    again = () if relabelled is None else disc_measures(relabelled, level, relabelled.pair(level))
-    anew = {one.name: one for one in again}
+    anew = {one.name: one for one in disc_measures(relabelled, level, relabelled.pair(level))}
     for one, two in zip(before, after, strict=True):
         yield change(one, two, kind, anew.get(one.name))
-    if relabelled is not None:
-        for one, two in zip(
-            foramen_measures(result.anatomy, level), foramen_measures(relabelled, level), strict=True
-        ):  # fmt: skip
-            yield change(one, two, kind)
+    for one, two in zip(foramina, foramen_measures(relabelled, level), strict=True):
+        yield change(one, two, kind)
     yield from _facets(result, level)
     canal = unknown("canal area", level, "mm2", CANAL_UNKNOWN)
     yield change(canal, canal, kind)

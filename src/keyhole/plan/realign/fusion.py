@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keyhole.anatomy.boxes import label_boxes, union_box
 from keyhole.anatomy.endplates import corner_sd
 from keyhole.anatomy.model import Anatomy
 from keyhole.assessment.alignment.pelvis import Head, femoral_head, pelvic_incidence
@@ -17,10 +18,10 @@ from keyhole.assessment.study import body_prefix, boundary_sd
 from keyhole.casefile.models import CandidateEntry
 from keyhole.casefile.realign import CageEntry, ContactEntry, FusionEntry, FusionRecord, MotionEntry, PassageEntry, Row
 from keyhole.casefile.values import Quantity, Triple
-from keyhole.errors import InvalidInput
+from keyhole.errors import InvalidInput, NotInScan
 from keyhole.geometry import Points, Transform, Volume
 from keyhole.plan.realign.cages import Cage, CageLine, Kind, cages, height_for, lordosis_for
-from keyhole.plan.realign.changes import level_changes, neighbour_changes, span, spine_changes
+from keyhole.plan.realign.changes import foramen_measures, level_changes, neighbour_changes, span, spine_changes
 from keyhole.plan.realign.motion import Realigned, angles, facing, realign_levels
 from keyhole.plan.realign.moved import BENT, LEFT_OUT, Moved, after
 from keyhole.plan.realign.passage import Passage, passage
@@ -37,6 +38,11 @@ USUAL: Mapping[Kind, str] = {"transforaminal": "bullet", "lateral": "lateral"}
 MATCH = 10.0
 """Incidence less lordosis up to which nothing is asked of the cage, deg: 10 or more went with revision
 [rothenfluh2015]; that lordosis is given by the cage is Keyhole's choice [keyhole-choice]."""
+
+SHARE_LEAST = 0.05
+"""Bone that two vertebrae would share and that is worth a word, mL: less is the rounding of voxels [keyhole-choice]."""
+
+_AROUND = 20  # voxels of labels around the two vertebrae
 
 IMPOSED = (
     "imposed geometry: the endplates are set onto the cage's faces; a cage in a patient settles, turns and gives less "
@@ -74,6 +80,7 @@ class _Case:
     bed: Beds
     incidence: Measurement
     density: dict[str, Measurement]
+    foramina: tuple[Measurement, ...]
     lines: Mapping[str, CageLine]
 
 
@@ -112,8 +119,10 @@ def fusion(
     """
     check_side(side)
     asked = wish or Wish()
+    near = _near(anatomy, level)
     seen = _Case(
-        anatomy, level, beds(anatomy, level), incidence(anatomy), densities(anatomy, image), cages(asked.table)
+        near, level, beds(near, level), incidence(anatomy), densities(anatomy, image),
+        foramen_measures(near, level), cages(asked.table),
     )  # fmt: skip
     first = {one.approach: one for one in reversed(corridors)}
     best = [one for one in corridors if first[one.approach] is one]
@@ -122,8 +131,22 @@ def fusion(
         kinds: tuple[Kind, ...] = ("transforaminal", "lateral")
         chosen = kinds if asked.line is None else (_line(seen, asked, None).kind,)
         for kind in chosen:
-            entries.append(_entry(seen, side, None, kind, default_way(anatomy, level, side, kind), asked))
+            entries.append(_entry(seen, side, None, kind, default_way(near, level, side, kind), asked))
     return FusionRecord(level=level, entries=tuple(entries), caveats=(IMPOSED, RIGID, SUPINE, BENT, LEFT_OUT))
+
+
+def _near(anatomy: Anatomy, level: str) -> Anatomy:
+    """`anatomy` with the labels around `level` alone."""
+    upper, lower = split(level)
+    keys = (f"vertebra/{upper}", f"vertebra/{lower}", *(("sacrum",) if lower == "S1" else ()))
+    box = union_box(label_boxes(anatomy.labels), *keys)
+    if box is None:
+        raise NotInScan(f"{level} is not in the label map")
+    wide = [
+        slice(max(0, one.start - _AROUND), min(n, one.stop + _AROUND))
+        for one, n in zip(box, anatomy.labels.array.shape, strict=True)
+    ]
+    return replace(anatomy, labels=anatomy.labels.crop((wide[0], wide[1], wide[2])))
 
 
 def _kind(approach: str) -> Kind:
@@ -152,7 +175,7 @@ def _entry(seen: _Case, side: str, approach: str | None, kind: Kind, way: Way, a
     relabelled, made = after(result, split(seen.level))
     entered = passage(seen.anatomy, seat, way) if approach is not None else None
     changes = (
-        *level_changes(result, seen.level, relabelled, kind),
+        *level_changes(result, seen.level, relabelled, seen.foramina, kind),
         *spine_changes(result, seen.incidence),
         *neighbour_changes(result, (seen.level,)),
     )
@@ -303,7 +326,7 @@ def _caveats(seen: _Case, seat: Seat, approach: str | None, entered: Passage | N
             how = f" ({known.origin}, sd {known.sd:.1f} mm)" if known is not None else ""
             said.append(f"the cage's straight way runs into {key}{how}: it would have to be held aside")
     facets = sum(v for pair, v in made.overlap.items() if any("/body" not in key for key in pair))
-    if facets > 0:
+    if facets >= SHARE_LEAST:
         said.append(f"{SHARED} ({facets:.2f} mL)")
     for vertebra in seen.anatomy.pair(seen.level):
         said += [f"{vertebra.name}: {note}" for note in vertebra.caveats]

@@ -35,6 +35,7 @@ FINE = 0.7
 """Voxel of the grid on which a moved level is measured again, mm [keyhole-choice]."""
 
 _MARGIN = 2  # voxels around a bone
+_BEYOND = 4.0  # mm of grid beyond the bones: an endplate counts as seen where the grid goes on
 _MEET = 1.0  # mm between two endplates below which they have no disc between them
 _SLAB = 16  # voxels that are bent along at a time
 _INSIDE = 0.5  # least membership of a voxel of a bone
@@ -107,15 +108,17 @@ def _reached(result: Realigned, names: Sequence[str], matrix: NDArray[np.float64
     endless, labels = affine(matrix).inverse, result.anatomy.labels
     ends = []
     for name in names:
-        mask = labels.mask(*_keys(name))
-        rim = np.argwhere(mask & ~ndimage.binary_erosion(mask)) if mask.any() else np.zeros((0, 3))
-        if len(rim):
-            index = (endless @ result.motions[name] @ labels.patient_from_index).apply(rim)
+        part = _part(labels, name)
+        if part is not None:
+            rim = np.argwhere((part.share > 0) & ~ndimage.binary_erosion(part.share > 0))
+            index = (endless @ result.motions[name]).apply(part.grid.centres(rim))
             ends += [index.min(axis=0), index.max(axis=0)]
-    low, high = np.floor(np.min(ends, axis=0)).astype(int) - _MARGIN, np.ceil(np.max(ends, axis=0)).astype(int)
+    beyond = _BEYOND / np.linalg.norm(matrix[:3, :3], axis=0)
+    low = np.floor(np.min(ends, axis=0) - beyond).astype(int)
+    high = np.ceil(np.max(ends, axis=0) + beyond).astype(int)
     shift = np.eye(4)
     shift[:3, 3] = low
-    i, j, k = (int(n) + 1 + _MARGIN for n in high - low)
+    i, j, k = (int(n) + 1 for n in high - low)
     return Grid((i, j, k), affine(matrix @ shift))
 
 

@@ -98,16 +98,13 @@ class Beds:
     upper: Surface
     lower: Surface
 
-    def fits(self, seat: Seat) -> bool:
-        """Whether the footprint stays `MARGIN` inside both endplates, as they stand over each other now."""
-        flat, least = seat.corners(2.0), MARGIN[seat.cage.kind]
-        least = least if least > 0 else 1e-6
-        return bool((self.lower.margin(flat) >= least).all() and (self.upper.margin(flat) >= least).all())
+    def margins(self, places: Points, seat: Seat) -> Points:
+        """Distance of the footprint from the edge of both endplates, mm, were its middle at each of `places` (n, 2).
 
-    def held(self, seat: Seat) -> float:
-        """Share of the footprint that has bone above and below."""
-        flat = seat.corners(2.0)
-        return float(np.mean((self.lower.margin(flat) > 0) & (self.upper.margin(flat) > 0)))
+        The endplates as they stand over each other now; (n, m), one for each point of the footprint.
+        """
+        flat = places[:, None, :] + (seat.corners(2.0) - np.array(seat.at))
+        return np.minimum(self.lower.margin(flat), self.upper.margin(flat))
 
 
 def beds(anatomy: Anatomy, level: str) -> Beds:
@@ -163,29 +160,34 @@ def fit_cage(bed: Beds, level: str, line: Sequence[Cage], way: Way) -> Seat:
     The largest footprint of `line` that keeps `MARGIN` is taken. Where none does, the smallest, at the place with the
     most bone above and below, and `fits` is False.
     """
-    flat = way.flat(bed.lower.plate)
-    through = bed.lower.local(way.stop)[:2]
+    flat, places = _places(bed, line[0].kind, way)
+    heading = (float(flat[0]), float(flat[1]))
     sizes = sorted(line, key=lambda cage: -cage.length * cage.width)
-    if sizes[0].kind == "lateral":
-        flat, through = np.array([np.sign(flat[0]) or 1.0, 0.0]), np.zeros(2)
-        forth = np.arange(-12.0, 12.0, _STEP)
-        places = np.stack(np.meshgrid(forth / 2, forth, indexing="ij"), axis=-1).reshape(-1, 2)
-        places = places[np.argsort(np.hypot(*places.T), kind="stable")]
-    else:
-        places = through + np.arange(-60.0, 60.0, _STEP)[:, None] * flat
     for cage in sizes:
-        seats = [Seat(level, cage, (float(a), float(b)), (float(flat[0]), float(flat[1]))) for a, b in places]
-        room = [seat for seat in seats if bed.fits(seat)]
-        if room:
-            return room[-1] if cage.kind == "transforaminal" else room[0]
-    smallest = [
-        Seat(level, sizes[-1], (float(a), float(b)), (float(flat[0]), float(flat[1])), False) for a, b in places
-    ]
-    return max(smallest, key=lambda seat: (round(bed.held(seat), 3), -round(_off(seat), 3)))
+        trial = Seat(level, cage, (0.0, 0.0), heading)
+        room = np.flatnonzero((bed.margins(places, trial) >= max(MARGIN[cage.kind], 1e-6)).all(axis=1))
+        if len(room):
+            best = places[room[-1 if cage.kind == "transforaminal" else 0]]
+            return replace(trial, at=(float(best[0]), float(best[1])))
+    trial = Seat(level, sizes[-1], (0.0, 0.0), heading, fits=False)
+    held = (bed.margins(places, trial) > 0).mean(axis=1)
+    best = places[np.lexsort((np.hypot(*places.T).round(3), -held.round(3)))[0]]
+    return replace(trial, at=(float(best[0]), float(best[1])))
 
 
-def _off(seat: Seat) -> float:
-    return float(np.hypot(*seat.at))
+def _places(bed: Beds, kind: str, way: Way) -> tuple[Points, Points]:
+    """Heading, and the places (n, 2) for the cage's middle in the order in which they are preferred, last or first.
+
+    Along the way from outside inwards; for a lateral cage all about the middle, the nearest first.
+    """
+    flat = way.flat(bed.lower.plate)
+    if kind == "lateral":
+        forth = np.arange(-12.0, 12.0 + _STEP / 2, _STEP)
+        grid = np.stack(np.meshgrid(forth / 2, forth, indexing="ij"), axis=-1).reshape(-1, 2)
+        order = np.lexsort((grid[:, 1], np.abs(grid[:, 0]), np.hypot(*grid.T).round(6)))
+        return np.array([np.sign(flat[0]) or 1.0, 0.0]), grid[order]
+    through = bed.lower.local(way.stop)[:2]
+    return flat, through + np.arange(-60.0, 60.0, _STEP)[:, None] * flat
 
 
 @dataclass(frozen=True, slots=True, eq=False)
