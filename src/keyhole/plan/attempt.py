@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keyhole.casefile import Feasibility, Quantity, Rejected
 from keyhole.plan.approaches import Approach
-from keyhole.plan.biportal import paired
+from keyhole.plan.biportal import coupled, unpaired
 from keyhole.plan.candidate import Figures, figures
 from keyhole.plan.changes import changes, is_clear
 from keyhole.plan.rank import REPORTED, select, shortlist
@@ -34,12 +34,14 @@ def attempt(setting: Setting, approach: Approach, *, both: bool = False, among: 
     )  # fmt: skip
     examined = looked_at(setting, found, EXAMINED)
     clear = [f for f in examined if is_clear(f)]
-    if approach.kind == "biportal":
-        clear = paired(setting, clear)
-    if clear:
-        return Result(approach, setting, improved(setting, found, select(clear)), None, counted, found, found.caveats)
+    seen = coupled(setting, clear)
+    if seen:
+        best = select(seen, FEWER if among > MANY else REPORTED)
+        better = best if approach.kind == "biportal" else improved(setting, found, best)
+        return Result(approach, setting, better, None, counted, found, found.caveats)
     walls = setting.walls.only(hard_keys(site, approach))
     told = why(site, found, walls, setting.targets, modality=setting.anatomy.modality, examined=examined)
+    told = Why(unpaired(approach, len(clear))) if clear else told
     rejected = _rejected(setting, approach, told)
     if not told.is_unseen:
         rejected = rejected.model_copy(update={"changes": changes(setting, approach, found, both=both)})

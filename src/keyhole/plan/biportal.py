@@ -35,19 +35,31 @@ def viewing(approach: Approach) -> Approach:
     )  # fmt: skip
 
 
-def paired(setting: Setting, working: Sequence[Figures]) -> list[Figures]:
-    """Those of `working` that have a viewing tube, with its figures added; the others cannot be seen and fall away."""
-    if not working:
-        return []
+def coupled(setting: Setting, working: Sequence[Figures]) -> list[Figures]:
+    """Those of `working` that have a viewing tube, with its figures added; the others cannot be seen and fall away.
+
+    Corridors of an approach with one tube are returned as they are.
+    """
+    if not working or working[0].approach.kind != "biportal":
+        return list(working)
     view = viewing(working[0].approach)
     found = search(setting.site, view, setting.targets, steps=view.steps)
     pairs = [(one, _best_view(setting, one, found)) for one in working]
     return [_joined(setting.site, one, seen) for one, seen in pairs if seen is not None]
 
 
+def unpaired(approach: Approach, n: int) -> str:
+    """Why none of `n` clear working tubes is kept, in words."""
+    (near, far), (least, most) = approach.portal_distance, approach.portal_angle
+    return (
+        f"{n} working tubes are clear, but none has a viewing tube {near:.0f} to {far:.0f} mm beside it on the skin, "
+        f"{least:.0f} to {most:.0f} degrees apart, that is clear, does not touch it and sees its target"
+    )
+
+
 def _best_view(setting: Setting, one: Figures, found: Found) -> Figures | None:
     """The viewing tube of `found` that goes with `one`: clear first, then farthest from nerves, then least tissue."""
-    fits = np.flatnonzero(_coupled(one, found))
+    fits = np.flatnonzero(_beside(one, found))
     if not len(fits):
         return None
     danger, volume = np.round(np.minimum(found.danger[fits], 3.0), 1), np.round(found.volume[fits], 2)
@@ -61,7 +73,7 @@ def _best_view(setting: Setting, one: Figures, found: Found) -> Figures | None:
     return None
 
 
-def _coupled(one: Figures, found: Found) -> Flags:
+def _beside(one: Figures, found: Found) -> Flags:
     """Which tubes of `found` keep the distances and the angle to `one`, and do not run into it."""
     need = one.approach
     skin, tips = np.linalg.norm(found.entry - one.entry, axis=1), np.linalg.norm(found.dock - one.dock, axis=1)

@@ -10,6 +10,7 @@ import numpy as np
 from keyhole.casefile import ChangeEntry
 from keyhole.geometry import LabelMap
 from keyhole.plan.approaches import Approach
+from keyhole.plan.biportal import coupled
 from keyhole.plan.candidate import Figures, figures
 from keyhole.plan.instruments import instruments, thinnest
 from keyhole.plan.rank import order, shortlist
@@ -62,7 +63,8 @@ def _tried(setting: Setting, approach: Approach) -> _Tried:
     """The best clear corridor of the changed `approach` in the changed `setting`."""
     found = search(setting.site, approach, setting.targets, steps=COARSE)
     looked = _looked(setting, found, shortlist(found, setting.error, setting.root_sd, LOOKED))
-    return _Tried(found.searched, min((f for f in looked if is_clear(f)), key=order, default=None))
+    clear = coupled(setting, [f for f in looked if is_clear(f)])
+    return _Tried(found.searched, min(clear, key=order, default=None))
 
 
 def _looked(setting: Setting, found: Found, chosen: Iterable[int]) -> list[Figures]:
@@ -103,7 +105,7 @@ def _widest(setting: Setting, found: Found) -> Figures | None:
     for radius in np.unique(found.radius)[::-1]:
         same = np.flatnonzero(found.radius == radius)
         ranked = same[np.lexsort((-np.round(found.gap[same], 2), found.tier[same]))][:WIDEST]
-        clear = [f for f in _looked(setting, found, ranked) if is_clear(f)]
+        clear = coupled(setting, [f for f in _looked(setting, found, ranked) if is_clear(f)])
         if clear:
             return min(clear, key=order)
     return None
