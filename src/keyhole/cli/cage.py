@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from keyhole.casefile import PlanRecord
+
+SHOWN = (
+    "disc height",
+    "segmental lordosis",
+    "slip",
+    "foramen height",
+    "foramen area",
+    "lumbar lordosis",
+    "incidence less lordosis",
+)
+"""The changes that are printed; plan.json holds all."""
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -50,3 +64,26 @@ def with_wish(options: dict[str, Any]) -> dict[str, Any]:
         table=kept.pop("cages"),
     )
     return kept | {"wish": wish}
+
+
+def fusion_lines(record: PlanRecord) -> list[str]:
+    """What a fusion changes, a few lines for each cage; none where the plan has no fusion."""
+    if record.fusion is None:
+        return []
+    lines = [] if record.fusion.entries else [f"  no cage: {why}" for why in record.fusion.caveats]
+    for one in record.fusion.entries:
+        cage = one.cage
+        where = one.approach or "no corridor"
+        lines.append(
+            f"cage ({where}): {cage.name} {cage.height:g} mm, {cage.angle:g} deg, {cage.length:g} x {cage.width:g} mm"
+        )
+        lines += [f"  {rule}" for rule in one.rules]
+        shown = [change for change in one.changes if change.name in SHOWN and change.before.value is not None]
+        for change in shown:
+            side = f" {change.side}" if change.side else ""
+            lines.append(
+                f"  {change.name}{side} {change.level}: {change.before.value:.1f} -> {change.after.value:.1f} "
+                f"{change.after.unit}"
+            )
+        lines += [f"  ! {note}" for note in one.caveats]
+    return lines

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from keyhole.cli.cage import cage_options, fusion_lines, with_wish
 from keyhole.cli.levels import gate_lines, others
 from keyhole.cli.make import part
 from keyhole.cli.render import Progress, caveats, number, progress, table
@@ -59,7 +60,7 @@ def _question(function: F) -> F:
     )
     for option in reversed(options):
         function = option(function)
-    return function
+    return cage_options(function)
 
 
 @click.command("assess")
@@ -118,7 +119,7 @@ def plan_command(
     with progress("plan") as show:
         record = plan_case(
             Case(case), at, toward, goal,
-            approaches=list(approaches) or None, progress=show, **options,
+            approaches=list(approaches) or None, progress=show, **with_wish(options),
         )  # fmt: skip
     _show_plan(record, as_json)
 
@@ -166,6 +167,8 @@ def _show_plan(record: PlanRecord, as_json: bool) -> None:
         click.echo(f"  no {rejected.approach}{where}: {rejected.reason}")
         for change in rejected.changes:
             click.echo(f"     {'+' if change.opens else '-'} {change.change}: {change.finding}")
+    for line in fusion_lines(record):
+        click.echo(line)
     caveats(others(record.caveats))
 
 
@@ -252,7 +255,7 @@ def run_command(
         at, toward = _asked(found, level, side, goal, err=as_json)
         plan = plan_case(
             found, at, toward, goal, approaches=list(approaches) or None,
-            progress=part(show, 0.25, 0.65), **options,
+            progress=part(show, 0.25, 0.65), **with_wish(options),
         )  # fmt: skip
         expected = forecasted(found)
         return plan, expected, write_report(found, progress=part(show, 0.65, 1.0))

@@ -36,6 +36,7 @@ FINE = 0.7
 
 _MARGIN = 2  # voxels around a bone
 _BEYOND = 4.0  # mm of grid beyond the bones: an endplate counts as seen where the grid goes on
+_UNEVEN = 1.5  # mm by which an endplate may lie off its plane and still have its disc
 _MEET = 1.0  # mm between two endplates below which they have no disc between them
 _SLAB = 16  # voxels that are bent along at a time
 _INSIDE = 0.5  # least membership of a voxel of a bone
@@ -215,15 +216,17 @@ def _bend(result: Realigned, chosen: Sequence[str], grid: Grid, out: NDArray[Any
         return {}
     ends = _corners(labels.grid.crop(room))
     box = _box(grid, np.concatenate([result.motions[name].apply(ends) for name in chosen]))
-    soft, discs = labels.labels_of(*SOFT), labels.labels_of("disc")
+    pairs = [pair for pair in itertools.pairwise(reversed(chosen)) if _parted(result, *pair)]
+    soft = labels.labels_of(*SOFT)
+    discs = labels.labels_of(*(f"disc/{in_key(level(*pair))}" for pair in pairs if are_neighbours(*pair)))
     left = dict.fromkeys(chosen, 0)
     for start in range(box[0].start, box[0].stop, _SLAB):
         part = (slice(start, min(start + _SLAB, box[0].stop)), box[1], box[2])
         ticks = _Ticks(grid, part)
         found = _label_at(labels, _blended(result, chosen, ticks))
         kept = np.where(np.isin(found, soft) & ~np.isin(found, discs), found, 0)
-        for upper, lower in itertools.pairwise(reversed(chosen)):
-            _disc(result, (upper, lower), ticks, kept)
+        for pair in pairs:
+            _disc(result, pair, ticks, kept)
         free = out[part] == 0
         out[part][free] = kept[free]
         for name in chosen:
@@ -259,13 +262,18 @@ def _blended(result: Realigned, chosen: Sequence[str], ticks: _Ticks) -> list[ND
     """Index each voxel came from: between two bodies' middles both motions, each by its nearness."""
     source = ticks.rows(_source(result, chosen[0]))
     for below, above in itertools.pairwise(chosen):
-        if np.allclose(result.motions[below].matrix, result.motions[above].matrix, atol=1e-12):
+        if not _parted(result, above, below):
             continue
         low, high = (result.vertebrae[name] for name in (below, above))
         share = _share(ticks.height(Plane(low.centre, low.up)), -ticks.height(Plane(high.centre, high.up)))
         further = ticks.rows(_source(result, above) - _source(result, below))
         source = [one + share * by for one, by in zip(source, further, strict=True)]
     return source
+
+
+def _parted(result: Realigned, upper: str, lower: str) -> bool:
+    """Whether two vertebrae move differently."""
+    return not np.allclose(result.motions[upper].matrix, result.motions[lower].matrix, atol=1e-12)
 
 
 def _share(up: NDArray[np.float64], down: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -276,7 +284,10 @@ def _share(up: NDArray[np.float64], down: NDArray[np.float64]) -> NDArray[np.flo
 
 
 def _disc(result: Realigned, pair: tuple[str, str], ticks: _Ticks, kept: NDArray[Any]) -> None:
-    """Put the disc of a pair into what is free, stretched from one facing endplate to the other."""
+    """Put the disc of a pair into what is free, stretched from one facing endplate to the other.
+
+    Endplates are not flat: what comes to lie within `_UNEVEN` mm of one is taken from that much farther inside.
+    """
     labels = result.anatomy.labels
     own = labels.labels_of(f"disc/{in_key(level(*pair))}") if are_neighbours(*pair) else ()
     over, under = result.vertebrae[pair[0]].inferior, result.vertebrae[pair[1]].superior
@@ -286,7 +297,10 @@ def _disc(result: Realigned, pair: tuple[str, str], ticks: _Ticks, kept: NDArray
     meets = up + down > _MEET
     share = np.clip(np.divide(up, up + down, out=np.zeros(up.shape), where=meets), 0.0, 1.0)
     low, high = (ticks.rows(_source(result, name)) for name in (pair[1], pair[0]))
-    found = _label_at(labels, [a + share * (b - a) for a, b in zip(low, high, strict=True)])
+    axis = unit(result.anatomy.vertebrae[pair[0]].up + result.anatomy.vertebrae[pair[1]].up)
+    inward = labels.patient_from_index.inverse.turn(axis)
+    source = [a + share * (b - a) + _UNEVEN * (1 - 2 * share) * c for a, b, c in zip(low, high, inward, strict=True)]
+    found = _label_at(labels, source)
     hit = np.isin(found, own) & meets & (kept == 0)
     kept[hit] = found[hit]
 
