@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from keyhole.casefile import CandidateEntry, PortalEntry, Quantity
 from keyhole.geometry import Points
 from keyhole.plan.approaches import Approach
-from keyhole.plan.candidate import Figures, entry_of, figures
+from keyhole.plan.candidate import Figures, figures, tube_alone
 from keyhole.plan.corridor import gaps
 from keyhole.plan.search import Found, search
 from keyhole.plan.setting import Setting
@@ -153,16 +153,12 @@ def _joined(site: Site, one: Figures, seen: Figures) -> Figures:
 def with_portals(entry: CandidateEntry, found: Figures, site: Site) -> CandidateEntry:
     """`entry` with the further tubes of `found`; their sd of tissue are added, since one boundary moves both."""
     for seen in found.portals:
-        alone = entry_of(replace(seen, portals=()), site, 0, 1, None)
-        sums = {k: _more(q, alone.burden.get(k)) for k, q in entry.burden.items()}
-        extra = 2 * seen.radius + found.approach.incision_extra
-        entry = entry.model_copy(
-            update={
-                "burden": sums,
-                "incision": entry.incision.model_copy(update={"value": (entry.incision.value or 0.0) + extra}),
-                "portals": (*entry.portals, _portal(alone, found, seen)),
-            }
-        )
+        portal = _portal(found, seen, site)
+        sums = {k: _more(q, portal.burden.get(k)) for k, q in entry.burden.items()}
+        length = (entry.incision.value or 0.0) + 2 * seen.radius + found.approach.incision_extra
+        incision = entry.incision.model_copy(update={"value": length})
+        portals = (*entry.portals, portal)
+        entry = entry.model_copy(update={"burden": sums, "incision": incision, "portals": portals})
     return entry
 
 
@@ -171,15 +167,20 @@ def _more(both: Quantity, other: Quantity | None) -> Quantity:
     return both.model_copy(update={"sd": round(min(sd, both.value or 0.0), 4)})
 
 
-def _portal(alone: CandidateEntry, one: Figures, seen: Figures) -> PortalEntry:
+def _portal(one: Figures, seen: Figures, site: Site) -> PortalEntry:
     angle = np.rad2deg(np.arccos(np.clip(_unit(one.entry - one.dock) @ _unit(seen.entry - seen.dock), -1, 1)))
+    clearance, breach, amounts = tube_alone(seen, site)
     return PortalEntry(
-        role="viewing", entry=alone.entry, dock=alone.dock, radius=alone.radius, clearance=alone.clearance,
-        breach_probability=alone.breach_probability, burden=alone.burden,
+        role="viewing", entry=_triple(seen.entry), dock=_triple(seen.dock), radius=seen.radius, clearance=clearance,
+        breach_probability=breach, burden=amounts,
         skin_distance=_length(float(np.linalg.norm(one.entry - seen.entry)), "mm"),
         tip_distance=_length(float(np.linalg.norm(one.dock - seen.dock)), "mm"),
         angle=_length(float(angle), "deg"),
     )  # fmt: skip
+
+
+def _triple(point: Points) -> tuple[float, float, float]:
+    return float(round(point[0], 4)), float(round(point[1], 4)), float(round(point[2], 4))
 
 
 def _length(value: float, unit: str) -> Quantity:

@@ -220,6 +220,18 @@ def entry_of(found: Figures, site: Site, rank: int, n_targets: int, step: Decomp
     )  # fmt: skip
 
 
+def tube_alone(found: Figures, site: Site) -> tuple[dict[str, Quantity], dict[str, float], dict[str, Quantity]]:
+    """Clearance, breach probability and burden of the tube of `found` alone, as plan.json holds them."""
+    tube, _ = tubes(found.entry, found.dock, found.target, found.radius, found.approach.instrument_radius)
+    moved = recounts(
+        along_and_across(site, tube), median_sd(site, found.volumes),
+        lambda way: volumes(site.labels, shifted(tube, way), PARTS),
+    )  # fmt: skip
+    sd = spread(moved, burden)
+    amounts = {k: _quantity(v, sd.get(k, v), "mL") for k, v in burden(found.volumes).items()}
+    return _lengths(found.gaps, site.structures), {k: round(p, 6) for k, p in sorted(found.breach.items())}, amounts
+
+
 def _triple(point: Points) -> tuple[float, float, float]:
     return float(round(point[0], 4)), float(round(point[1], 4)), float(round(point[2], 4))
 
