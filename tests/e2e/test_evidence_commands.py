@@ -147,6 +147,26 @@ def test_questions_without_an_answer_are_one_sentence(words, said):
     assert told.count("\n") == 1
 
 
+def test_rows_of_ones_own_are_pooled_beside_those_of_the_table(tmp_path):
+    path = tmp_path / "clinic.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, restval="")
+        writer.writeheader()
+        writer.writerow(
+            {
+                "procedure": "tubular discectomy", "comparator": "microdiscectomy",
+                "outcome": "radiation exposure time", "unit": "s", "timepoint": "perioperative", "n_miss": 40, "mean_miss": 31, "sd_miss": 12, "n_open": 52,
+                "mean_open": 6, "sd_open": 3, "source": "Clinic", "status": "measured", "design": "cohort",
+            }
+        )  # fmt: skip
+    asked = ("pool", "--measure", "md", "--outcome", "radiation", "--comparison", "discectomy")
+    (pool,) = json.loads(run(*asked, "--add", path, "--json"))["pools"]
+    assert [study["name"] for study in pool["studies"]] == ["Clinic", "TED trial, 65 patients"]
+    assert pool["word"] == "unknown"
+    assert "points to worse" in pool["why"]
+    assert "the same source (or cohort)" in run(*asked, "--add", path, "--add", path, code=1)
+
+
 def test_the_document_prints_what_the_table_says_now():
     document = (ROOT / "docs/evidence.md").read_text(encoding="utf-8")
     assert run("summary", "--markdown").rstrip() in document

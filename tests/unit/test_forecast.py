@@ -100,6 +100,20 @@ def test_radiation_is_worse_where_three_studies_say_so_and_else_points_to_worse_
         assert found.word == "unknown" or any((s.studies or 0) >= 3 and s.interval for s in told)
 
 
+def test_harm_to_nerves_by_the_lateral_way_points_to_worse_and_work_after_fusion_to_better():
+    nerve = expected("lateral-fusion", "lateral-transpsoas")["nerve-injury"]
+    assert (nerve.word, nerve.points_to, nerve.planned.value) == ("unknown", "worse", None)
+    work = expected("fusion", "mis-tlif")["return-to-work"]
+    assert (work.word, work.points_to) == ("unknown", "better")
+
+
+def test_a_study_that_says_something_in_words_alone_is_named_with_its_words():
+    (answer,) = expected()["return-to-work"].answers
+    assert answer.pool is None
+    assert "Sharma 2022" in answer.left_out[0]
+    assert "returned to work significantly earlier" in answer.left_out[0]
+
+
 def test_fewer_than_three_studies_never_make_a_difference():
     found = expected()["radiation"]
     assert found.answers[0].pool.k == 1
@@ -145,6 +159,7 @@ def test_a_study_without_comparison_gives_the_planned_value_alone():
     found = expected("fusion", "mis-tlif")["return-to-work"]
     assert found.planned.value == 20.0
     assert (found.open.value, found.difference.value, found.word) == (None, None, "unknown")
+    assert "no comparison" in found.planned.source
 
 
 def test_unverified_rows_are_never_a_baseline():

@@ -20,7 +20,7 @@ _MEASURES = ("md", "smd", "or", "rr", "rd")
 _MODELS = ("fixed", "dl", "pm", "reml", "ml", "sj", "he", "mh", "peto")
 _TIMES = ("perioperative", "early", "middle", "late", "not said", "any")
 _add = click.option(
-    "--add", "added", type=_FILE, multiple=True, help="A table of your own, read together with Keyhole's."
+    "--add", "added", type=_FILE, multiple=True, help="A table of your own, read together with it; repeatable."
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
@@ -155,13 +155,15 @@ def check_command(tables: tuple[Path, ...], as_json: bool) -> None:
         for sentence in wrong:
             click.echo(f"  ! {sentence}")
         told = ", ".join(f"{n} {status}" for status, n in counted.items() if n)
-        click.echo(f"{len(wrong)} rows cannot be" if wrong else f"{len(rows)} rows are sound: {told}")
+        cannot = "1 row cannot be" if len(wrong) == 1 else f"{len(wrong)} rows cannot be"
+        click.echo(cannot if wrong else f"{len(rows)} rows are sound: {told}")
     if wrong:
         raise SystemExit(1)
 
 
 @evidence_command.command("pool")
 @click.argument("path", metavar="[TABLE]", type=_FILE, required=False)
+@_add
 @click.option("--measure", type=click.Choice(_MEASURES), required=True, help="What to pool.")
 @click.option("--model", type=click.Choice(_MODELS), default="reml", show_default=True, help="How to pool it.")
 @click.option("--hk", is_flag=True, help="Take Hartung-Knapp's interval and p for the first ones.")
@@ -176,16 +178,23 @@ def check_command(tables: tuple[Path, ...], as_json: bool) -> None:
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write the forest plot here (.svg).")
 @_json
 def pool_command(
-    path: Path | None, measure: str, model: str, as_json: bool, plot: Path | None, **options: object
+    path: Path | None,
+    added: tuple[Path, ...],
+    measure: str,
+    model: str,
+    as_json: bool,
+    plot: Path | None,
+    **options: object,
 ) -> None:
     """Pool the studies of TABLE (Keyhole's own without one), question by question.
 
-    A table has the columns of docs/evidence.md. Rows of one outcome, one comparison and one time are one question;
-    unverified rows, reviews of other studies and the same patients twice never enter, and each is named.
+    A table has the columns of docs/evidence.md; those of --add stand beside it. Rows of one outcome, one comparison
+    and one time are one question; unverified rows, reviews of other studies and the same patients twice never enter,
+    and each is named.
     """
     from keyhole.cli.pooling import Asked, pooled
 
-    asked = Asked(path, measure, model, **options)  # type: ignore[arg-type]  # the options above, by their names
+    asked = Asked(path, measure, model, added, **options)  # type: ignore[arg-type]  # the options above, by their names
     click.echo(pooled(asked, as_json, plot))
 
 

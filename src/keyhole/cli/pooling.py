@@ -10,7 +10,7 @@ from typing import Any
 
 from keyhole.cli.render import table
 from keyhole.errors import InvalidInput
-from keyhole.evidence import Outcome, Row, families, question, read_table, shipped
+from keyhole.evidence import Outcome, Row, families, joined, question, read_table, shipped
 from keyhole.forecast import (
     Chosen,
     Pool,
@@ -36,6 +36,7 @@ class Asked:
     path: Path | None
     measure: str
     model: str
+    added: tuple[Path, ...] = ()
     hk: bool = False
     outcome: str | None = None
     comparison: str | None = None
@@ -59,7 +60,8 @@ class _Result:
 
 def pooled(asked: Asked, as_json: bool, plot: Path | None) -> str:
     """The pools that `asked` names, as text or JSON; the forest plot of the one there is goes to `plot`."""
-    rows = shipped() if asked.path is None else read_table(asked.path)
+    first = shipped() if asked.path is None else read_table(asked.path)
+    rows = joined(first, *(read_table(path) for path in asked.added))
     groups = _groups([row for row in rows if _is_asked(row, asked)], asked.together)
     chosen = [choose(group, asked.measure, one_sd=asked.one_sd) for group in groups]
     results, refused = _results([found for found in chosen if found.studies], asked)
