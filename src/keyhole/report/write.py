@@ -6,8 +6,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from keyhole.anatomy.model import Anatomy
@@ -43,6 +45,9 @@ from keyhole.report.still import stills
 from keyhole.report.wording import Notes
 
 Progress = Callable[[str, float], None]
+
+THREADS = 2
+"""Pages that Typst sets at once."""
 
 MADE_FROM = ("labels.nii.gz", "labels.json")
 """What findings and plan must have been made from, byte for byte, to be reported beside it."""
@@ -119,20 +124,24 @@ def write_with(case: Case, records: Records, anatomy: Anatomy, progress: Progres
     tell("writing the page", 0.6)
     said = content(records, anatomy, drawn, case.digest(*READ))
     expected = current_forecast(case) if records.plan is not None else None
-    files = {} if expected is None else expected_files(records, expected, anatomy, surfaces)
-    with _folder(case.path / "report") as report, _folder(case.path / "meshes") as meshes:
+    with (
+        _folder(case.path / "report") as report,
+        _folder(case.path / "meshes") as meshes,
+        ThreadPoolExecutor(THREADS) as setter,
+    ):
+        sheets = {name: setter.submit(make) for name, make in _sheets(said).items()}
+        files = {} if expected is None else expected_files(records, expected, anatomy, surfaces)
         _write(
             report / "index.html", page(said, scene(surfaces, anatomy, records.plan), links=EXPECTED if files else ())
         )
         for name, data in files.items():
             _write(report / name, data)
-        tell("setting the paper", 0.7)
-        _write(report / "report.pdf", paper(said))
-        tell("writing the pictures", 0.8)
-        _write_pngs(report, said)
         if records.findings is not None:
             _write(report / "findings.csv", findings_csv(records.case, records.findings))
         _write_meshes(meshes, surfaces)
+        tell("setting the paper", 0.8)
+        for name, sheet in sheets.items():
+            _write(report / name, sheet.result())
     tell("report written", 1.0)
     return case.path / "report" / "index.html"
 
@@ -167,12 +176,15 @@ def _measured(records: Records, anatomy: Anatomy, drawn: Drawn) -> Drawn:
     )
 
 
-def _write_pngs(folder: Path, said: Content) -> None:
+def _sheets(said: Content) -> dict[str, Callable[[], bytes]]:
+    """What Typst sets, by file name: it leaves the interpreter free, so that the page is made meanwhile."""
+    made: dict[str, Callable[[], bytes]] = {"report.pdf": partial(paper, said)}
     for corridor in said.corridors:
-        _write(folder / f"{corridor.name}.png", sheet_png(corridor))
+        made[f"{corridor.name}.png"] = partial(sheet_png, corridor)
     for chart in (said.comparison_chart, said.feasibility_chart, said.pareto_chart):
         if chart is not None:
-            _write(folder / f"chart-{chart.name}.png", chart_png(chart))
+            made[f"chart-{chart.name}.png"] = partial(chart_png, chart)
+    return made
 
 
 def _write_meshes(folder: Path, surfaces: list[Part]) -> None:
