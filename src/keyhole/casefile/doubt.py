@@ -68,6 +68,7 @@ class DoubtEntry(Strict):
     kept_clearance: Quantity | None = None  # mm kept in 95 % of executions; None: nothing is near
     robust_rank: int | None = None  # place in the order by kept clearance
     instrument_breach: dict[str, Chance] = Field(default_factory=dict)  # if the instrument were driven blind
+    caveats: tuple[str, ...] = ()  # what is not counted because it is not known
     needed_accuracy: Quantity  # largest RMS registration error at the tip with a breach of 5 % or less
 
 

@@ -172,19 +172,20 @@ def wall(points: Points, tube: Tube) -> Wall:
 
 
 @compiled()
-def _spreads(points: Points, normals: Points, root: Points, centre: Points) -> Points:
-    """Sd (n,) of the gap at each point under the error whose root (6, 6) is about `centre`."""
+def _spreads(points: Points, normals: Points, matrix: Points, centre: Points) -> Points:
+    """Sd (n,) of the gap at each point under the error with covariance `matrix` (6, 6) about `centre`."""
     found = np.empty(len(points))
+    way = np.empty(6)
     for n in range(len(points)):
         x, y, z = points[n, 0] - centre[0], points[n, 1] - centre[1], points[n, 2] - centre[2]
-        a, b, c = normals[n, 0], normals[n, 1], normals[n, 2]
-        u, v, w = y * c - z * b, z * a - x * c, x * b - y * a
+        way[:3] = normals[n]
+        way[3], way[4] = y * way[2] - z * way[1], z * way[0] - x * way[2]
+        way[5] = x * way[1] - y * way[0]
         total = 0.0
         for e in range(6):
-            part = a * root[0, e] + b * root[1, e] + c * root[2, e]
-            part += u * root[3, e] + v * root[4, e] + w * root[5, e]
-            total += part * part
-        found[n] = np.sqrt(total)
+            for f in range(6):
+                total += way[e] * matrix[e, f] * way[f]
+        found[n] = np.sqrt(max(total, 0.0))
     return found
 
 
@@ -194,7 +195,7 @@ def nearest_contact(near: Wall, error: ExecutionError, sd: float = 0.0) -> Conta
     The structure's own place is uncertain by `sd` mm per axis.
     """
     whole = error.and_shift(sd)
-    spreads = _spreads(near.points, near.normals, whole.root, whole.centre)
+    spreads = _spreads(near.points, near.normals, whole.matrix, whole.centre)
     at = int(np.argmin(np.round(near.gaps / np.maximum(spreads, 1e-9), 9)))
     return Contact(near.points[at], float(near.gaps[at]), near.normals[at], float(spreads[at]))
 
@@ -211,7 +212,7 @@ def breach(near: Wall, tube: Tube, error: ExecutionError, sd: float = 0.0) -> fl
     if not len(near.points):
         return 0.0
     whole = error.and_shift(sd)
-    spreads = _spreads(near.points, near.normals, whole.root, whole.centre)
+    spreads = _spreads(near.points, near.normals, whole.matrix, whole.centre)
     off = near.gaps / np.maximum(spreads, 1e-9)
     at = int(np.argmin(np.round(off, 9)))
     if not spreads[at] > 1e-6 or off[at] > FAR:

@@ -24,6 +24,7 @@ from keyhole.plan.doubt.judge import (
     needed_accuracy,
     sensitivity,
 )
+from keyhole.terms import Tissue, tissue
 
 REACH_STEP = 10.0
 """Differences in reach below this do not decide the robust order, % (as in the default order)."""
@@ -55,7 +56,21 @@ def doubt_entry(
         ),
         kept_clearance=_kept(kept_clearance(shown)),
         instrument_breach={key: p for key, p in blind.items() if p > 0},
+        caveats=unknown(how.cloud.keys),
         needed_accuracy=_needed(needed),
+    )
+
+
+def unknown(keys: Sequence[str]) -> tuple[str, ...]:
+    """What nobody labelled or modelled at the level, so that no chance of touching it is in any number."""
+    kinds = {
+        "nerve root": any(key.startswith("root/") for key in keys),
+        "dural sac": any(key.startswith("canal/") for key in keys),
+        "vessel": any(tissue(key) is Tissue.VESSEL for key in keys),
+        "organ or bowel": any(tissue(key) in (Tissue.ORGAN, Tissue.GAS) for key in keys),
+    }
+    return tuple(
+        f"no {kind} is known at this level: its breach is not counted" for kind, seen in kinds.items() if not seen
     )
 
 
@@ -101,14 +116,16 @@ def needed_entries(candidates: Sequence[CandidateEntry]) -> tuple[NeededEntry, .
 
 def _sentence(approach: str, doubt: DoubtEntry) -> str:
     needed, assumed = doubt.needed_accuracy, doubt.registration_rms
+    blank = [caveat.split(" is known")[0].removeprefix("no ") for caveat in doubt.caveats]
+    left = f" (not counted, because not known: {', '.join(blank)})" if blank else ""
     if needed.value is None:
-        return f"{approach} is not safe by navigation alone: {needed.caveats[0]}; what it nears must be seen"
+        return f"{approach} is not safe by navigation alone: {needed.caveats[0]}; what it nears must be seen{left}"
     if needed.caveats:
-        return f"{approach} stays safe with any registration error up to {LARGEST:g} mm RMS at the tip"
+        return f"{approach} stays safe with any registration error up to {LARGEST:g} mm RMS at the tip{left}"
     verdict = f"the {assumed:.1f} mm assumed is {'' if assumed <= needed.value else 'not '}within it"
     return (
         f"{approach} is safe (summed breach probability {SAFE:.0%} or less) if the registration error at the tip is at "
-        f"most {needed.value:.1f} mm RMS; {verdict}"
+        f"most {needed.value:.1f} mm RMS; {verdict}{left}"
     )
 
 
