@@ -256,3 +256,34 @@ def test_a_page_of_an_earlier_forecast_does_not_outlive_it(tmp_path):
 def test_no_wording_of_a_licensed_questionnaire():
     for words in ("personal care", "pain intensity", "sex life", "usual activities", "anxiety", "travelling"):
         assert words not in str(WORDS.table).lower()
+
+
+def test_a_score_without_a_course_says_so():
+    bare = outcome("leg-pain").model_copy(update={"curve": ()})
+    page = aid_page(made(with_outcomes(bare)), WORDS).decode()
+    assert page.count(WORDS.say("course", "none")) == 1
+    assert WORDS.say("course", "none") not in aid_page(made(), WORDS).decode()
+
+
+def test_the_page_says_recurrence_is_worse_disability_no_different_and_radiation_points_to_worse():
+    found = made()
+    assert WORDS.outcome("recurrence", "name") in card(found, "worse")
+    assert WORDS.outcome("odi", "name") in card(found, "same")
+    rays = WORDS.outcome("radiation", "name")
+    assert WORDS.say("glance", "points_worse", name=rays) in card(found, "unknown")
+    assert next(one for one in found.amounts if one.title == rays).word == WORDS.say("word", "points_worse")
+
+
+def test_the_open_operation_of_the_plan_is_described_and_another_than_that_of_the_studies_is_said():
+    same = record().procedure.model_copy(update={"open_approach": "open-microdiscectomy"})
+    found = made(record().model_copy(update={"procedure": same}))
+    assert "on one side" in found.ways[1].text
+    assert WORDS.say("opening", "other_open") not in found.sizes_notes
+    assert WORDS.say("opening", "other_open") in made().sizes_notes  # an open midline exposure beside microdiscectomies
+    strange = record().procedure.model_copy(update={"open_approach": "open-by-a-clinic"})
+    assert made(record().model_copy(update={"procedure": strange})).ways[1].text == WORDS.say("approach", "open")
+
+
+@pytest.mark.parametrize("key", sorted(WORDS.table["approach"]))
+def test_every_way_is_told_in_words_of_twelve_year_olds(key):
+    assert grade(WORDS.table["approach"][key]) <= 6

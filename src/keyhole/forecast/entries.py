@@ -57,8 +57,8 @@ def answer_entry(found: Answer, rows: Sequence[Row]) -> AnswerEntry:
 
 
 def _noted(place: str, rows: Sequence[Row]) -> str:
-    """What the table notes of a row: where it has no number to pool, often what its abstract says in words."""
-    note = next((row.note for row in rows if row.place == place), "")
+    """What the table notes of a row that has no interval: often what its abstract says in words."""
+    note = next((row.note for row in rows if row.place == place and row.low is None), "")
     return f" ({note})" if note else ""
 
 
