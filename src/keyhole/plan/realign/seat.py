@@ -182,7 +182,7 @@ def _places(bed: Beds, kind: str, way: Way) -> tuple[Points, Points]:
     """
     flat = way.flat(bed.lower.plate)
     if kind == "lateral":
-        forth = np.arange(-12.0, 12.0 + _STEP / 2, _STEP)
+        forth = np.arange(-12.0, 13.0, 2 * _STEP)
         grid = np.stack(np.meshgrid(forth / 2, forth, indexing="ij"), axis=-1).reshape(-1, 2)
         order = np.lexsort((grid[:, 1], np.abs(grid[:, 0]), np.hypot(*grid.T).round(6)))
         return np.array([np.sign(flat[0]) or 1.0, 0.0]), grid[order]
