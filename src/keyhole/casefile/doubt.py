@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from keyhole.casefile.values import Quantity, Strict, Triple
+from keyhole.casefile.values import Quantity, Side, Strict, Triple
 
 Chance = Annotated[float, Field(ge=0, le=1)]
 
@@ -76,6 +76,7 @@ class NeededEntry(Strict):
     """How accurate navigation must be for the first corridor of an approach, in a sentence."""
 
     approach: str
+    side: Side | None = None
     rank: int
     limit: float  # summed breach probability
     rms: float | None  # mm; None: see `sentence`

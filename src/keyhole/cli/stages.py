@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from keyhole.cli.cage import cage_options, fusion_lines, with_wish
+from keyhole.cli.doubt import doubt_lines
 from keyhole.cli.levels import gate_lines, others
 from keyhole.cli.make import part
 from keyhole.cli.render import Progress, caveats, number, progress, table
@@ -162,6 +163,8 @@ def _show_plan(record: PlanRecord, as_json: bool) -> None:
         "reach %",
     ]
     click.echo(table(header, rows))
+    for line in doubt_lines(record):
+        click.echo(line)
     for rejected in record.rejected:
         where = f" from the {rejected.side}" if len(record.sides) > 1 and rejected.side else ""
         click.echo(f"  no {rejected.approach}{where}: {rejected.reason}")

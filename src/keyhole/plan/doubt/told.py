@@ -104,10 +104,12 @@ def needed_entries(candidates: Sequence[CandidateEntry]) -> tuple[NeededEntry, .
     for entry in candidates:
         if entry.doubt is not None:
             first.setdefault((entry.approach, entry.side), entry)
+    several = len({entry.side for entry in candidates}) > 1
     return tuple(
         NeededEntry(
-            approach=entry.approach, rank=entry.rank or 0, limit=SAFE, rms=entry.doubt.needed_accuracy.value,
-            sentence=_sentence(entry.approach, entry.doubt),
+            approach=entry.approach, side=entry.side, rank=entry.rank or 0, limit=SAFE,
+            rms=entry.doubt.needed_accuracy.value,
+            sentence=_sentence(f"{entry.approach} from the {entry.side}" if several else entry.approach, entry.doubt),
         )
         for entry in first.values()
         if entry.doubt is not None
