@@ -1,6 +1,7 @@
 """The drawing of a calibration: what lies where, and the same in words."""
 
 import xml.etree.ElementTree as ET
+from functools import cache
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ from keyhole.report.outlook import outlook
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def entry(shift=-0.8, n=2000, few=False):
+@cache
+def entry(shift=-0.8, n=800, few=False):
     rng = np.random.default_rng(3)
     x = np.full(n, -2.0) if few else rng.normal(-1.5, 0.8, n)
     return calibration_entry(calibration(expit(x), (rng.random(n) < expit(x + shift)).astype(float)), None)
