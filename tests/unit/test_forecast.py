@@ -258,6 +258,13 @@ def test_a_technique_that_no_study_used_and_an_operation_for_another_reason_are_
     assert any("fractures" in one for one in said)
 
 
+def test_what_speaks_against_the_pools_for_one_technique_is_said_of_it():
+    tube = forecast(planned("decompress", "tubular-paramedian"), {}, operation="discectomy").caveats
+    assert any("no difference in recurrence, stay" in one and "doi:" in one for one in tube)
+    side = forecast(planned("fuse", "lateral-transpsoas"), {}, operation="lateral-fusion").caveats
+    assert any("motor deficit in 9.3 %" in one for one in side)
+
+
 def test_another_open_operation_than_that_of_the_studies_is_said():
     same, other = (
         forecast(planned("decompress", "biportal-endoscopic", open_=name), {}, operation="discectomy")
