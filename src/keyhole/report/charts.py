@@ -243,7 +243,7 @@ def pareto_chart(plan: PlanRecord) -> Chart | None:
     if len(points) < 2:
         return None
     xs, ys = [p[0] for p in points], [p[1] for p in points]
-    x_ticks, y_ticks = _ticks(0.0, max(xs)), _ticks(min(0.0, *ys), max(ys))
+    x_ticks, y_ticks = ticks(0.0, max(xs)), ticks(min(0.0, *ys), max(ys))
     plot = _Plot((x_ticks[0], x_ticks[-1]), (y_ticks[0], y_ticks[-1]))
     x_title, y_title = f"Muscle, mL ({DISPLACED})", "Smallest clearance, mm"
     drawn = [_axes(plot, {t: f"{t:g}" for t in x_ticks}, {t: f"{t:g}" for t in y_ticks}, x_title, y_title)]
@@ -267,7 +267,7 @@ def pareto_chart(plan: PlanRecord) -> Chart | None:
     return Chart("pareto", "Clearance against muscle displaced", said, whole, WIDTH, 390)
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def ticks(low: float, high: float) -> list[float]:
     """Four to eight round values that span `low` to `high`."""
     width = max(high - low, 1e-6)
     step = 10 ** math.floor(math.log10(width / 4))

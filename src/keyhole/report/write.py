@@ -39,6 +39,7 @@ from keyhole.report.overview import overview
 from keyhole.report.page import page
 from keyhole.report.painted import galleries
 from keyhole.report.paper import chart_png, paper, sheet_png
+from keyhole.report.planning import PLAN_PAGE, plan_page
 from keyhole.report.scene import scene
 from keyhole.report.slices import Picture, pictures
 from keyhole.report.still import stills
@@ -131,9 +132,10 @@ def write_with(case: Case, records: Records, anatomy: Anatomy, progress: Progres
     ):
         sheets = {name: setter.submit(make) for name, make in _sheets(said).items()}
         files = {} if expected is None else expected_files(records, expected, anatomy, surfaces)
-        _write(
-            report / "index.html", page(said, scene(surfaces, anatomy, records.plan), links=EXPECTED if files else ())
-        )
+        if records.plan is not None:
+            files[PLAN_PAGE[0]] = plan_page(records, records.plan, anatomy)
+        links = (*((PLAN_PAGE,) if records.plan is not None else ()), *(EXPECTED if expected is not None else ()))
+        _write(report / "index.html", page(said, scene(surfaces, anatomy, records.plan), links=links))
         for name, data in files.items():
             _write(report / name, data)
         if records.findings is not None:
@@ -200,7 +202,7 @@ def _write(path: Path, data: bytes) -> None:
         os.fsync(stream.fileno())
 
 
-OURS = ("index.html", "report.pdf", "patient.*", "forecast.*", "*.png", "*.glb")
+OURS = ("index.html", "plan.html", "report.pdf", "patient.*", "forecast.*", "*.png", "*.glb")
 """What a new report replaces; other files in the folders are carried over."""
 
 

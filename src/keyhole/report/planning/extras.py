@@ -1,0 +1,175 @@
+"""The error budget, cage, screws and whole operations of a plan, in tables."""
+
+from __future__ import annotations
+
+from keyhole.casefile import PlanRecord, Quantity
+from keyhole.casefile.realign import FusionEntry
+from keyhole.casefile.screws import IncisionEntry, ScrewEntry
+from keyhole.report.compare import DISPLACED, title
+from keyhole.report.tables import Column, References, Row, Table
+from keyhole.report.wording import Notes, Text, listed, number, quantity, structure, unit
+
+
+def budget(plan: PlanRecord, references: References) -> Table | None:
+    """The terms of the error of execution, each with its source."""
+    if plan.budget is None:
+        return None
+    found, first = plan.budget, plan.budget.registration
+    said = f"{first.rms:g} mm RMS" if first.rms is not None else first.method
+    rows = [_term("registration", said, first.kind, first.note, references.cite(first.source))]
+    for term in found.terms:
+        sd = " / ".join(f"{v:g}" for v in term.sd)
+        angle = f"; {term.angle:g}°" if term.angle else ""
+        rows.append(_term(term.term, f"{sd} mm{angle}", term.kind, term.note, references.cite(term.source)))
+    names = ("Term", "Sd: lateral / posterior / up", "Kind", "Note", "Source")
+    heads = tuple(Column(name, name.startswith("Sd")) for name in names)
+    labels = f"Labels count {found.label_scale:g} times their own sd."
+    return Table(
+        "budget",
+        "Error budget",
+        heads,
+        tuple(rows),
+        f"From {found.file}; a clinic's own file takes its place. {labels}",
+    )
+
+
+def _term(name: str, sd: str, kind: str, note: str, source: str) -> Row:
+    return Row((Text(name.capitalize()), Text(sd), Text(kind), Text(note or "–"), Text(source)))
+
+
+def needed(plan: PlanRecord) -> Table | None:
+    """How accurate navigation must be, by approach."""
+    if not plan.needed:
+        return None
+    rows = [
+        Row((Text(title(n.approach)), Text(str(n.rank)), Text(n.sentence.replace(n.approach, title(n.approach), 1))))
+        for n in plan.needed
+    ]
+    heads = (Column("Approach"), Column("Rank", True), Column("What navigation must keep"))
+    foot = "The largest RMS registration error at the tip with which all breach probabilities together stay at 5 %."
+    return Table("needed", "How accurate navigation must be", heads, tuple(rows), foot)
+
+
+def fusions(plan: PlanRecord, notes: Notes, references: References) -> tuple[Table, ...]:
+    """Cage, passage, contact and effects of each fusion of the plan."""
+    if plan.fusion is None:
+        return ()
+    notes.add(plan.fusion.caveats, "fusion")
+    return tuple(t for entry in plan.fusion.entries for t in _fusion(entry, notes, references))
+
+
+def _fusion(entry: FusionEntry, notes: Notes, references: References) -> list[Table]:
+    name = title(entry.approach) if entry.approach else "no corridor found"
+    where, cage = f"{entry.level}, {name.lower()}", entry.cage
+    marks = notes.add(entry.caveats, where)
+    edge = "" if cage.fits else "; its footprint comes too near the edge"
+    size = f"{cage.name}: {cage.height:g} mm high, {cage.angle:g}°, {cage.length:g} × {cage.width:g} mm{edge}"
+    facts = [Row((Text("Cage"), Text(size, marks)))]
+    for c in entry.contact:
+        head = Text(f"Face, {c.face}: touching / over the edge / on the rim, %")
+        facts.append(Row((head, _three(c.touching, c.overhang, c.rim, notes, where))))
+    for r in entry.risks:
+        published = tuple((p.text, p.source) for p in r.published)
+        head = Text(f"{r.name[:1].upper()}{r.name[1:]}, {unit(r.value.unit)}")
+        facts.append(Row((head, _with_published(r.value, published, notes, references, where=where))))
+    if entry.passage is not None:
+        facts.insert(1, Row((Text("Room in the tube beyond the cage, mm"), quantity(entry.passage.room, notes, where))))
+        facts.insert(2, Row((Text("Tilt of the way in, °"), quantity(entry.passage.tilt, notes, where))))
+    key = entry.approach or "none"
+    first = Table(f"cage-{key}", f"Cage, {where}", (Column("Cage and bone"), Column("Value")), tuple(facts))
+    rows = []
+    for change in entry.changes:
+        side = f" {change.side}" if change.side else ""
+        head = Text(f"{change.name[:1].upper()}{change.name[1:]} {change.level}{side}, {unit(change.before.unit)}")
+        said = "; ".join(f"{p.text} {references.cite(p.source)}" for p in change.published) or "–"
+        pair = (quantity(q, notes, where) for q in (change.before, change.after))
+        rows.append(Row((head, *pair, Text(said))))
+    heads = (Column("Measure"), Column("Before", True), Column("After", True), Column("Published"))
+    foot = "Bones move rigidly and the scan was taken lying down: a prediction of geometry, not of a standing spine."
+    return [first, Table(f"fusion-{key}", f"Before and after, {where}", heads, tuple(rows), foot)]
+
+
+def _three(one: Quantity, two: Quantity, three: Quantity, notes: Notes, where: str) -> Text:
+    found = [quantity(q, notes, where) for q in (one, two, three)]
+    return Text(" / ".join(t.text for t in found), tuple(sorted({n for t in found for n in t.notes})))
+
+
+def _with_published(
+    value: Quantity, published: tuple[tuple[str, str], ...], notes: Notes, references: References, *, where: str
+) -> Text:
+    found = quantity(value, notes, where)
+    said = "; ".join(f"{text} {references.cite(source)}" for text, source in published)
+    return Text(f"{found.text}{f' (published: {said})' if said else ''}", found.notes, found.known)
+
+
+def screws(plan: PlanRecord, notes: Notes) -> tuple[Table, ...]:
+    """Every screw, what joins them, and where there is none."""
+    found = plan.screws
+    if found is None:
+        return ()
+    notes.add(found.caveats, "screws")
+    rows = [_screw(s, notes) for s in found.screws]
+    names = ("Screw", "System", "Size, mm", "Clearance, mm", "Grades A / B / C or worse, %", "Medial, °", "HU", "Facet")
+    heads = tuple(Column(name, n > 1) for n, name in enumerate(names))
+    foot = (
+        "Grades after Gertzbein and Robbins as expected under the error budget; on the plan's own labels a clearance "
+        "above 0 is grade A. Facet: grade of violation of the joint above."
+    )
+    tables = [Table("screws", f"Screws, {found.trajectory} trajectory", heads, tuple(rows), foot)]
+    if found.none:
+        none = tuple(Row((Text(f"{n.vertebra} {n.side}"), Text(n.reason))) for n in found.none)
+        tables.append(Table("no-screws", "Pedicles without a screw", (Column("Pedicle"), Column("Reason")), none))
+    rods = []
+    for r in found.rods:
+        fits = Text("yes" if r.fits else "no", notes.add(r.caveats, f"rod, {r.side}"))
+        size = (quantity(r.length, notes, "rod"), quantity(r.bend, notes, "rod"))
+        rods.append(Row((Text(f"Rod, {r.side}: {listed(r.vertebrae)}"), *size, fits)))
+    if rods:
+        of_rods = ("Rod", "Length, mm", "Radius of its bend, mm", "Fits all heads")
+        tables.append(Table("rods", "Rods", tuple(Column(n, "mm" in n) for n in of_rods), tuple(rods)))
+    return (*tables, *_incisions("screws", found.incisions, notes))
+
+
+def _screw(s: ScrewEntry, notes: Notes) -> Row:
+    where = f"screw {s.vertebra} {s.side}"
+    worse = 100 * sum(v for k, v in s.grades.items() if k in "CDE")
+    grades = f"{100 * s.grades.get('A', 0):.0f} / {100 * s.grades.get('B', 0):.0f} / {worse:.0f}"
+    size = f"{number(s.diameter.value or 0.0, 'mm')} × {number(s.length.value or 0.0, 'mm')}"
+    facet = Text("not known", known=False) if s.facet_grade is None else Text(str(s.facet_grade))
+    system = s.system + (", generic" if s.is_generic else "")
+    return Row((
+        Text(f"{s.vertebra} {s.side}", notes.add(s.caveats, where)), Text(system), Text(size),
+        quantity(s.clearance, notes, where), Text(grades), quantity(s.medial, notes, where),
+        quantity(s.density, notes, where), facet,
+    ))  # fmt: skip
+
+
+def _incisions(name: str, found: tuple[IncisionEntry, ...], notes: Notes) -> tuple[Table, ...]:
+    if not found:
+        return ()
+    rows = [Row((Text(listed(i.through)), quantity(i.length, notes, "incision"))) for i in found]
+    heads = (Column("Through it"), Column("Length, mm", True))
+    return (Table(f"incisions-{name}", "Incisions", heads, tuple(rows)),)
+
+
+def operations(plan: PlanRecord, notes: Notes) -> tuple[Table, ...]:
+    """Whole operations beside one another: burden counted once, incisions, what touches what."""
+    if not plan.operations:
+        return ()
+    shown = plan.operations
+    keys = list(dict.fromkeys(key for o in shown for key in o.burden))
+    parts = (Text("; ".join(p.name for p in o.parts), notes.add(o.caveats, o.name)) for o in shown)
+    rows = [Row((Text("Parts"), *parts))]
+    for key in keys:
+        name = structure(key)
+        cells = (quantity(o.burden[key], notes, o.name) if key in o.burden else Text("–", known=False) for o in shown)
+        rows.append(Row((Text(f"{name[:1].upper()}{name[1:]}, mL"), *cells)))
+    apart = (quantity(o.apart, notes, o.name) for o in shown)
+    rows.append(Row((Text("The parts one by one would add up to, mL"), *apart)))
+    cuts = (quantity(o.incision, notes, o.name) for o in shown)
+    rows.append(Row((Text("All incisions together, mm"), *cuts)))
+    hits = ["; ".join(f"{c.first} and {c.second}" for c in o.contacts if c.is_collision) or "none" for o in shown]
+    rows.append(Row((Text("Collisions between parts"), *(Text(h) for h in hits))))
+    heads = (Column("Operation"), *(Column(o.name) for o in shown))
+    foot = f"What parts share is counted once. Muscle and fat are {DISPLACED}."
+    return (Table("operations", "Whole operations", heads, tuple(rows), foot),)

@@ -1,0 +1,157 @@
+"""The page of a plan in depth: every corridor on the front, every approach, harm in its words, flights that see."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from plan_anatomy import back
+from report_case import case as folder
+from report_case import plan
+
+from keyhole.casefile import CaseRecord, LabelsRecord, Quantity
+from keyhole.geometry import Tube
+from keyhole.plan.harm import harm
+from keyhole.plan.site import site
+from keyhole.report.content import Records
+from keyhole.report.planning import plan_page
+from keyhole.report.planning.flight import AHEAD, FRAMES, flight
+from keyhole.report.planning.front import AIMS, front
+from keyhole.report.views import axes_of
+
+
+@pytest.fixture(scope="module")
+def made():
+    """A plan of the torso whose first corridor and open operation have a harm, counted on the small back."""
+    place = site(back(herniation=None), "L4/L5", "left")
+    found = harm(place, Tube(place.frame.patient([24, 76, 3]), place.frame.patient([18, 44, 0]), 7.0))
+    whole = plan({})
+    first, *rest = (c.model_copy(update={"harm": found}) for c in whole.candidates)
+    return whole.model_copy(
+        update={"candidates": (first, *rest), "open": whole.open.model_copy(update={"harm": found})}
+    )
+
+
+@pytest.fixture(scope="module")
+def page_of(tmp_path_factory):
+    """The page of any plan of the torso, as text."""
+    case, torso = folder(tmp_path_factory.mktemp("planning") / "case")
+    records = Records(case.read(CaseRecord), case.read(LabelsRecord), None, None)
+    return lambda plan: plan_page(records, plan, torso).decode()
+
+
+@pytest.fixture(scope="module")
+def html(made, page_of):
+    return page_of(made)
+
+
+def test_every_corridor_is_a_link_on_the_front_and_leads_to_its_approach(made, html):
+    links = re.findall(r'<a href="#approach-([a-z-]+)" class="mark"', html)
+    assert links == [c.approach for c in made.candidates]
+    for name in links:
+        assert f'id="approach-{name}"' in html
+    assert html.count('aria-label="Rank ') == len(made.candidates)
+
+
+def test_the_pages_numbers_of_the_front_are_the_plans(made):
+    found = front(made)
+    for point, candidate in zip(found.data["points"], made.candidates, strict=True):
+        for aim in AIMS:
+            value = aim.value(candidate)
+            assert point["values"][aim.key] == (None if value is None else pytest.approx(value, abs=1e-4))
+        assert point["front"] == (made.candidates.index(candidate) in made.pareto)
+
+
+def test_the_json_in_the_page_can_be_read_and_holds_no_end_of_script(html):
+    text = re.search(r'<script type="application/json" id="front-data">(.*?)</script>', html, re.DOTALL)[1]
+    assert "<" not in text
+    assert set(json.loads(text)) == {"points", "aims", "first", "box"}
+
+
+def test_rejected_approaches_say_why_and_have_no_flight(made, html):
+    for entry in made.rejected:
+        section = html.split(f'id="approach-{entry.approach}"')[1].split("</article>")[0]
+        assert "no corridor" in section
+        assert entry.reason.split("<")[0][:40] in section
+        assert "data-film" not in section
+
+
+def test_muscle_is_displaced_volume_and_what_speaks_against_stands_beside_it(html):
+    harm_part = html.split('<section id="harm">')[1].split("</section>")[0]
+    assert "displaced volume, not injury" in harm_part
+    assert "randomised trial of tubular against conventional" in harm_part
+    assert "Modelled, not seen" in harm_part
+    assert "times less" not in html
+
+
+def test_a_plan_without_harm_or_doubt_is_shown_as_it_is(made, page_of):
+    bare = made.model_copy(
+        update={"candidates": tuple(c.model_copy(update={"harm": None, "doubt": None}) for c in made.candidates)}
+    )
+    page = page_of(bare)
+    assert "Tissue displaced, cut and removed" not in re.search(r'<select id="across">.*?</select>', page)[0]
+
+
+def test_a_plan_without_corridors_still_has_its_reasons(made, page_of):
+    none = made.model_copy(update={"candidates": (), "pareto": (), "open": None, "fronts": ()})
+    page = page_of(none)
+    assert 'id="front"' not in page.split("<script")[0].replace('href="#front"', "")
+    assert "no corridor" in page
+
+
+def test_the_same_case_gives_the_same_page(made, html, page_of):
+    assert page_of(made) == html
+
+
+def corridor(where, lateral=24.0):
+    """A corridor record on the small back, by the level's own mm."""
+    place = site(where, "L4/L5", "left")
+    entry, dock, target = (
+        place.frame.patient(np.array(p, float)) for p in ((lateral, 76, 3), (18, 46, 0), (14, 38, 0))
+    )
+    first = plan({}).candidates[0]
+    return first.model_copy(
+        update={"entry": tuple(entry), "dock": tuple(dock), "target": tuple(target), "radius": 7.0, "side": "left"}
+    )
+
+
+def pixels(found):
+    """The pictures of a flight, without what is drawn over them."""
+    return [re.search(r'href="(data:[^"]+)"', f.svg)[1] for f in found.frames]
+
+
+def test_a_flight_says_what_it_is_in_and_what_comes_next():
+    where = back(herniation=None)
+    found = flight(where, corridor(where), axes_of(where, "L4/L5"), "#004488")
+    assert len(found.frames) == FRAMES
+    assert found.frames[0].depth == "0 mm"
+    assert "paraspinal" in found.frames[-1].where
+    assert "L4 inferior facet, left" in found.frames[-1].where
+    assert "facet" in found.groups
+    assert "muscle" not in found.groups
+    assert len(set(pixels(found))) == FRAMES
+
+
+def test_a_flight_looks_the_same_when_the_patient_is_moved():
+    motion = np.eye(4)
+    motion[:3, 3] = [31.0, -12.0, 55.0]
+    moved, still = back(herniation=None, motion=motion), back(herniation=None)
+    one, other = (flight(w, corridor(w), axes_of(w, "L4/L5"), "#004488") for w in (still, moved))
+    assert pixels(one) == pixels(other)
+    assert [f.where for f in one.frames] == [f.where for f in other.frames]
+
+
+def test_a_flight_sees_no_farther_than_it_says():
+    assert AHEAD < 120
+    where = back(herniation=None)
+    far = corridor(where).model_copy(update={"entry": (400.0, 0.0, 0.0), "dock": (380.0, 0.0, 0.0)})
+    found = flight(where, far, axes_of(where, "L4/L5"), "#004488")
+    assert found.groups == ()
+    assert "air" in found.frames[0].where
+
+
+def test_a_number_that_is_not_known_is_not_drawn_as_zero(made):
+    gone = Quantity(value=None, unit="%", source="keyhole-plan", caveats=("not seen",))
+    first = made.candidates[0].model_copy(update={"reach": gone})
+    found = front(made.model_copy(update={"candidates": (first, *made.candidates[1:])}))
+    assert found.data["points"][0]["values"]["reach"] is None
