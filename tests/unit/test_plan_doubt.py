@@ -136,9 +136,10 @@ def test_the_plan_says_in_a_sentence_how_accurate_navigation_must_be(plain):
     doubts = (needs(1.2), needs(2.6), needs(None, none), needs(10.0, "a lower bound"), blank)
     entries = [Entry(n + 1, 50.0, doubt) for n, doubt in enumerate(doubts)]
     said = [n.sentence for n in needed_entries(entries)]
-    assert said[0].startswith("way-1 is safe (summed breach probability 5% or less) if the registration error")
-    assert "at most 1.2 mm RMS; the 2.0 mm assumed is not within it" in said[0]
-    assert "at most 2.6 mm RMS; the 2.0 mm assumed is within it" in said[1]
+    assert said[0].startswith("way-1 needs a registration error of at most 1.2 mm RMS at the tip to keep the summed")
+    assert said[0].endswith("at 5% or less; the 2.0 mm assumed is not within it")
+    assert "at most 2.6 mm RMS" in said[1]
+    assert said[1].endswith("the 2.0 mm assumed is within it")
     assert "way-3 is not safe by navigation alone" in said[2]
     assert "any registration error up to 10 mm" in said[3]
     assert said[4].endswith("(not counted, because not known: vessel)")

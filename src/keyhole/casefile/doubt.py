@@ -47,6 +47,7 @@ class BudgetRecord(Strict):
     label_scale: float  # times the sd that labels.json gives each structure
     label_least: float  # and at least this share of a voxel
     label_source: str
+    axes: tuple[Triple, Triple, Triple]  # lateral, posterior, up of the level, LPS; lateral of either side
 
 
 class TermShare(Strict):

@@ -122,12 +122,13 @@ def _sentence(approach: str, doubt: DoubtEntry) -> str:
     left = f" (not counted, because not known: {', '.join(blank)})" if blank else ""
     if needed.value is None:
         return f"{approach} is not safe by navigation alone: {needed.caveats[0]}; what it nears must be seen{left}"
+    kept = f"the summed breach probability of nerves, vessels and organs at {SAFE:.0%} or less"
     if needed.caveats:
-        return f"{approach} stays safe with any registration error up to {LARGEST:g} mm RMS at the tip{left}"
+        return f"{approach} keeps {kept} with any registration error up to {LARGEST:g} mm RMS at the tip{left}"
     verdict = f"the {assumed:.1f} mm assumed is {'' if assumed <= needed.value else 'not '}within it"
     return (
-        f"{approach} is safe (summed breach probability {SAFE:.0%} or less) if the registration error at the tip is at "
-        f"most {needed.value:.1f} mm RMS; {verdict}{left}"
+        f"{approach} needs a registration error of at most {needed.value:.1f} mm RMS at the tip to keep {kept}; "
+        f"{verdict}{left}"
     )
 
 
@@ -157,15 +158,15 @@ def _key(entry: CandidateEntry) -> tuple[float, float, int]:
     )
 
 
-def with_doubt(made: PlanRecord, budget: Budget, file: str) -> PlanRecord:
-    """The plan with its robust order, its budget (from `file`), and how accurate navigation must be."""
+def with_doubt(made: PlanRecord, budget: Budget, file: str, axes: Points) -> PlanRecord:
+    """The plan with its robust order, its budget (from `file`) in `axes`, and how accurate navigation must be."""
     candidates = robustly_ranked(made.candidates)
-    said = {"candidates": candidates, "budget": budget_record(budget, file), "needed": needed_entries(candidates)}
+    said = {"candidates": candidates, "budget": budget_record(budget, file, axes), "needed": needed_entries(candidates)}
     return made.model_copy(update=said)
 
 
-def budget_record(budget: Budget, file: str) -> BudgetRecord:
-    """The budget as plan.json holds it; `file` is its base name."""
+def budget_record(budget: Budget, file: str, axes: Points) -> BudgetRecord:
+    """The budget as plan.json holds it; `file` is its base name, `axes` (3, 3) the level's."""
     known = budget.registration
     kind = {True: "systematic", False: "random"}
     is_frame = known.method == "frame"
@@ -192,4 +193,5 @@ def budget_record(budget: Budget, file: str) -> BudgetRecord:
     return BudgetRecord(
         file=file, registration=registration, terms=terms, label_scale=budget.scale, label_least=budget.least,
         label_source=budget.label.source,
+        axes=tuple((float(x), float(y), float(z)) for x, y, z in np.round(axes, 9)),  # type: ignore[arg-type]  # three
     )  # fmt: skip
