@@ -164,16 +164,21 @@ def check(case: Path) -> list[str]:
     for candidate in json.loads((case / "plan.json").read_text())["candidates"]:
         name = f"{candidate['approach']} {candidate['rank']}"
         wrong += check_harm(where, candidate)
-        counted = burden(where, candidate)
+        tubes = [candidate, *candidate.get("portals", [])]
+        counted = dict.fromkeys(where.keys, 0.0)
+        for tube in tubes:  # what two portals share is too little to matter: they meet at most at their tips
+            for n, volume in burden(where, tube).items():
+                counted[n] = counted.get(n, 0.0) + volume
         total = sum(counted.values())
         for key, quantity in candidate["burden"].items():
             mine = sum(counted.get(n, 0.0) for n in where.labels(*KINDS.get(key, (key,))))
             if not abs(mine - quantity["value"]) <= max(0.02 * total, 0.05):
                 wrong.append(f"{name}: {key} {quantity['value']:.3f} mL, counted {mine:.3f}")
         for field, segment in segments(candidate).items():
-            near = gaps(where, *segment)
+            near = [gaps(where, *segment)]
+            near += [gaps(where, *axis(tube), tube["radius"]) for tube in tubes[1:] if field == "clearance"]
             for key, quantity in candidate[field].items():
-                found = min((near[n] for n in where.labels(key) if n in near), default=None)
+                found = min((one[n] for one in near for n in where.labels(key) if n in one), default=None)
                 value = quantity["value"]
                 if value is not None and found is not None and not -2.0 <= value - found <= 1e-3:
                     wrong.append(f"{name}: {field} to {key} {value:.2f} mm, counted {found:.2f}")
