@@ -35,6 +35,8 @@ class ApproachEntry(Strict):
     kind: Literal["tube", "biportal", "open", "screws"]
     origin: Literal["catalogue", "file"]
     aims: tuple[str, ...]
+    reach: tuple[float, float] = (0.0, 0.0)  # mm, from dock to target
+    angulation: float = 0.0  # degrees that the instrument may lean from the tube's axis
     implants: tuple[str, ...] = ()
     instruments: tuple[InstrumentEntry, ...] = ()
     contraindications: tuple[RemarkEntry, ...] = ()

@@ -114,6 +114,8 @@ def _approach(approach: Approach, level: str, side: str) -> ApproachEntry:
         kind=approach.kind,  # type: ignore[arg-type]  # a checked kind
         origin="catalogue" if own is not None and own.at(level) == approach else "file",
         aims=approach.aims,
+        reach=approach.reach,
+        angulation=approach.angulation,
         implants=approach.implants,
         instruments=tools,
         contraindications=tuple(RemarkEntry(text=r.text, source=r.source) for r in approach.contraindications),
