@@ -24,7 +24,7 @@ check: $(VENV)/.ready-dev
 
 bench: $(VENV)/.ready-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
-	$(BIN)/python benchmarks/corridors.py
+	$(BIN)/python benchmarks/corridors.py --write
 	$(BIN)/python benchmarks/dicom.py
 	$(BIN)/python benchmarks/bare_dicom.py
 	$(BIN)/python benchmarks/bare_ct.py --cases 5

@@ -1,10 +1,13 @@
-"""How fast and how right corridors are judged, against brute force and against VTK, in one run on two cores.
+"""How fast and how right corridors are judged, against brute force, VTK, scipy and SimpleITK, in one run on two cores.
 
 Every method judges the same candidates on the same scene: tubes of one radius from docks around a foramen to the skin.
-Brute force samples the distance field every 0.25 mm, trilinear. VTK gets the same algorithm (sphere tracing) and the
-same exit rule, with `vtkImplicitPolyDataDistance` in place of the field. Rates exclude making the field or the surface.
+Brute force samples the distance field every 0.25 mm, trilinear. VTK and SimpleITK get the same algorithm (sphere
+tracing) and the same exit rule, with `vtkImplicitPolyDataDistance`, or `Image.EvaluateAtContinuousIndex` on the same
+field, in place of our kernel; scipy samples every 0.5 mm with `map_coordinates`, its own way. Rates exclude making the
+field or the surface; the field's own time stands beside those of scipy and SimpleITK. With `--write`, whole levels,
+growth, dragging and the array path follow (`corridor_level.py`), and docs/speed.md is written.
 
-    python benchmarks/corridors.py [--case CASE --level L4/L5 --side left] [--json]
+    python benchmarks/corridors.py [--case CASE --level L4/L5 --side left] [--json] [--write]
 """
 
 from __future__ import annotations
@@ -176,6 +179,62 @@ def compare_vtk(field: Volume, start: np.ndarray, stop: np.ndarray, truth: np.nd
     }
 
 
+def sitk_clear(image, field: Volume, start: np.ndarray, stop: np.ndarray, need: float) -> tuple[np.ndarray, float]:
+    """The same sphere tracing and exit on the same field with SimpleITK's interpolation; answers and seconds."""
+    import SimpleITK
+
+    begin, end = field.grid.index(start), field.grid.index(stop)
+    length = np.linalg.norm(stop - start, axis=1)
+    along = (end - begin) / length[:, None]
+    clear = np.zeros(len(start), dtype=bool)
+    linear = SimpleITK.sitkLinear
+    clock = time.perf_counter()
+    for n, (a, u, far) in enumerate(zip(begin.tolist(), along.tolist(), length.tolist(), strict=True)):
+        t = 0.0
+        while True:
+            value = image.EvaluateAtContinuousIndex((a[0] + t * u[0], a[1] + t * u[1], a[2] + t * u[2]), linear)
+            if not value >= need:
+                break
+            if t >= far:
+                clear[n] = True
+                break
+            t = min(far, t + value - need + FINE)
+    return clear, time.perf_counter() - clock
+
+
+def compare_others(field: Volume, start: np.ndarray, stop: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Rates of scipy and SimpleITK on the same candidates, their agreement with brute force, and the fields' times."""
+    import SimpleITK
+    from scipy.ndimage import distance_transform_edt
+
+    begin = time.perf_counter()
+    sampled = brute(field, start, stop, step=0.5)
+    scipy_rate = len(start) / (time.perf_counter() - begin) / 1e6
+    image = SimpleITK.GetImageFromArray(np.ascontiguousarray(field.array.T))
+    traced, seconds = sitk_clear(image, field, start, stop, RADIUS + MARGIN)
+    mask = np.asarray(field.array <= 0)
+    times = {}
+    for name, act in (
+        ("ours", lambda: distance_field(mask, field.patient_from_index, signed=False)),
+        ("scipy", lambda: distance_transform_edt(~mask)),
+        ("SimpleITK", lambda: SimpleITK.SignedMaurerDistanceMap(
+            SimpleITK.GetImageFromArray(mask.astype(np.uint8)), squaredDistance=False, useImageSpacing=True)),
+    ):  # fmt: skip
+        best = np.inf
+        for _ in range(3):
+            begin = time.perf_counter()
+            act()
+            best = min(best, time.perf_counter() - begin)
+        times[f"distance field {name}, s"] = best
+    return {
+        "scipy, M/s": scipy_rate,
+        "scipy agreement, %": 100 * float(((sampled >= MARGIN) == (truth >= MARGIN)).mean()),
+        "SimpleITK, M/s": len(start) / seconds / 1e6,
+        "SimpleITK agreement, %": 100 * float((traced == (truth >= MARGIN)).mean()),
+        **times,
+    }
+
+
 def measure(checked: int, with_vtk: int, case: tuple[Path, str, str] | None) -> dict[str, float]:
     if case is None:
         _, field = scene()
@@ -208,20 +267,28 @@ def measure(checked: int, with_vtk: int, case: tuple[Path, str, str] | None) -> 
     if with_vtk:
         few = np.sort(np.random.default_rng(7).permutation(len(some))[:with_vtk])
         result |= compare_vtk(field, start[some[few]], stop[some[few]], truth[few])
+        result |= compare_others(field, start[some[few]], stop[some[few]], truth[few])
+        ours = result["ours on the same, M/s"]
+        result |= {f"times {name}": ours / result[f"{name}, M/s"] for name in ("scipy", "SimpleITK")}
     return result
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checked", type=int, default=60_000, help="candidates that brute force checks")
-    parser.add_argument("--vtk", type=int, default=2_000, help="of which VTK judges; 0 leaves VTK out")
+    parser.add_argument("--vtk", type=int, default=2_000, help="of which the others judge; 0 leaves them out")
     parser.add_argument("--case", type=Path, help="a case folder instead of the scene")
     parser.add_argument("--level", default="L4/L5")
     parser.add_argument("--side", default="left")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--write", action="store_true", help="whole levels too, into docs/speed.md and its picture")
     asked = parser.parse_args()
     case = (asked.case, asked.level, asked.side) if asked.case else None
     result = measure(asked.checked, asked.vtk, case)
+    if asked.write:
+        from corridor_document import write
+
+        write(result)
     if asked.json:
         print(json.dumps(result))
         return

@@ -150,9 +150,11 @@ class _Body:
         live = xp.arange(len(last))
         while len(live):
             ahead = last[live] + 0.1
-            going = (ahead < outside[live]) & (self.code(start[live] + ahead[:, None] * along[live]) != 0)
+            code = self.code(start[live] + ahead[:, None] * along[live])
+            going = (ahead < outside[live]) & (code >= 1) & (code <= 2)
             live = live[going]
             last[live] = ahead[going]
+        code = self.code(start + xp.minimum(last + 0.1, outside)[:, None] * along)
         skin = xp.zeros(len(last), dtype=bool)
         back, live = last.copy(), xp.arange(len(last))
         while len(live):
@@ -161,7 +163,8 @@ class _Body:
             skin[live] = met
             live = live[~met]
             back[live] = back[live] - 0.5
-        return last, skin
+        said = xp.where(code == 0, xp.where(skin, 0, UNSEEN), xp.where(code == 3, UNSEEN, OUTSIDE))
+        return last, said.astype(xp.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,16 +244,14 @@ class _Arrays:
             now = t[live]
             at = start[live] + now[:, None] * along[live]
             code, value = body.code(at), field.values(at)
-            left, under = code == 0, ~(value >= floor)
+            left, under = (code == 0) | (code >= 3), ~(value >= floor)
             said = xp.where(now > longest, OUTSIDE, 0)
             said = xp.where(under, xp.where(value < floor, BLOCKED, UNSEEN), said)
-            said = xp.where(code >= 3, xp.where(code == 3, UNSEEN, OUTSIDE), said)
             said = xp.where(left, 0, said)
             length[live], verdict[live] = now, said.astype(xp.uint8)
             out = live[left]
             if len(out):
-                length[out], skin = body.to_skin(start[out], along[out], inside[out], t[out])
-                verdict[out] = xp.where(skin, 0, UNSEEN).astype(xp.uint8)
+                length[out], verdict[out] = body.to_skin(start[out], along[out], inside[out], t[out])
             going = ~left & (said == 0)
             live, now, value = live[going], now[going], value[going]
             low[live] = xp.minimum(low[live], value)

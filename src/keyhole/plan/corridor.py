@@ -137,20 +137,24 @@ def _code(body: Bytes, start: Points, along: Points, t: float) -> int:
 
 
 @compiled()
-def _to_skin(body: Bytes, start: Points, along: Points, inside: float, outside: float) -> tuple[float, bool]:
-    """Length of the ray in the body, known to leave it between `inside` and `outside`, and whether skin is there.
+def _to_skin(body: Bytes, start: Points, along: Points, inside: float, outside: float) -> tuple[float, int]:
+    """Length of the ray in the body, which it leaves between `inside` and `outside`, and the verdict there.
 
-    The trap: a jump by slack overshoots the skin, so the way from the last point inside is walked again.
+    The trap: a jump by slack overshoots the skin, and the edge of the scan too where that is near, so the way from the
+    last point inside is walked again.
     """
     last = inside
-    while last + 0.1 < outside and _code(body, start, along, last + 0.1) != 0:
+    while last + 0.1 < outside and 1 <= _code(body, start, along, last + 0.1) <= 2:
         last += 0.1
+    code = _code(body, start, along, min(last + 0.1, outside))
+    if code != 0:
+        return last, (UNSEEN if code == 3 else OUTSIDE)
     back = last
     while back > max(last - 4.0, 0.0):
         if _code(body, start, along, back) == 2:
-            return last, True
+            return last, 0
         back -= 0.5
-    return last, False
+    return last, UNSEEN
 
 
 @compiled()
@@ -161,11 +165,8 @@ def _shaft(
     t, inside, low, cap = radius, 0.0, np.inf, radius + 6.0
     while True:
         code = _code(body, start, along, t)
-        if code >= 3:
-            return t, (UNSEEN if code == 3 else OUTSIDE)
-        if code == 0:
-            length, skin = _to_skin(body, start, along, inside, t)
-            return length, (0 if skin else UNSEEN)
+        if code == 0 or code >= 3:
+            return _to_skin(body, start, along, inside, t)
         value = _value(field, start[0] + t * along[0], start[1] + t * along[1], start[2] + t * along[2])
         if not value >= floor:
             return t, (BLOCKED if value < floor else UNSEEN)

@@ -64,6 +64,32 @@ def _is_inside(p: Points, starts: Points, alongs: Points, squares: Points, radii
 
 
 @compiled()
+def _share(
+    p: Points, starts: Points, alongs: Points, squares: Points, radii: Points, shifts: Points, half: float
+) -> float:
+    """Share of the points at `p` + `shifts`, at most `half` away from `p`, inside any of several capsules."""
+    inside = 0
+    if len(starts) == 1 and squares[0] > 0:
+        long = np.sqrt(squares[0])
+        a, b, c = alongs[0, 0] / long, alongs[0, 1] / long, alongs[0, 2] / long
+        u, v, w = p[0] - starts[0, 0], p[1] - starts[0, 1], p[2] - starts[0, 2]
+        deep = u * a + v * b + w * c
+        if half <= deep <= long - half:  # beside the shaft: only the way across it counts
+            u, v, w = u - deep * a, v - deep * b, w - deep * c
+            room = radii[0] ** 2 - (u * u + v * v + w * w)
+            for s in range(len(shifts)):
+                x, y, z = shifts[s, 0], shifts[s, 1], shifts[s, 2]
+                on = x * a + y * b + z * c
+                inside += 2 * (x * u + y * v + z * w) + x * x + y * y + z * z - on * on <= room
+            return inside / len(shifts)
+    q = np.empty(3)
+    for s in range(len(shifts)):
+        q[0], q[1], q[2] = p[0] + shifts[s, 0], p[1] + shifts[s, 1], p[2] + shifts[s, 2]
+        inside += _is_inside(q, starts, alongs, squares, radii)
+    return inside / len(shifts)
+
+
+@compiled()
 def _filled(
     labels: NDArray[np.uint16],
     matrix: Points,
@@ -78,7 +104,7 @@ def _filled(
     counts = np.zeros(int(labels.max()) + 1 if labels.size else 1)
     squares = alongs[:, 0] ** 2 + alongs[:, 1] ** 2 + alongs[:, 2] ** 2
     step = np.sqrt(matrix[0, 2] ** 2 + matrix[1, 2] ** 2 + matrix[2, 2] ** 2)
-    p, q = np.empty(3), np.empty(3)
+    p = np.empty(3)
     for i in range(labels.shape[0]):
         for j in range(labels.shape[1]):
             after = 0
@@ -93,13 +119,7 @@ def _filled(
                     continue
                 share = 1.0
                 if gap > -half:
-                    inside = 0
-                    for s in range(len(shifts)):
-                        for a in range(3):
-                            q[a] = p[a] + shifts[s, a]
-                        if _is_inside(q, starts, alongs, squares, radii):
-                            inside += 1
-                    share = inside / len(shifts)
+                    share = _share(p, starts, alongs, squares, radii, shifts, half)
                 counts[labels[i, j, k]] += share
     return counts
 
