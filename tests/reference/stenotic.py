@@ -43,8 +43,11 @@ def window(body: Phantom, level: str, spacing: float | tuple[float, float, float
 
 
 def anatomy(
-    parameters: PhantomParameters, *, spacing: float | tuple[float, float, float] = 1.0, turn: tuple[float, float] = (0, 0)
-) -> Anatomy:  # fmt: skip
+    parameters: PhantomParameters,
+    *,
+    spacing: float | tuple[float, float, float] = 1.0,
+    turn: tuple[float, float] = (0, 0),
+) -> Anatomy:
     """The phantom around its level, labels as they are; `turn` tilts the grid about its first two axes, degrees."""
     body = phantom(parameters)
     axes = Rotation.from_euler("xy", turn, degrees=True).as_matrix()
@@ -82,7 +85,7 @@ def docks(found: Site) -> tuple[Dock, ...]:
 
 
 def _behind(found: Site, approach: str, place: tuple[float, float], lean: float, radius: float) -> Dock:
-    """The tube over (lateral, up) mm whose axis leans out by `lean` degrees, on the first bone or flavum from behind."""
+    """The tube over (lateral, up) mm that leans out by `lean` degrees, on the first bone or flavum from behind."""
     angle = np.deg2rad(lean)
     out = np.array([np.sin(angle), np.cos(angle), 0.0])
     solid = found.mask("vertebra", "sacrum", "canal/flavum")

@@ -9,11 +9,20 @@ from keyhole.geometry import Points
 from keyhole.geometry._kernels import compiled
 from keyhole.plan.decompress.problem import Indices, Problem, Taken
 
-ROUNDS = 24
-"""Exchanges tried: some of the tool's places are given up, and the goal is reached again by other weights."""
+ROUNDS = 320
+"""Exchanges tried: some of the tool's places are given up, and the goal is reached again another way."""
 
-EVERY = (5, 3, 2)
-"""Which share of the places is given up, by turns: each fifth, third, second."""
+ANEW = 8
+"""Times that the exchanges begin from nothing."""
+
+WORSE = 0.03
+"""An exchange may make the removal larger by this share at first, by ever less later, and is kept as a way further."""
+
+TASTE = 1.8
+"""How far chance changes what a place is worth in an exchange."""
+
+TRIED = 6
+"""Places that are looked at with all that they open, of those that are worth most by themselves."""
 
 TIE = 1e-7
 
@@ -22,38 +31,22 @@ LEAST = 1e-3
 
 
 @compiled()
-def _ancestors(toward: Indices, at: int, chain: Indices) -> int:
-    """Fill `chain` with `at` and what lies between it and the canal; how many they are."""
-    n = 0
-    while at >= 0:
-        chain[n] = at
-        n += 1
-        at = toward[at]
-    return n
+def _chance(state: Indices) -> float:
+    """The next number of a fixed sequence, 0 to 1."""
+    state[0] = (state[0] * 1103515245 + 12345) & 0x7FFFFFFF
+    return float(state[0] / 0x80000000)
 
 
 @compiled()
-def _add(start: Indices, bites: Indices, cost: Points, at: int, uses: Indices) -> float:
-    """Send the tool to bite `at`: count its way in `uses`; the volume that this takes anew."""
-    fresh = 0.0
+def _count(start: Indices, bites: Indices, cost: Points, at: int, step: int, uses: Indices) -> float:
+    """Send the tool to bite `at` (`step` 1) or call it back (-1); the volume that this takes anew or leaves."""
+    changed = 0.0
     for m in range(start[at], start[at + 1]):
         u = bites[m]
-        if uses[u] == 0:
-            fresh += cost[u]
-        uses[u] += 1
-    return fresh
-
-
-@compiled()
-def _drop(start: Indices, bites: Indices, cost: Points, at: int, uses: Indices) -> float:
-    """Call the tool back from bite `at`; the volume that is left standing again."""
-    saved = 0.0
-    for m in range(start[at], start[at + 1]):
-        u = bites[m]
-        uses[u] -= 1
-        if uses[u] == 0:
-            saved += cost[u]
-    return saved
+        uses[u] += step
+        if uses[u] == (1 if step > 0 else 0):
+            changed += cost[u]
+    return changed
 
 
 @compiled()
@@ -76,63 +69,132 @@ def _opened(uses: Indices, rooted: NDArray[np.bool_], inner: Indices, gain: Poin
 
 
 @compiled()
+def _chains(
+    cost: Points, rooted: NDArray[np.bool_], inner: Indices, start: Indices, bites: Indices, taste: Points,
+    uses: Indices, is_open: NDArray[np.bool_], total: Points, following: Indices,
+) -> None:  # fmt: skip
+    """Fill `total` with the volume that opening each bite takes from here, and `following` with the next one inwards.
+
+    Ways that overlap are counted twice here. inf: it cannot be opened; -1: the canal, or an open bite, is next.
+    """
+    for i in range(len(cost)):
+        following[i], total[i] = -1, 0.0
+        if is_open[i]:
+            continue
+        if uses[i] == 0:
+            if start[i] == start[i + 1]:
+                total[i] = np.inf
+                continue
+            for m in range(start[i], start[i + 1]):
+                total[i] += cost[bites[m]] if uses[bites[m]] == 0 else 0.0
+            total[i] *= taste[i]
+        if rooted[i]:
+            continue
+        best = np.inf
+        for m in range(inner.shape[1]):
+            j = inner[i, m]
+            if j < 0:
+                break
+            if is_open[j]:
+                best, following[i] = 0.0, -1
+                break
+            if total[j] < best - TIE:
+                best, following[i] = total[j], j
+        total[i] += best
+
+
+@compiled()
 def _worth(
-    i: int, cost: Points, gain: Points, toward: Indices, start: Indices, bites: Indices, lack: Points, weight: Points,
-    uses: Indices, is_open: NDArray[np.bool_], mark: Indices, chain: Indices,
+    i: int, cost: Points, gain: Points, following: Indices, start: Indices, bites: Indices, lack: Points,
+    uses: Indices, mark: Indices, sums: Points,
 ) -> float:  # fmt: skip
     """What opening bite `i`, with all between it and the canal, gives of what is lacking, per volume."""
-    fresh = LEAST
-    sums = np.zeros(len(lack))
-    for c in range(_ancestors(toward, i, chain)):
-        j = chain[c]
-        if is_open[j]:
-            break
+    fresh, j = LEAST, i
+    sums[:] = 0.0
+    while j >= 0:
         sums += gain[j]
-        if uses[j] > 0:
-            continue
-        for m in range(start[j], start[j + 1]):
-            u = bites[m]
-            if uses[u] == 0 and mark[u] != i:
-                mark[u] = i
-                fresh += cost[u]
+        if uses[j] == 0:
+            for m in range(start[j], start[j + 1]):
+                u = bites[m]
+                if uses[u] == 0 and mark[u] != i:
+                    mark[u] = i
+                    fresh += cost[u]
+        j = following[j]
     won = 0.0
     for a in range(len(lack)):
-        won += weight[a] * max(min(sums[a], lack[a]), 0.0)
+        won += max(min(sums[a], lack[a]), 0.0)
     return won / fresh
 
 
 @compiled()
+def _sent(
+    following: Indices, start: Indices, bites: Indices, cost: Points, at: int, uses: Indices, sent: Indices
+) -> int:
+    """Send the tool to bite `at` and to all between it and the canal that still stand; fill `sent`, and how many."""
+    n = 0
+    while at >= 0:
+        if uses[at] == 0:
+            _count(start, bites, cost, at, 1, uses)
+            sent[n] = at
+            n += 1
+        at = following[at]
+    return n
+
+
+@compiled()
+def _best(
+    cost: Points, gain: Points, rooted: NDArray[np.bool_], inner: Indices, start: Indices, bites: Indices,
+    following: Indices, worth: Points, taste: Points, lack: Points, before: Points, uses: Indices, sent: Indices,
+) -> int:  # fmt: skip
+    """The best of the `TRIED` bites that are worth most, now with all that they open in passing; -1: none."""
+    most, at = 0.0, -1
+    for _ in range(TRIED):
+        i = int(np.argmax(worth))
+        if not worth[i] > TIE:
+            break
+        worth[i] = 0.0
+        n = _sent(following, start, bites, cost, i, uses, sent)
+        _, total = _opened(uses, rooted, inner, gain)
+        won, fresh = 0.0, LEAST
+        for a in range(len(lack)):
+            won += max(min(total[a] - before[a], lack[a]), 0.0)
+        for c in range(n):
+            fresh += _count(start, bites, cost, sent[c], -1, uses)
+        if won / fresh / taste[i] > most * (1 + TIE) + TIE:
+            most, at = won / fresh / taste[i], i
+    return at
+
+
+@compiled()
 def _greedy(
-    cost: Points, gain: Points, rooted: NDArray[np.bool_], inner: Indices, toward: Indices, start: Indices,
-    bites: Indices, able: NDArray[np.bool_], deficit: Points, weight: Points, uses: Indices, worked: NDArray[np.bool_],
+    cost: Points, gain: Points, rooted: NDArray[np.bool_], inner: Indices, start: Indices, bites: Indices,
+    deficit: Points, taste: Points, uses: Indices, worked: NDArray[np.bool_],
 ) -> bool:  # fmt: skip
     """Send the tool where it opens most of what is still lacking per volume, until nothing is lacking."""
-    chain, mark = np.empty(len(cost), dtype=np.int64), np.empty(len(cost), dtype=np.int64)
+    following, mark = np.empty(len(cost), dtype=np.int64), np.empty(len(cost), dtype=np.int64)
+    sent, total = np.empty(len(cost), dtype=np.int64), np.empty(len(cost))
+    worth, sums = np.zeros(len(cost)), np.zeros(len(deficit))
     while True:
-        is_open, total = _opened(uses, rooted, inner, gain)
-        lack = deficit - total
+        is_open, won = _opened(uses, rooted, inner, gain)
+        lack = deficit - won
         if lack.max() <= TIE:
             return True
-        best, at = 0.0, -1
-        mark[:] = -1
+        _chains(cost, rooted, inner, start, bites, taste, uses, is_open, total, following)
+        mark[:], worth[:] = -1, 0.0
         for i in range(len(cost)):
-            if able[i] and not is_open[i]:
-                worth = _worth(i, cost, gain, toward, start, bites, lack, weight, uses, is_open, mark, chain)
-                if worth > best * (1 + TIE) + TIE:
-                    best, at = worth, i
+            if not is_open[i] and total[i] < np.inf:
+                worth[i] = _worth(i, cost, gain, following, start, bites, lack, uses, mark, sums) / taste[i]
+        at = _best(cost, gain, rooted, inner, start, bites, following, worth, taste, lack, won, uses, sent)
         if at < 0:
             return False
-        for c in range(_ancestors(toward, at, chain)):
-            j = chain[c]
-            if uses[j] == 0:
-                _add(start, bites, cost, j, uses)
-                worked[j] = True
+        for c in range(_sent(following, start, bites, cost, at, uses, sent)):
+            worked[sent[c]] = True
 
 
 @compiled()
 def _prune(
-    cost: Points, gain: Points, rooted: NDArray[np.bool_], inner: Indices, toward: Indices, start: Indices,
-    bites: Indices, able: NDArray[np.bool_], deficit: Points, uses: Indices, worked: NDArray[np.bool_],
+    cost: Points, gain: Points, rooted: NDArray[np.bool_], inner: Indices, start: Indices, bites: Indices,
+    deficit: Points, uses: Indices, worked: NDArray[np.bool_],
 ) -> None:  # fmt: skip
     """Call the tool back from every place that the goal does not need, the largest saving first.
 
@@ -144,71 +206,83 @@ def _prune(
         for i in range(len(cost)):
             if not worked[i] or tried[i]:
                 continue
-            saved = _drop(start, bites, cost, i, uses)
-            _add(start, bites, cost, i, uses)
+            saved = _count(start, bites, cost, i, -1, uses)
+            _count(start, bites, cost, i, 1, uses)
             if saved > most + TIE:
                 most, at = saved, i
         if at < 0:
             return
         tried[at] = True
-        _drop(start, bites, cost, at, uses)
+        _count(start, bites, cost, at, -1, uses)
         _, total = _opened(uses, rooted, inner, gain)
         if (deficit - total).max() <= TIE:
             worked[at] = False
         else:
-            _add(start, bites, cost, at, uses)
+            _count(start, bites, cost, at, 1, uses)
 
 
 @compiled()
-def _thinned(
-    cost: Points, start: Indices, bites: Indices, uses: Indices, worked: NDArray[np.bool_],
-    every: int, shift: int,
-) -> None:  # fmt: skip
-    """Give up each `every`-th place from `shift` on, counted from the dearest or, for an odd shift, as they lie."""
-    places = np.array([i for i in range(len(cost)) if worked[i]], dtype=np.int64)
-    saved = np.zeros(len(places))
-    for k in range(len(places)):
-        if shift % 2 == 0:
-            saved[k] = -_drop(start, bites, cost, places[k], uses)
-            _add(start, bites, cost, places[k], uses)
-    ranked = np.argsort(saved, kind="mergesort")
-    for k in range(len(places)):
-        if (k + shift) % every == 0:
-            i = places[ranked[k]]
-            _drop(start, bites, cost, i, uses)
+def _given_up(
+    cost: Points, start: Indices, bites: Indices, uses: Indices, worked: NDArray[np.bool_], state: Indices
+) -> None:
+    """Call the tool back from some of its places: mostly from those whose ways a place picked by chance shares."""
+    places = np.flatnonzero(worked)
+    picked = places[int(_chance(state) * len(places))]
+    beside = np.zeros(len(cost), dtype=np.bool_)
+    for m in range(start[picked], start[picked + 1]):
+        beside[bites[m]] = True
+    loose = 0.02 + 0.2 * _chance(state)
+    for i in places:
+        shared = 0
+        for m in range(start[i], start[i + 1]):
+            shared += 1 if beside[bites[m]] else 0
+        share = shared / max(1, start[i + 1] - start[i])
+        if i == picked or _chance(state) < loose + 0.8 * share:
+            _count(start, bites, cost, int(i), -1, uses)
             worked[i] = False
+
+
+@compiled()
+def _search(
+    cost: Points, gain: Points, rooted: NDArray[np.bool_], inner: Indices, start: Indices, bites: Indices,
+    deficit: Points, forced: Indices, rounds: int,
+) -> Indices:  # fmt: skip
+    """How often each bite is used in the best solution that `rounds` exchanges find, begun anew `ANEW` times."""
+    state, taste = np.array([20260], dtype=np.int64), np.ones(len(cost))
+    least, kept = np.inf, np.zeros(len(cost), dtype=np.int64)
+    uses, worked, spent = kept.copy(), np.zeros(len(cost), dtype=np.bool_), np.inf
+    per = max(1, (rounds + ANEW - 1) // ANEW)
+    for n in range(rounds + 1):
+        begins = n % per == 0
+        others, places = uses.copy(), worked.copy()
+        if begins:
+            others[:], places[:] = 0, False
+            others[forced] = 1
+        elif worked.any():
+            _given_up(cost, start, bites, others, places, state)
+        for i in range(len(cost)):
+            taste[i] = 1.0 if n == 0 else 1.0 + TASTE * (_chance(state) - 0.5)
+        _greedy(cost, gain, rooted, inner, start, bites, deficit, taste, others, places)
+        _prune(cost, gain, rooted, inner, start, bites, deficit, others, places)
+        now = cost[others > 0].sum()
+        if begins or now <= spent * (1 + WORSE * (1 - (n % per) / per)) + TIE:
+            uses, worked, spent = others, places, now
+        if now < least - TIE:
+            least, kept = now, others.copy()
+        if not places.any():
+            break
+    return kept
 
 
 def least(problem: Problem, *, rounds: int = ROUNDS) -> Taken:
     """The least volume found that makes up for every plane's deficit, as far as the reach allows.
 
-    A plane that the reach cannot bring to its goal is brought as far as it can be. The solution is feasible by
-    construction; how near it comes to the exact minimum is measured in docs/decompression.md.
+    A plane that the reach cannot bring to its goal is brought as far as it can be. What is found reaches the goal by
+    construction; how near it comes to the exact least is measured in docs/decompression.md. Chance is a fixed sequence.
     """
-    able, toward = problem.toward
-    deficit = np.minimum(problem.deficit, problem.gain[able].sum(axis=0) - 1e-6)
+    deficit = np.minimum(problem.deficit, problem.attainable - 1e-6)
     shape = problem.rooted, problem.inner
-    fixed = (problem.cost, problem.gain, *shape, toward, problem.start, problem.bites, able, deficit)
-    uses, worked = np.zeros(len(problem.cost), dtype=np.int64), np.zeros(len(problem.cost), dtype=np.bool_)
-    uses[problem.forced] = 1
-    best = np.inf, uses, worked
-    for n in range(rounds + 1):
-        uses, worked = best[1].copy(), best[2].copy()
-        if n > 0:
-            _thinned(problem.cost, problem.start, problem.bites, uses, worked, EVERY[n % len(EVERY)], n)
-        _greedy(*fixed, _weights(deficit, n), uses, worked)
-        _prune(*fixed, uses, worked)
-        spent = float(problem.cost[uses > 0].sum())
-        if spent < best[0] - TIE:
-            best = spent, uses, worked
-        if not worked.any():
-            break
-    is_open, total = _opened(best[1], *shape, problem.gain)
-    return Taken(best[1] > 0, is_open, best[0], total)
-
-
-def _weights(deficit: Points, n: int) -> Points:
-    """What a gain on each plane is worth: all alike, or more for planes that lack more, by turns."""
-    lack = np.maximum(deficit, 0.0) / max(float(deficit.max(initial=0.0)), 1e-9)
-    waves = 1.0 + 0.5 * np.cos(np.arange(len(deficit)) * (1 + n % 5) + n)
-    return np.asarray((np.ones(len(deficit)), 0.3 + lack, waves)[n % 3], dtype=np.float64)
+    ways = problem.start, problem.bites
+    uses = _search(problem.cost, problem.gain, *shape, *ways, deficit, problem.forced, rounds)
+    is_open, total = _opened(uses, *shape, problem.gain)
+    return Taken(uses > 0, is_open, float(problem.cost[uses > 0].sum()), total)

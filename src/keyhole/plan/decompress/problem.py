@@ -41,22 +41,17 @@ class Problem:
         return np.asarray(np.diff(self.start) > 0)
 
     @property
-    def toward(self) -> tuple[NDArray[np.bool_], Indices]:
-        """Which bites are opened by sending the tool there and to those on to the canal, and which is next of these."""
-        able, following = np.zeros(len(self.cost), dtype=np.bool_), np.full(len(self.cost), NONE, dtype=np.int64)
+    def able(self) -> NDArray[np.bool_]:
+        """Which bites can be opened by sending the tool there and to others on to the canal."""
+        found = np.zeros(len(self.cost), dtype=np.bool_)
         for i in np.flatnonzero(self.reached):
-            if self.rooted[i]:
-                able[i] = True
-                continue
-            held = [j for j in self.inner[i] if j != NONE and able[j]]
-            if held:
-                able[i], following[i] = True, held[0]
-        return able, following
+            found[i] = self.rooted[i] or found[self.inner[i][self.inner[i] != NONE]].any()
+        return found
 
     @property
     def attainable(self) -> Points:
         """What each plane gains if every bite that can be opened is, mm²."""
-        return np.asarray(self.gain[self.toward[0]].sum(axis=0))
+        return np.asarray(self.gain[self.able].sum(axis=0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
