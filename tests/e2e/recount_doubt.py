@@ -111,7 +111,7 @@ def check_doubt(files: Doubted, entries: list[dict], n: int = 10_000) -> list[st
             said, noise = entry["breach_probability"][key], 3 * np.sqrt(share * (1 - share) / n)
             if abs(said - share) > max(0.1 * share, 0.002) + noise:
                 wrong.append(f"{who}: breach of {key} is {share:.4f}, not {said:.4f}")
-        kept, true = doubt["kept_clearance"], float(np.quantile(gaps, 0.05))
+        kept, true = doubt["kept_clearance"], float(np.quantile(gaps, 0.05)) if shares else np.inf
         if shares and kept is not None and not kept["value"] - 0.15 <= true:
             wrong.append(f"{who}: {true:.2f} mm are kept in 95 %, not {kept['value']:.2f}")
         needed = doubt["needed_accuracy"]["value"]

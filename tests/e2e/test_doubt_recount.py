@@ -38,7 +38,7 @@ def test_the_recount_notices_a_plan_that_is_too_sure(files):
     entry = json.loads(json.dumps(files.plan["candidates"][2]))
     worst = entry["doubt"]["worst"]
     entry["breach_probability"][worst] *= 0.7
-    entry["doubt"]["needed_accuracy"]["value"] += 0.5
+    entry["doubt"]["needed_accuracy"]["value"] += 1.0
     entry["doubt"]["kept_clearance"]["value"] += 1.5
     assert len(check_doubt(files, [entry])) == 3
 
