@@ -1,4 +1,4 @@
-"""Both pages of what to expect in a real browser: axe-core finds nothing serious, on a phone and on a desk.
+"""The pages beside the report in a real browser: axe-core finds nothing serious, on a phone and on a desk.
 
 axe-core is not shipped. Put axe.min.js (4.x, from the package axe-core) at node_modules/axe-core/axe.min.js in the root
 of the repository or name it in KEYHOLE_AXE, and have chromium; else these tests are skipped.
@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,15 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "unit"))
 
 from expected_case import case_record, record  # noqa: E402
-from report_case import anatomy, plan  # noqa: E402
+from report_case import anatomy, case, plan  # noqa: E402
 
+from keyhole.casefile import CaseRecord, LabelsRecord  # noqa: E402
+from keyhole.report.content import Records  # noqa: E402
 from keyhole.report.decision import aid_page, outlook_page  # noqa: E402
 from keyhole.report.opening import openings  # noqa: E402
 from keyhole.report.outlook import outlook  # noqa: E402
 from keyhole.report.patient import aid, described  # noqa: E402
+from keyhole.report.planning import plan_page  # noqa: E402
 from keyhole.report.sentences import sentences  # noqa: E402
 
 AXE = Path(os.environ.get("KEYHOLE_AXE", ROOT / "node_modules" / "axe-core" / "axe.min.js"))
@@ -56,6 +60,13 @@ def surgeon():
     return outlook_page(outlook(case_record(), record(), is_confirmed=False))
 
 
+def planning():
+    with tempfile.TemporaryDirectory() as name:
+        made, torso = case(Path(name) / "case")
+        records = Records(made.read(CaseRecord), made.read(LabelsRecord), None, None)
+    return plan_page(records, plan({}), torso)
+
+
 def violations(page: str, folder: Path, size: str) -> list[list[str]]:
     """What axe finds in `page` at a window's `size`: impact, rule, where."""
     open_page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
@@ -73,7 +84,7 @@ def violations(page: str, folder: Path, size: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("size", ["390,844", "1280,900"], ids=["phone", "desk"])
-@pytest.mark.parametrize("made", [patient, surgeon])
+@pytest.mark.parametrize("made", [patient, surgeon, planning])
 def test_axe_finds_nothing(made, size, tmp_path):
     assert violations(made().decode(), tmp_path, size) == []
 
