@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from keyhole.casefile import PlanRecord, Quantity
 from keyhole.casefile.realign import FusionEntry
-from keyhole.casefile.screws import IncisionEntry, ScrewEntry
+from keyhole.casefile.screws import IncisionEntry, OperationRecord, ScrewEntry
 from keyhole.report.compare import DISPLACED, title
+from keyhole.report.planning.harmed import NONE, crossing_text
 from keyhole.report.tables import Column, References, Row, Table
-from keyhole.report.wording import Notes, Text, listed, number, quantity, structure, unit
+from keyhole.report.wording import Notes, Text, listed, number, quantity, unit
 
 
 def budget(plan: PlanRecord, references: References) -> Table | None:
@@ -144,32 +147,75 @@ def _screw(s: ScrewEntry, notes: Notes) -> Row:
     ))  # fmt: skip
 
 
-def _incisions(name: str, found: tuple[IncisionEntry, ...], notes: Notes) -> tuple[Table, ...]:
+def _incisions(
+    name: str, found: tuple[IncisionEntry, ...], notes: Notes, of_what: str = "the screws"
+) -> tuple[Table, ...]:
     if not found:
         return ()
     rows = [Row((Text(listed(i.through)), quantity(i.length, notes, "incision"))) for i in found]
     heads = (Column("Through it"), Column("Length, mm", True))
-    return (Table(f"incisions-{name}", "Incisions", heads, tuple(rows)),)
+    return (Table(f"incisions-{name}", f"Incisions of {of_what}", heads, tuple(rows)),)
 
 
 def operations(plan: PlanRecord, notes: Notes) -> tuple[Table, ...]:
-    """Whole operations beside one another: burden counted once, incisions, what touches what."""
-    if not plan.operations:
-        return ()
+    """Whole operations beside one another: harm counted once, incisions, what touches what."""
     shown = plan.operations
-    keys = list(dict.fromkeys(key for o in shown for key in o.burden))
-    parts = (Text("; ".join(p.name for p in o.parts), notes.add(o.caveats, o.name)) for o in shown)
-    rows = [Row((Text("Parts"), *parts))]
-    for key in keys:
-        name = structure(key)
-        cells = (quantity(o.burden[key], notes, o.name) if key in o.burden else Text("–", known=False) for o in shown)
-        rows.append(Row((Text(f"{name[:1].upper()}{name[1:]}, mL"), *cells)))
-    apart = (quantity(o.apart, notes, o.name) for o in shown)
-    rows.append(Row((Text("The parts one by one would add up to, mL"), *apart)))
-    cuts = (quantity(o.incision, notes, o.name) for o in shown)
-    rows.append(Row((Text("All incisions together, mm"), *cuts)))
-    hits = ["; ".join(f"{c.first} and {c.second}" for c in o.contacts if c.is_collision) or "none" for o in shown]
-    rows.append(Row((Text("Collisions between parts"), *(Text(h) for h in hits))))
-    heads = (Column("Operation"), *(Column(o.name) for o in shown))
-    foot = f"What parts share is counted once. Muscle and fat are {DISPLACED}."
-    return (Table("operations", "Whole operations", heads, tuple(rows), foot),)
+    if not shown:
+        return ()
+    rows = [
+        _across("Parts", shown, lambda o: Text("; ".join(p.name for p in o.parts), notes.add(_said(o), o.name))),
+        _across("All together, mL", shown, lambda o: quantity(o.together, notes, o.name)),
+        _across("The parts one by one would add up to, mL", shown, lambda o: quantity(o.apart, notes, o.name)),
+        Row((Text(f"Volume, mL ({DISPLACED})"),), "group"),
+        *_amounts(shown, notes, lambda o: {deed.capitalize(): q for deed, q in o.harm.totals.items()}),
+        Row((Text("Muscle, mL"),), "group"),
+        *_amounts(shown, notes, lambda o: {m.name.capitalize(): m.volume for m in o.harm.muscles}),
+        Row((Text("Openings"),), "group"),
+        _across("All incisions together, mm", shown, lambda o: quantity(o.incision, notes, o.name)),
+        *_amounts(shown, notes, lambda o: {f"{e.layer.capitalize()}, area, mm²": e.area for e in o.harm.openings}),
+        Row((Text("Crossed, modelled: gap to the wall, mm, and chance that it is crossed"),), "group"),
+        *_crossed(shown, notes),
+        Row((Text("Collisions"),), "group"),
+        _across("Between parts", shown, lambda o: Text("; ".join(_hits(o)) or "none")),
+        _across("Bones", shown, lambda o: Text(o.bones)),
+    ]
+    heads = (Column("Operation"), *(Column(o.name[:1].upper() + o.name[1:], True) for o in shown))
+    foot = f"What parts share is counted once. Volumes are {DISPLACED}. Screws and sleeves have a harm too."
+    table = Table("operations", "Whole operations", heads, tuple(rows), foot)
+    return (table, *(t for o in shown for t in _incisions(o.name.replace(" ", "-"), o.incisions, notes, o.name)))
+
+
+def _said(o: OperationRecord) -> tuple[str, ...]:
+    return (*o.caveats, *o.harm.caveats)
+
+
+def _across(label: str, shown: Sequence[OperationRecord], cell: Callable[[OperationRecord], Text]) -> Row:
+    return Row((Text(label), *(cell(o) for o in shown)))
+
+
+def _amounts(
+    shown: Sequence[OperationRecord], notes: Notes, amounts: Callable[[OperationRecord], dict[str, Quantity]]
+) -> list[Row]:
+    """One row for each amount that any of the operations has."""
+    found = [amounts(o) for o in shown]
+    rows = []
+    for key in dict.fromkeys(key for one in found for key in one):
+        cells = [quantity(one[key], notes, o.name) if key in one else NONE for one, o in zip(found, shown, strict=True)]
+        rows.append(Row((Text(key), *cells)))
+    return rows
+
+
+def _crossed(shown: Sequence[OperationRecord], notes: Notes) -> list[Row]:
+    found = [{e.name: e for e in o.harm.crossings} for o in shown]
+    rows = []
+    for name in sorted({name for one in found for name in one}):
+        cells = [
+            crossing_text(one[name], notes, o.name) if name in one else NONE
+            for one, o in zip(found, shown, strict=True)
+        ]
+        rows.append(Row((Text(name[:1].upper() + name[1:]), *cells)))
+    return rows
+
+
+def _hits(o: OperationRecord) -> list[str]:
+    return [f"{c.first} and {c.second}, {number(c.gap.value or 0.0, 'mm')} mm" for c in o.contacts if c.is_collision]
