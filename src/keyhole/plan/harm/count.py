@@ -33,7 +33,7 @@ MODELLED = (
 )
 COUNTER = (
     "a smaller opening need not spare muscle: randomised, tubular against conventional microdiscectomy, creatine "
-    "phosphokinase was alike and the multifidus after a year smaller with the tube [arts2011]"
+    "phosphokinase was alike and the multifidus after a year smaller with the tube (Arts 2011)"
 )
 RETRACTED = (Tissue.MUSCLE, Tissue.FAT)
 

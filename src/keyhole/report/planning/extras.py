@@ -63,7 +63,7 @@ def fusions(plan: PlanRecord, notes: Notes, references: References) -> tuple[Tab
 
 def _fusion(entry: FusionEntry, notes: Notes, references: References) -> list[Table]:
     name = title(entry.approach) if entry.approach else "no corridor found"
-    where, cage = f"{entry.level}, {name.lower()}", entry.cage
+    where, cage = f"{entry.level}, {name}", entry.cage
     marks = notes.add(entry.caveats, where)
     edge = "" if cage.fits else "; its footprint comes too near the edge"
     size = f"{cage.name}: {cage.height:g} mm high, {cage.angle:g}°, {cage.length:g} × {cage.width:g} mm{edge}"
@@ -139,7 +139,7 @@ def _screw(s: ScrewEntry, notes: Notes) -> Row:
     grades = f"{100 * s.grades.get('A', 0):.0f} / {100 * s.grades.get('B', 0):.0f} / {worse:.0f}"
     size = f"{number(s.diameter.value or 0.0, 'mm')} × {number(s.length.value or 0.0, 'mm')}"
     facet = Text("not known", known=False) if s.facet_grade is None else Text(str(s.facet_grade))
-    system = s.system + (", generic" if s.is_generic else "")
+    system = s.system + (", generic" if s.is_generic and s.system != "generic" else "")
     return Row((
         Text(f"{s.vertebra} {s.side}", notes.add(s.caveats, where)), Text(system), Text(size),
         quantity(s.clearance, notes, where), Text(grades), quantity(s.medial, notes, where),
@@ -163,7 +163,9 @@ def operations(plan: PlanRecord, notes: Notes) -> tuple[Table, ...]:
     if not shown:
         return ()
     rows = [
-        _across("Parts", shown, lambda o: Text("; ".join(p.name for p in o.parts), notes.add(_said(o), o.name))),
+        _across(
+            "Parts", shown, lambda o: Text(_read(o, "; ".join(p.name for p in o.parts)), notes.add(_said(o), o.name))
+        ),
         _across("All together, mL", shown, lambda o: quantity(o.together, notes, o.name)),
         _across("The parts one by one would add up to, mL", shown, lambda o: quantity(o.apart, notes, o.name)),
         Row((Text(f"Volume, mL ({DISPLACED})"),), "group"),
@@ -176,13 +178,21 @@ def operations(plan: PlanRecord, notes: Notes) -> tuple[Table, ...]:
         Row((Text("Crossed, modelled: gap to the wall, mm, and chance that it is crossed"),), "group"),
         *_crossed(shown, notes),
         Row((Text("Collisions"),), "group"),
-        _across("Between parts", shown, lambda o: Text("; ".join(_hits(o)) or "none")),
+        _across("Between parts", shown, lambda o: Text(_read(o, "; ".join(_hits(o))) or "none")),
         _across("Bones", shown, lambda o: Text(o.bones)),
     ]
-    heads = (Column("Operation"), *(Column(o.name[:1].upper() + o.name[1:], True) for o in shown))
+    heads = (Column("Operation"), *(Column(_read(o, o.name)) for o in shown))
     foot = f"What parts share is counted once. Volumes are {DISPLACED}. Screws and sleeves have a harm too."
     table = Table("operations", "Whole operations", heads, tuple(rows), foot)
-    return (table, *(t for o in shown for t in _incisions(o.name.replace(" ", "-"), o.incisions, notes, o.name)))
+    return (
+        table,
+        *(t for o in shown for t in _incisions(o.name.replace(" ", "-"), o.incisions, notes, _read(o, o.name))),
+    )
+
+
+def _read(o: OperationRecord, words: str) -> str:
+    """`words` with the approach named as it is read."""
+    return words.replace(o.approach, title(o.approach)) if o.approach else words
 
 
 def _said(o: OperationRecord) -> tuple[str, ...]:
