@@ -10,6 +10,15 @@ from report_case import case as folder
 from report_case import plan
 
 from keyhole.casefile import CaseRecord, LabelsRecord, Quantity
+from keyhole.casefile.screws import (
+    IncisionEntry,
+    NearEntry,
+    NoScrew,
+    OperationRecord,
+    PartEntry,
+    ScrewEntry,
+    ScrewsRecord,
+)
 from keyhole.geometry import Tube
 from keyhole.plan.harm import harm
 from keyhole.plan.site import site
@@ -155,3 +164,42 @@ def test_a_number_that_is_not_known_is_not_drawn_as_zero(made):
     first = made.candidates[0].model_copy(update={"reach": gone})
     found = front(made.model_copy(update={"candidates": (first, *made.candidates[1:])}))
     assert found.data["points"][0]["values"]["reach"] is None
+
+
+def a_screw(side):
+    """A screw of L5 with nothing wrong with it."""
+
+    def of(value, unit):
+        return Quantity(value=value, sd=0.1, unit=unit, source="keyhole-plan")
+
+    return ScrewEntry(
+        vertebra="L5", side=side, trajectory="pedicle", system="generic", is_generic=True, entry=(0, 0, 0),
+        tip=(0, 40, 0), radius=3.25, diameter=of(6.5, "mm"), length=of(45, "mm"), entry_allowance=3.0,
+        clearance=of(1.2, "mm"), walls={}, grades={"A": 0.8, "B": 0.15, "C": 0.05}, thinner={}, medial=of(20, "deg"),
+        cranial=of(0, "deg"), density=of(180, "[hnsf'U]"), facet_grade=None, facet_share=of(0, "%"), head=(0, -5, 0),
+        head_radius=6.0, skin=None,
+    )  # fmt: skip
+
+
+def test_screws_and_whole_operations_stand_in_tables(made, page_of):
+    found = made.candidates[0].harm
+    whole = Quantity(value=9.5, sd=0.3, unit="mL", source="keyhole-plan")
+    length = Quantity(value=40.0, sd=1.0, unit="mm", source="keyhole-plan")
+    opening = IncisionEntry(through=("tubular-paramedian", "screw L5 left"), ends=((0, 0, 0), (0, 0, 4)), length=length)
+    touching = NearEntry(
+        first="screw L5 left", second="cage", gap=length.model_copy(update={"value": -1.5}), is_collision=True
+    )
+    operation = OperationRecord(
+        name="tubular-paramedian + cage + 2 screws", kind="small", approach="tubular-paramedian",
+        parts=(PartEntry(name="tubular-paramedian", kind="tube", volume=whole),), harm=found, together=whole,
+        apart=whole.model_copy(update={"value": 11.0}), incisions=(opening,), incision=length, bones="as scanned",
+        rods=(), contacts=(touching,),
+    )  # fmt: skip
+    screws = ScrewsRecord(
+        trajectory="pedicle", screws=(a_screw("left"),), rods=(), incisions=(opening,), contacts=(),
+        none=(NoScrew(vertebra="L4", side="left", trajectory="pedicle", reason="the pedicle is too narrow"),),
+    )  # fmt: skip
+    page = page_of(made.model_copy(update={"screws": screws, "operations": (operation,)}))
+    for words in ("80 / 15 / 5", "the pedicle is too narrow", "screw L5 left and cage, −1.5 mm", "11.0 ± 0.3"):
+        assert words in page
+    assert "Tubular paramedian + cage + 2 screws" in page
