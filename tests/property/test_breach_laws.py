@@ -123,6 +123,16 @@ def test_a_lean_about_the_tip_endangers_what_lies_far_up_the_shaft():
     assert breach(wall(high, TUBE), TUBE, lean) == pytest.approx(0.2174, rel=0.03)  # Phi(-1.5 / (55 tan 2 deg))
 
 
+def test_a_wall_along_the_whole_shaft_is_met_anywhere_when_the_tube_turns():
+    y, z = np.meshgrid(np.arange(-12, 12.1, 1.0), np.arange(0, 61, 1.0))
+    points = np.stack([np.full(y.size, 5.5), y.ravel(), z.ravel()], axis=1)
+    error = ExecutionError(np.eye(3), np.eye(3) * np.deg2rad(3.0) ** 2, centre=np.array([0.0, 0, 30]))
+    both = np.random.default_rng(4).normal(0, [1.0, np.deg2rad(3.0)], (40_000, 2))
+    arm = np.where(both[:, 1] > 0, 30.0, 26.0)  # to either end of the shaft
+    expected = (both[:, 0] + arm * np.abs(np.tan(both[:, 1])) > 1.5).mean()
+    assert breach(wall(points, TUBE), TUBE, error) == pytest.approx(expected, rel=0.05)
+
+
 def test_a_certain_execution_touches_only_what_the_plan_touches():
     sure = ExecutionError(np.zeros((3, 3)))
     for away, expected in ((4.1, 0.0), (3.9, 1.0)):
@@ -174,7 +184,8 @@ def test_walls_come_from_every_wanted_structure_and_know_what_lies_inside():
         points = made.of(key)
         assert points[:, 2].min() == low
         assert points[:, 2].max() == high
-        assert ((points[:, :2] > 2) & (points[:, :2] < 17)).all(axis=1).any()
+        within = (points > [2, 2, low + 1]) & (points < [17, 17, high - 1])
+        assert 20 < within.all(axis=1).sum() < 16 * 16 * 7 / 4
         corners = np.floor(points[points[:, 2] == low]) + 0.5
         assert len(np.unique(corners, axis=0)) == 17**2
     assert not len(made.of("vessel/aorta"))
@@ -205,6 +216,13 @@ def test_at_the_needed_accuracy_the_danger_is_five_percent(shown):
         danger = breach(seen[0].near, TUBE, registration + scaled, how.own(NERVE))
         assert (danger <= 0.05) is within
     assert chances(seen)[0] == pytest.approx(breach(seen[0].near, TUBE, error, 0.9))
+
+
+def test_no_structure_is_known_better_than_its_voxels(shown):
+    how, seen = shown
+    assert how.own(NERVE) == pytest.approx(0.9)
+    assert how.own("never/labelled") == pytest.approx(0.3 * how.voxel)
+    assert seen[0].own == how.own(NERVE)
 
 
 def test_where_nothing_makes_it_safe_it_says_so():

@@ -220,28 +220,28 @@ def breach(near: Wall, tube: Tube, error: ExecutionError, sd: float = 0.0) -> fl
     kept = off <= np.sqrt(max(0.0, off[at].item()) ** 2 + REST)
     ways = whole.ways(near.points[kept])
     axes = _axes(tube)
-    basis = _basis(whole, near.points[at], near.normals[at], axes[2])
+    basis = _basis(ways, near.normals[kept], off[kept])
     lines, weights = _lines()
     moved = np.ascontiguousarray(axes @ (ways @ basis))
     found = _covered((near.points[kept] - tube.start) @ axes.T, moved, lines, tube.length, tube.radius, _mass())
     return min(1.0, float(weights @ found))
 
 
-def _basis(error: ExecutionError, point: Points, normal: Points, along: Points) -> Points:
-    """(6, 6) orthonormal errors as columns: one closes the gap at `point`, two slide the tube along the wall there.
+def _basis(ways: Points, normals: Points, off: Points) -> Points:
+    """(6, 6) orthonormal errors as columns: the one that closes the likeliest gap, then the others by what they matter.
 
-    The other three turn about the point; they are sorted by how far they move the wall 10 mm to the side, along the
-    tube and across it. So the errors hang on the geometry alone and move with the patient.
+    Of errors that leave that gap alone, those matter most that change the gaps of other points near in sd (`off`):
+    turns where a wall runs along the tube, slides where it is curved. They hang on tube and wall alone, so they move
+    with the patient.
     """
-    here = error.ways(point)
-    first = normal @ here
-    first = first / np.linalg.norm(first)
-    slide = here @ (np.eye(6) - np.outer(first, first))
-    sides = point + 10.0 * np.stack([along, np.cross(normal, along)])
-    turn = error.ways(sides).reshape(6, 6) @ (np.eye(6) - np.outer(first, first))
-    whole = np.linalg.norm(here)
-    rows = [1e8 * whole * first[None], 1e4 * slide, turn]
-    return np.asarray(np.linalg.svd(np.vstack(rows))[2].T)
+    at = int(np.argmin(np.round(off, 9)))
+    changes = np.einsum("na,nae->ne", normals, ways)
+    first = changes[at] / np.linalg.norm(changes[at])
+    others = changes - np.outer(changes @ first, first)
+    weights = np.exp(-0.5 * (off**2 - off[at] ** 2))
+    told = (others.T * weights) @ others
+    scale = float(np.trace(told)) + float(changes[at] @ changes[at])
+    return np.asarray(np.linalg.eigh(told + 1e3 * scale * np.outer(first, first))[1][:, ::-1])
 
 
 def _axes(tube: Tube) -> Points:
@@ -255,19 +255,19 @@ def _axes(tube: Tube) -> Points:
 
 @cache
 def _lines() -> tuple[Points, Points]:
-    """Errors 1 to 5 of each line (n, 5) and weights (n,): opposite turns on a square lattice of slides.
+    """Errors 1 to 5 of each line (n, 5) and weights (n,): a square lattice of the two that matter most.
 
-    Three pairs of turns by sqrt 3 sd stand for three normal errors, one pair at each place of the lattice. Which one it
-    has does not change where a slide is reversed, so a mirrored patient has the same.
+    Three pairs of sqrt 3 sd stand for the three other errors, one pair at each place of the lattice. Which one it has
+    does not change where an error is reversed, so a mirrored patient has the same.
     """
     count = np.arange(-WIDE, WIDE + 1)
     one, two = (grid.ravel() for grid in np.meshgrid(count, count, indexing="ij"))
     kept = np.hypot(one, two) <= WIDE + 0.5
     one, two = one[kept], two[kept]
     weights = np.exp(-0.5 * STEP**2 * (one**2 + two**2))
-    turns = np.sqrt(3.0) * np.eye(3)[(np.abs(one) + 2 * np.abs(two)) % 3]
-    slides = STEP * np.stack([one, two], axis=1)
-    lines = np.concatenate([np.hstack([slides, turns]), np.hstack([slides, -turns])])
+    rest = np.sqrt(3.0) * np.eye(3)[(np.abs(one) + 2 * np.abs(two)) % 3]
+    square = STEP * np.stack([one, two], axis=1)
+    lines = np.concatenate([np.hstack([square, rest]), np.hstack([square, -rest])])
     return lines, np.tile(weights, 2) / (2 * weights.sum())
 
 

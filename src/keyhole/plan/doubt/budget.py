@@ -24,6 +24,9 @@ MOTIONS = ("image", "tracking", "breathing", "tool")
 TERMS = ("registration", *MOTIONS, "label")
 """All terms, in the order in which they are told."""
 
+OWN = "own"
+"""The source of a number that a clinic measured itself: its note says how."""
+
 METHODS = ("rms", "fiducials", "frame")
 
 MOST, MOST_ANGLE = 20.0, 20.0
@@ -85,7 +88,7 @@ class Budget:
         """The same budget with an RMS target error of `rms` mm at the tip, known no better than that."""
         if not (0 <= rms <= MOST):
             raise InvalidInput(f"a registration error is a length from 0 to {MOST:g} mm, got {rms}")
-        known = replace(self.registration, method="rms", rms=float(rms), source="own", note="as given")
+        known = replace(self.registration, method="rms", rms=float(rms), source=OWN, note="as given")
         return replace(self, registration=known)
 
     def without(self, name: str) -> Budget:
@@ -258,8 +261,8 @@ class _Row:
         kind, key, note = self.table.get("kind"), self.table.get("source"), self.table.get("note", "")
         if kind not in ("systematic", "random"):
             raise InvalidInput(f"{self.where}: kind is systematic or random, got {kind!r}")
-        if not (isinstance(key, str) and (key == "own" or key in sources())):
+        if not (isinstance(key, str) and (key == OWN or key in sources())):
             raise InvalidInput(f'{self.where}: source must be a key of Keyhole\'s sources or "own", got {key!r}')
-        if key == "own" and not (isinstance(note, str) and note.strip()):
+        if key == OWN and not (isinstance(note, str) and note.strip()):
             raise InvalidInput(f"{self.where}: a source of your own needs a note that says what was measured")
         return kind == "systematic", key, str(note)
