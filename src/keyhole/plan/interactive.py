@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.anatomy.model import Anatomy
+from keyhole.anatomy.reading import load
+from keyhole.casefile import Case
 from keyhole.errors import InvalidInput
 from keyhole.geometry import Points
 from keyhole.plan.approaches import Approach, chosen
@@ -116,7 +119,7 @@ class Front:
 
 
 def desk(
-    anatomy: Anatomy,
+    patient: Anatomy | str | Path,
     level: str,
     side: str = "both",
     *,
@@ -130,10 +133,12 @@ def desk(
 
     Parameters
     ----------
+    patient : an anatomy, or the folder of an imported case.
     side : "left", "right" or "both".
     steps : of the search, docks mm and directions degrees; None takes each approach's own.
     registration_error : RMS target error of the navigation, mm, in place of that of the error budget.
     """
+    anatomy = patient if isinstance(patient, Anatomy) else load(Case(Path(patient)), with_image=False)
     budget = default_budget() if registration_error is None else default_budget().with_registration(registration_error)
     wanted = tuple(a.at(level) for a in chosen(approaches) if goal in a.goals and a.radii and a.kind != "screws")
     sides = SIDES if side == "both" else (side,)

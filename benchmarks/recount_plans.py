@@ -1,0 +1,147 @@
+"""Every number of plans recounted by code of its own, on random phantoms and the real CT, into docs/recount.md.
+
+Phantoms of every pathology, level and side, turned by up to 20 degrees and shifted, every fourth mirrored, every third
+on an oblique anisotropic grid; and the real CT, from files, both sides. The recount (tests/e2e/recount*.py) knows
+labels, plan.json and the tables of numbers, nothing of Keyhole.
+
+    python benchmarks/recount_plans.py [--cases 20] [--real] [--doubt] [--write]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/e2e"))
+
+from recount import Scene, check_plan, scene
+from recount_doubt import Doubted, check_doubt
+from recount_search import check_search
+
+from keyhole.anatomy.intake import import_case
+from keyhole.anatomy.landmarks import canal_line, vertebrae
+from keyhole.anatomy.model import Anatomy, Structure
+from keyhole.anatomy.phantom import PATHOLOGIES, PHANTOM, PhantomParameters, phantom
+from keyhole.casefile import to_json
+from keyhole.geometry import PATIENT, Grid, Transform, affine
+from keyhole.plan import plan, plan_case
+from keyhole.terms import Origin
+
+ROOT = Path(__file__).resolve().parents[1]
+CT = ROOT.parent / "shared/data/ct_abdomen_3mm"
+DOCUMENT = ROOT / "docs/recount.md"
+MARKS = ("<!-- recount begin -->", "<!-- recount end -->")
+
+
+def oblique(grid: Grid, seed: int) -> Grid:
+    """An anisotropic grid over the same space, its axes turned by up to 12 degrees."""
+    rng = np.random.default_rng([seed, 5])
+    turn = Rotation.from_rotvec(np.radians(12) * rng.uniform(-0.6, 0.6, 3)).as_matrix()
+    spacing, centre = np.array([1.1, 1.3, 1.5]), grid.centres((np.array(grid.shape) - 1) / 2)
+    shape = np.ceil(np.array(grid.shape) * grid.spacing / spacing).astype(int)
+    matrix = np.eye(4)
+    matrix[:3, :3] = turn * spacing
+    matrix[:3, 3] = centre - matrix[:3, :3] @ ((shape - 1) / 2)
+    return Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine(matrix))
+
+
+def patient(seed: int) -> tuple[Anatomy, PhantomParameters, str]:
+    """The phantom of `seed`, its parameters, and how it lies."""
+    rng = np.random.default_rng([seed, 4])
+    mirrored, slanted = seed % 4 == 1, seed % 3 == 2
+    asked = PhantomParameters(
+        seed=seed, pathologies=((), *((name,) for name in PATHOLOGIES))[seed % 6],
+        level=("L3/L4", "L4/L5", "L5/S1")[(seed // 2) % 3], side=("left", "right")[seed % 2],
+        severity=float(rng.uniform(0.2, 1)), is_mirrored=mirrored,
+    )  # fmt: skip
+    pose = np.eye(4)
+    axis = rng.normal(size=3)
+    pose[:3, :3] = Rotation.from_rotvec(np.radians(rng.uniform(0, 20)) * axis / np.linalg.norm(axis)).as_matrix()
+    pose[:3, 3] = rng.uniform(-50, 50, 3)
+    body = phantom(asked, pose=Transform(PATIENT, PHANTOM, pose))
+    grid = body.grid(1.25)
+    labels = body.labels_on(oblique(grid, seed) if slanted else grid)
+    known = {key: Structure(key, Origin.LABELLED, "phantom", 0.3) for key in labels.keys}
+    found = vertebrae(labels, structures=known)
+    anatomy = Anatomy(labels, known, found, canal_line(labels, found), None, "CT", "true", True)
+    return anatomy, asked, "turned" + ", mirrored" * mirrored + ", oblique grid" * slanted
+
+
+def phantoms(cases: int) -> Iterator[tuple[str, Scene, dict, dict[str, float]]]:
+    for seed in range(cases):
+        anatomy, asked, lying = patient(seed)
+        made = json.loads(to_json(plan(anatomy, asked.level, asked.side, "decompress")))
+        where = Scene(anatomy.labels.array, anatomy.labels.patient_from_index.matrix, dict(anatomy.labels.structures))
+        name = f"phantom {seed}: {', '.join(asked.pathologies) or 'healthy'}, {asked.level} {asked.side}, {lying}"
+        yield name, where, made, {k: s.sd for k, s in anatomy.structures.items()}
+
+
+def real() -> Iterator[tuple[str, Scene, dict, dict[str, float]]]:
+    if not CT.is_dir():
+        print(f"the real CT is not at {CT}", file=sys.stderr)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        case = import_case(
+            Path(folder) / "case", [CT / "ct.nii.gz"], labels=CT / "labels_totalsegmentator_total.nii.gz"
+        )
+        sds = {s["key"]: s["sd"] for s in json.loads((case.path / "labels.json").read_text())["structures"].values()}
+        for level in ("L3/L4", "L4/L5"):
+            plan_case(case, level, "both", "decompress")
+            made = json.loads((case.path / "plan.json").read_text())
+            yield f"real CT, 3 mm: {level}, both sides", scene(case.path), made, sds
+
+
+def numbers(made: dict) -> int:
+    """How many quantities the candidates of a plan hold."""
+    text = json.dumps(made["candidates"])
+    return text.count('"value"') + sum(len(c["breach_probability"]) for c in made["candidates"])
+
+
+def row(name: str, where: Scene, made: dict, sds: dict[str, float], doubt: bool) -> tuple[str, ...]:
+    wrong = check_plan(where, made) + check_search(where, made)
+    if doubt:
+        wrong += check_doubt(Doubted(where, sds, made), made["candidates"])
+    for said in wrong:
+        print(f"{name}: {said}", file=sys.stderr)
+    n = len(made["candidates"])
+    return name, str(n), f"{made['searched']:,}", str(numbers(made)), str(len(wrong)), "; ".join(wrong[:2])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", type=int, default=20)
+    parser.add_argument("--real", action="store_true", help="the real CT too")
+    parser.add_argument("--doubt", action="store_true", help="simulate the doubt of every candidate too (slow)")
+    parser.add_argument("--write", action="store_true", help="into docs/recount.md")
+    asked = parser.parse_args()
+    rows = []
+    for n, case in enumerate(_cases(asked)):
+        begin = time.process_time()
+        rows.append(row(*case, asked.doubt))
+        print(f"{n}: {rows[-1][:5]} {time.process_time() - begin:.0f} s", file=sys.stderr)
+    head = ("case", "corridors", "searched", "numbers in plan.json", "disagreements", "which")
+    lines = [head, tuple("---" for _ in head), *rows]
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    print(table)
+    if asked.write:
+        text = DOCUMENT.read_text(encoding="utf-8")
+        kept = text[: text.index(MARKS[0]) + len(MARKS[0])], text[text.index(MARKS[1]) :]
+        DOCUMENT.write_text(f"{kept[0]}\n{table}\n{kept[1]}", encoding="utf-8")
+
+
+def _cases(asked: argparse.Namespace) -> Iterator[tuple[str, Scene, dict, dict[str, float]]]:
+    yield from phantoms(asked.cases)
+    if asked.real:
+        yield from real()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
