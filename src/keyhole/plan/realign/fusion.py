@@ -42,6 +42,9 @@ MATCH = 10.0
 SHARE_LEAST = 0.05
 """Bone that two vertebrae would share and that is worth a word, mL: less is the rounding of voxels [keyhole-choice]."""
 
+BODIES_LEAST = 0.02
+"""Bone that two bodies would share and that is worth a word, mL [keyhole-choice]."""
+
 _AROUND = 20  # voxels of labels around the two vertebrae
 
 IMPOSED = (
@@ -53,6 +56,7 @@ RIGID = (
 )
 SUPINE = "taken lying down: standing, lordosis and its match with the incidence differ"
 SHARED = "facets and arches of both vertebrae would overlap: that angle needs bone to be taken there"
+COLLIDE = "the two bodies would overlap: the cage is too low for its angle, or the endplates are too uneven for it"
 TURNED = "the cage is turned straight across once it is inside the disc"
 
 
@@ -328,6 +332,9 @@ def _caveats(seen: _Case, seat: Seat, approach: str | None, entered: Passage | N
     facets = sum(v for pair, v in made.overlap.items() if any("/body" not in key for key in pair))
     if facets >= SHARE_LEAST:
         said.append(f"{SHARED} ({facets:.2f} mL)")
+    bodies = sum(v for pair, v in made.overlap.items() if all("/body" in key for key in pair))
+    if bodies >= BODIES_LEAST:
+        said.append(f"{COLLIDE} ({bodies:.2f} mL)")
     for vertebra in seen.anatomy.pair(seen.level):
         said += [f"{vertebra.name}: {note}" for note in vertebra.caveats]
     if seen.incidence.value is None:
