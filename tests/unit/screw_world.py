@@ -1,6 +1,9 @@
 """Two painted vertebrae with round pedicles of a known width, on any grid, moved, turned or mirrored."""
 
+import functools
+
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from keyhole.anatomy.model import Anatomy, Endplate, Structure, Vertebra
 from keyhole.geometry import LabelMap, Plane, affine
@@ -8,7 +11,7 @@ from keyhole.terms import Origin, sides_swapped
 
 SIDES = {"left": 1.0, "right": -1.0}
 CENTRES = {"L4": 18.0, "L5": -18.0}  # mm, heights of the bodies
-LOW, HIGH = np.array([-48.0, -24.0, -40.0]), np.array([48.0, 92.0, 40.0])
+LOW, HIGH = np.array([-38.0, -20.0, -26.0]), np.array([38.0, 54.0, 36.0])
 
 
 def _along(p, a, b, radius):
@@ -17,7 +20,7 @@ def _along(p, a, b, radius):
     return np.linalg.norm(p - a - t[:, None] * (b - a), axis=1) <= radius
 
 
-def paint(p, width, skin):
+def paint(p, width):
     """Key index of each point (n, 3) (left, posterior, up), and the keys. Pedicles converge by 10 degrees."""
     names, code = [], np.zeros(len(p), dtype=np.uint8)
 
@@ -26,9 +29,6 @@ def paint(p, width, skin):
             names.append(key)
         code[mask] = names.index(key) + 1
 
-    if skin:
-        put("tissue/fat", p[:, 1] < 82)
-        put("tissue/skin", (p[:, 1] >= 82) & (p[:, 1] < 84))
     for name, z in CENTRES.items():
         q = p - [0, 0, z]
         body = ((q[:, 0] / 25) ** 2 + (q[:, 1] / 18) ** 2 <= 1) & (np.abs(q[:, 2]) < 14)
@@ -59,20 +59,27 @@ def vertebra(name, matrix):
     return Vertebra(name, at(0, 0, z), left, posterior, up, plate(z + 14), plate(z - 14), True)
 
 
-def pair(*, width=9.0, motion=None, spacing=(1.0, 1.0, 1.0), turn=None, flip=False, skin=False, image=None):
-    """L4 and L5; `motion` (4, 4) moves the patient with the grid, `turn` tilts the grid, `flip` mirrors the patient."""
-    motion = np.eye(4) if motion is None else motion
-    axes = np.eye(3) if turn is None else turn
+@functools.cache
+def painted(width, spacing, turn):
+    """Labels, keys and local_from_index on a grid turned by `turn` degrees about x, y, z in the patient."""
+    axes = Rotation.from_euler("xyz", turn, degrees=True).as_matrix()
     corners = np.array([[a, b, c] for a in (0, 1) for b in (0, 1) for c in (0, 1)]) * (HIGH - LOW) + LOW
     low, high = (corners @ axes).min(axis=0), (corners @ axes).max(axis=0)
     shape = np.ceil((high - low) / spacing).astype(int) + 1
     local = np.eye(4)
     local[:3, :3], local[:3, 3] = axes * np.array(spacing), axes @ low
     index = np.stack(np.meshgrid(*[np.arange(n) for n in shape], indexing="ij"), -1).reshape(-1, 3)
-    code, names = paint(index @ local[:3, :3].T + local[:3, 3], width, skin)
+    code, names = paint(index @ local[:3, :3].T + local[:3, 3], width)
+    return code.reshape(shape), tuple(names), local
+
+
+def pair(*, width=9.0, motion=None, spacing=(1.0, 1.0, 1.0), turn=(0, 0, 0), flip=False, image=None):
+    """L4 and L5; `motion` (4, 4) moves the patient with the grid, `turn` tilts the grid, `flip` mirrors the patient."""
+    motion = np.eye(4) if motion is None else motion
+    code, names, local = painted(width, spacing, turn)
     keys = {n + 1: sides_swapped(k) if flip else k for n, k in enumerate(names)}
     reflect = np.diag([-1.0, 1, 1, 1]) if flip else np.eye(4)
-    labels = LabelMap(code.reshape(shape), affine(motion @ reflect @ local), keys)
+    labels = LabelMap(code, affine(motion @ reflect @ local), keys)
     known = {k: Structure(k, Origin.LABELLED, "test", 0.5) for k in keys.values()}
     return Anatomy(
         labels, known, {n: vertebra(n, motion) for n in CENTRES}, np.empty((0, 3)), image, "CT", "the test", True

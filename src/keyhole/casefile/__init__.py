@@ -65,8 +65,8 @@ from keyhole.casefile.planning import (
     TargetEntry,
 )
 from keyhole.casefile.screws import (
-    ContactEntry,
     IncisionEntry,
+    NearEntry,
     NoScrew,
     OperationRecord,
     PartEntry,
@@ -103,7 +103,6 @@ __all__ = [
     "CaseRecord",
     "ChangeEntry",
     "CohortEntry",
-    "ContactEntry",
     "CrossingEntry",
     "CurvePoint",
     "Decompression",
@@ -132,6 +131,7 @@ __all__ = [
     "LevelConfirmation",
     "LevelState",
     "MuscleHarm",
+    "NearEntry",
     "NeededEntry",
     "NoScrew",
     "OpeningEntry",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from keyhole.casefile.harm import HarmEntry
 from keyhole.casefile.values import Quantity, Side, Strict, Triple
 
 Grade = Literal["A", "B", "C", "D", "E"]
@@ -75,7 +76,7 @@ class IncisionEntry(Strict):
     length: Quantity
 
 
-class ContactEntry(Strict):
+class NearEntry(Strict):
     """Two solids that come near each other; a gap below 0 is a collision."""
 
     first: str
@@ -92,28 +93,34 @@ class ScrewsRecord(Strict):
     none: tuple[NoScrew, ...]
     rods: tuple[RodEntry, ...]
     incisions: tuple[IncisionEntry, ...]
-    contacts: tuple[ContactEntry, ...]
+    contacts: tuple[NearEntry, ...]
     caveats: tuple[str, ...] = ()
 
 
 class PartEntry(Strict):
-    """One part of an operation: a tube, a screw, a cage or an opened wound, and its own volume."""
+    """One part of an operation. `volume` is its own; what it shares with others counts once in the whole."""
 
     name: str
-    kind: Literal["tube", "screw", "tower", "cage", "rod", "open"]
+    kind: Literal["tube", "portal", "instrument", "sleeve", "screw", "cage", "open"]
     volume: Quantity
 
 
 class OperationRecord(Strict):
-    """Several corridors and implants as one operation, counted together: no volume twice."""
+    """Corridors and implants as one operation, counted together: `harm` is of the union, no volume twice.
+
+    `bones` says where the bones lie when things are checked against each other: as in the scan, or after realignment.
+    """
 
     name: str
     kind: Literal["small", "open"]
+    approach: str | None
     parts: tuple[PartEntry, ...]
-    burden: dict[str, Quantity]
-    burden_kind: dict[str, str]
-    apart: Quantity  # what the parts would add up to one by one
+    harm: HarmEntry
+    together: Quantity  # mL of the union
+    apart: Quantity  # mL that the parts would add up to one by one
     incisions: tuple[IncisionEntry, ...]
-    incision: Quantity  # all together
-    contacts: tuple[ContactEntry, ...]
+    incision: Quantity  # summed length
+    bones: Literal["as scanned", "realigned"]
+    rods: tuple[RodEntry, ...]
+    contacts: tuple[NearEntry, ...]
     caveats: tuple[str, ...] = ()

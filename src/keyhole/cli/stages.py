@@ -15,6 +15,7 @@ from keyhole.cli.doubt import doubt_lines
 from keyhole.cli.levels import gate_lines, others
 from keyhole.cli.make import part
 from keyhole.cli.render import Progress, caveats, number, progress, table
+from keyhole.cli.summary_screws import show_screws
 
 if TYPE_CHECKING:
     from keyhole.casefile import CandidateEntry, Case, ForecastRecord, PlanRecord
@@ -172,6 +173,7 @@ def _show_plan(record: PlanRecord, as_json: bool) -> None:
             click.echo(f"     {'+' if change.opens else '-'} {change.change}: {change.finding}")
     for line in fusion_lines(record):
         click.echo(line)
+    show_screws(record)
     caveats(others(record.caveats))
 
 

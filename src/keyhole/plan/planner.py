@@ -12,6 +12,7 @@ from keyhole.errors import InvalidInput
 from keyhole.plan.approaches import AIMS, Approach, catalogue, chosen
 from keyhole.plan.attempt import attempt
 from keyhole.plan.doubt import default_budget, read_budget, with_doubt
+from keyhole.plan.operation.told import with_operations
 from keyhole.plan.realign.fusion import Wish
 from keyhole.plan.realign.told import with_fusion
 from keyhole.plan.record import record
@@ -79,9 +80,9 @@ def plan(
         approaches=[a.name for a in wanted], target=target, sides=list(sides),
     )  # fmt: skip
     named = "budget.toml" if budget_file is None else Path(budget_file).name
-    made = with_doubt(record(settings, results, made_by), budget, named)
+    made = with_doubt(record(settings, results, made_by), budget, named, settings[0].site.frame.axes)
     made = with_fusion(made, anatomy, wish)
-    made = with_screws(made, anatomy, budget)
+    made = with_operations(with_screws(made, anatomy, budget), anatomy)
     say("Planned", 1.0)
     return made
 

@@ -13,6 +13,9 @@ Field = NDArray[np.float32]
 STEP = 0.5
 """Sampling along an axis, mm."""
 
+LEAN = 1.72
+"""What a radian away from a wanted angle costs, mm: 0.03 mm a degree [keyhole-choice]."""
+
 NEAR = 12.0
 """Of the wall, what lies this near to an axis is looked at while the axis is refined, mm."""
 
@@ -106,7 +109,9 @@ def least(points: Points, entry: Points, start: Points, stop: Points, exempt: fl
     """Least `gap` to voxels farther than `exempt` mm from `entry`; 99 where there is none."""
     along = stop - start
     square = along[0] ** 2 + along[1] ** 2 + along[2] ** 2
-    best, most = 99.0, 0.5 * np.abs(axes).sum()
+    best, most = 99.0, 0.0
+    for a in range(3):
+        most += 0.5 * (abs(axes[0, a]) + abs(axes[1, a]) + abs(axes[2, a]))
     for n in range(len(points)):
         p = points[n]
         x, y, z = p[0] - start[0], p[1] - start[1], p[2] - start[2]
@@ -146,7 +151,7 @@ def sizes(points: Points, entry: Points, way: Points, radii: Points, lengths: Po
         square = x * x + y * y + z * z
         beside = gap(p, entry, far, 1e6, axes)
         for r in range(len(radii)):
-            if square <= (radii[r] + 3.0) ** 2 or (beside - radii[r] >= found[r, :, 0].max() and past < lengths.min()):
+            if square <= (radii[r] + 3.0) ** 2:
                 continue
             for m in range(len(lengths)):
                 end = lengths[m] - radii[r]
@@ -188,7 +193,7 @@ def worth(
     spoiled += 0.25 * max(0.0, -room)
     for wanted, is_ in ((numbers[5], guess[2]), (numbers[6], guess[3])):
         if not np.isnan(wanted):
-            spoiled += 1.2 * abs(is_ - wanted)  # 0.02 mm a degree
+            spoiled += LEAN * abs(is_ - wanted)
     return float(free - spoiled)
 
 
@@ -217,11 +222,12 @@ def refine(
     clouds: tuple[Points, Points, Points],
     shared: Points,
     lengths: Points,
+    finest: float,
 ) -> tuple[Points, Points]:
     """Each guess moved to the best place near it, by steps that halve, inside `bounds` (4, 2); and what it is worth.
 
-    `lengths` (n,) are how far each is judged, mm, in place of the one in `shared`; the rest of it as in `worth`. Only
-    voxels of the rim within `NEAR` of the guess's own axis are looked at.
+    `lengths` (n,) are how far each is judged, mm, in place of the one in `shared`; the rest of it as in `worth`. Steps
+    end at `finest` mm; 1 or more only judges. Of the rim, voxels within `NEAR` of the guess's own axis are looked at.
     """
     best = guesses.copy()
     values = np.empty(len(guesses))
@@ -231,7 +237,7 @@ def refine(
         numbers[2] = lengths[n]
         near = (_beside(clouds[0], best[n], scene[2], numbers[0]), clouds[1], clouds[2])
         value = worth(best[n], scene, near, numbers)
-        while step[0] > 0.1:
+        while step[0] > finest:
             improved = False
             for a in range(4):
                 for sense in (-1.0, 1.0):
@@ -239,9 +245,12 @@ def refine(
                     trial[a] = min(max(trial[a] + sense * step[a], bounds[a, 0]), bounds[a, 1])
                     found = worth(trial, scene, near, numbers)
                     if found > value + 1e-6:
-                        best[n], value, improved = trial, found, True
+                        for b in range(4):
+                            best[n, b] = trial[b]
+                        value, improved = found, True
             if not improved:
-                step /= 2
+                for a in range(4):
+                    step[a] /= 2
         values[n] = value
     return best, values
 

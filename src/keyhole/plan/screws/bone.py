@@ -26,6 +26,10 @@ RIM = 1.2
 AROUND = 60.0
 """Bone is looked at this near to the body's middle, mm: the sacrum is longer."""
 
+COARSE = 0.5
+"""Of the voxels that outlines were drawn on, what exceeds the grid's, this share may be missing from a pedicle's side
+[keyhole-screws]: labels drawn at 3 mm and smoothed onto 1 mm hold pedicles about 1 mm too wide on each side."""
+
 JOINT = 2.5
 """Voxels of one part of a facet joint this near to the other are the joint, mm [keyhole-choice]."""
 
@@ -39,7 +43,8 @@ class Bone:
 
     `depth` is the distance to the bone's surface (positive inside, mm), `rim` the centres (n, 3) of the voxels next to
     it, `others` the surface of the other bones, LPS mm. `joints` are the voxels of the facet joints with the vertebra
-    `above` (empty where there is none), by side.
+    `above` (empty where there is none), by side. `sd` is the boundary's, mm; `coarse` how far it may be off, mm, since
+    the outlines were drawn on larger voxels.
     """
 
     vertebra: Vertebra
@@ -51,6 +56,7 @@ class Bone:
     above: str
     joints: Mapping[str, Points]
     sd: float
+    coarse: float
 
     @property
     def name(self) -> str:
@@ -107,10 +113,11 @@ def bone(anatomy: Anatomy, name: str, boxes: Mapping[str, Box] | None = None) ->
     crop = labels.crop(_wider(tight, labels))
     higher = [n for n in sorted(anatomy.vertebrae, key=rank) if rank(n) < rank(name)]
     above = higher[-1] if higher and are_neighbours(higher[-1], name) else ""
+    coarse = COARSE * max(0.0, float(labels.drawn_grid.spacing.max() - labels.grid.spacing.max()))
     sd = max((s.sd for k, s in anatomy.structures.items() if belongs(k, *keys)), default=0.0)
     return Bone(
         vertebra, mask, grid, np.ascontiguousarray(depth), _centres(grid, rim), _others(crop, keys, vertebra),
-        above, {side: _joint(crop, facet_keys(above, name, side)) for side in SIDES}, sd,
+        above, {side: _joint(crop, facet_keys(above, name, side)) for side in SIDES}, sd, coarse,
     )  # fmt: skip
 
 

@@ -10,13 +10,31 @@ import numpy as np
 
 from keyhole.geometry import Points, Tube
 
+STEP = 0.1
+"""Sampling of an axis against a box, mm."""
+
 CLOSE = 3.0
 """Pairs farther apart than this are not listed, mm [keyhole-choice]."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """A box about `centre` (3,) LPS mm: half its sizes (3,) along its `axes` (3, 3, unit rows)."""
+
+    centre: Points
+    axes: Points
+    half: Points
+
+    def gap(self, points: Points) -> Points:
+        """Distance of `points` (n, 3) from its faces, mm, negative inside."""
+        over = np.abs((points - self.centre) @ self.axes.T) - self.half
+        outside = np.linalg.norm(np.maximum(over, 0.0), axis=1)
+        return np.asarray(np.where(outside > 0, outside, over.max(axis=1)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Solid:
-    """Something that takes room: capsules that move as one. Solids of one `group` belong together and may touch.
+    """Something that takes room: capsules and boxes. Solids of one `group` belong together and may touch.
 
     `when` says when it is there: implants stay ("implant"), instruments of one step come and go ("step name").
     """
@@ -25,6 +43,7 @@ class Solid:
     tubes: tuple[Tube, ...]
     group: str
     when: str = "implant"
+    blocks: tuple[Block, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +95,24 @@ def contacts(solids: Sequence[Solid], close: float = CLOSE) -> list[Contact]:
     for one, other in itertools.combinations(solids, 2):
         if one.group == other.group or not _together(one, other):
             continue
-        gap = min(between(a, b) for a in one.tubes for b in other.tubes)
+        gap = _least(one, other)
         if gap < close:
             found.append(Contact(one.name, other.name, gap))
     return sorted(found, key=lambda c: (round(c.gap, 6), c.first, c.second))
+
+
+def _least(one: Solid, other: Solid) -> float:
+    """Gap between two solids, mm; two boxes are not compared."""
+    gaps = [between(a, b) for a in one.tubes for b in other.tubes]
+    gaps += [beside(tube, block) for block in one.blocks for tube in other.tubes]
+    gaps += [beside(tube, block) for block in other.blocks for tube in one.tubes]
+    return min(gaps, default=float("inf"))
+
+
+def beside(tube: Tube, block: Block) -> float:
+    """Gap between a capsule's wall and a box, mm: its axis looked at every `STEP`, at most half of that too large."""
+    steps = np.linspace(0.0, 1.0, max(2, int(np.ceil(tube.length / STEP)) + 1))
+    return float(block.gap(tube.start + steps[:, None] * (tube.stop - tube.start)).min()) - tube.radius
 
 
 def _together(one: Solid, other: Solid) -> bool:

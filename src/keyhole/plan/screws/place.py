@@ -6,7 +6,6 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from keyhole.geometry import Points
 from keyhole.plan.screws import _axes
@@ -30,8 +29,14 @@ INTO = 6.0
 SPREAD, TURN = 1.5, 3.0
 """Between the axes of the first search: mm and degrees."""
 
-SEEDS = 6
-"""Axes that are refined: the best, each at least `APART` from those before it."""
+CELL = (3.0, 0.16)
+"""Of the axes that share a cell of this size, mm on the plane and rad, the first search keeps the best."""
+
+JUDGED_FIRST, SEEDS = 80, 6
+"""Cells whose axes are judged against the wall, and axes that are refined, each at least `APART` from the others."""
+
+FINEST = 0.1
+"""Refinement ends at steps of this, mm."""
 
 JUDGED = 45.0
 """An axis is judged at most this far, mm; a longer screw has to fit, but no axis is sought for it [keyhole-choice]."""
@@ -61,35 +66,42 @@ class Placed:
 def place(bone: Bone, side: str, trajectory: Trajectory, system: System, margin: float = MARGIN) -> Placed:
     """The largest screw of `system` that keeps `margin` to the wall, else the smallest that does not touch it.
 
+    Labels drawn on coarser voxels hold `Bone.coarse` too much bone: the margin is kept beyond it.
+
     Axes through a plane behind the body, every `SPREAD` mm and `TURN` degrees inside the trajectory's bounds, are
     judged on the bone's depth; the best few are refined against every voxel of the wall. What an axis is worth is its
     free radius, less what it takes of the facet joint above, of the neighbours' bone and of the wanted direction.
     """
-    biggest = system.diameters[-1] / 2
+    biggest, margin = system.diameters[-1] / 2, margin + bone.coarse
     numbers = np.array(
         [
             bone.wall + BEHIND, biggest, trajectory.shortest, biggest + margin + 0.5, system.head_radius,
             np.deg2rad(trajectory.wanted_medial), np.deg2rad(trajectory.wanted_cranial),
         ]
     )  # fmt: skip
-    seeds, lengths = _seeds(bone, side, trajectory, system, numbers[3])
-    if not len(seeds):
+    guesses, lengths = _seeds(bone, side, trajectory, system, numbers[3])
+    if not len(guesses):
         return Placed(None, -np.inf, 0.0)
     scene, clouds = _scene(bone, side)
-    best, values = _axes.refine(seeds, _bounds(trajectory), scene, clouds, numbers, lengths)
-    tried = []
+    _, values = _axes.refine(guesses, _bounds(trajectory), scene, clouds, numbers, lengths, 1.0)
+    seeds = _apart(guesses, values)
+    best, values = _axes.refine(
+        guesses[seeds], _bounds(trajectory), scene, clouds, numbers, lengths[seeds], FINEST
+    )  # fmt: skip
+    tried: list[tuple[Placed, float]] = []
     for n in np.argsort(-np.round(values, 6), kind="stable"):
         entry, way = _axis(bone, side, best[n], numbers[0])
-        tried.append(_sized(bone, side, (entry, way), (trajectory, system, margin)))
-    return max(tried, key=lambda placed: _rank(placed, margin))
+        tried.append((_sized(bone, side, (entry, way), (trajectory, system, margin)), float(values[n])))
+    return max(tried, key=lambda one: _rank(bone, one[0], one[1], margin))[0]
 
 
-def _rank(placed: Placed, margin: float) -> tuple[bool, bool, float, float]:
-    """What makes one placed screw better than another: it fits, keeps the margin, is thicker, freer and longer."""
-    if placed.screw is None:
-        return False, False, 0.0, round(placed.gap, 6)
-    freer = min(placed.gap, margin + 1.0) + LONGER * placed.screw.length
-    return True, placed.gap >= margin, placed.screw.radius, round(freer, 6)
+def _rank(bone: Bone, placed: Placed, value: float, margin: float) -> tuple[bool, bool, bool, float, float]:
+    """What makes a screw better: it fits, keeps the margin, spares the joint above, is thicker, worth more, longer."""
+    screw = placed.screw
+    if screw is None:
+        return False, False, False, 0.0, round(placed.gap, 6)
+    spares = bool((screw.shaft.gap(bone.joints[screw.side]) > 0).all())
+    return True, placed.gap >= margin, spares, screw.radius, round(value + LONGER * screw.length, 6)
 
 
 def _bounds(trajectory: Trajectory) -> Points:
@@ -112,7 +124,7 @@ def _scene(bone: Bone, side: str) -> tuple[tuple[_axes.Field, Points, Points], t
 
 
 def _seeds(bone: Bone, side: str, trajectory: Trajectory, system: System, cap: float) -> tuple[Points, Points]:
-    """The best axes of the first search (n, 4): lateral, up, medial and cranial rad, and how far each is judged, mm."""
+    """The best axes of the first search, one of each cell: lateral, up, medial, cranial rad (n, 4); their lengths."""
     points, angles = _lattice(bone, side, trajectory), _angles(trajectory)
     cosine = np.cos(angles[:, 1])
     ways = np.stack([-np.sin(angles[:, 0]) * cosine, -np.cos(angles[:, 0]) * cosine, np.sin(angles[:, 1])], axis=1)
@@ -124,30 +136,28 @@ def _seeds(bone: Bone, side: str, trajectory: Trajectory, system: System, cap: f
     score = np.minimum(found[..., 0], cap) + 0.01 * np.minimum(found[..., 1], trajectory.longest)
     for wanted, is_ in ((trajectory.wanted_medial, angles[:, 0]), (trajectory.wanted_cranial, angles[:, 1])):
         if np.isfinite(wanted):
-            score -= 1.2 * np.abs(is_ - np.deg2rad(wanted))
+            score -= _axes.LEAN * np.abs(is_ - np.deg2rad(wanted))
     score[(found[..., 0] <= 0) | (found[..., 1] < trajectory.shortest)] = -np.inf
-    order = np.argsort(-np.round(score.ravel(), 6), kind="stable")[:400]
-    seeds, chosen = _apart(points, angles, order[np.isfinite(score.ravel()[order])])
-    judged = np.clip(found[..., 1].ravel()[chosen] - trajectory.ahead - 2.0, trajectory.shortest, trajectory.longest)
-    return seeds, np.minimum(judged, JUDGED)
+    order = np.argsort(-np.round(score.ravel(), 6), kind="stable")
+    order = order[np.isfinite(score.ravel()[order])]
+    p, a = np.divmod(order, len(angles))
+    guesses = np.column_stack([points[p, 0], points[p, 2], angles[a]])
+    cells = np.floor(guesses / [CELL[0], CELL[0], CELL[1], CELL[1]] + 1e-6)
+    chosen = np.sort(np.unique(cells, axis=0, return_index=True)[1])[:JUDGED_FIRST]
+    run = found[..., 1].ravel()[order[chosen]] - trajectory.ahead - 2.0
+    return guesses[chosen], np.minimum(np.clip(run, trajectory.shortest, trajectory.longest), JUDGED)
 
 
-def _apart(points: Points, angles: Points, order: NDArray[np.int64]) -> tuple[Points, list[int]]:
-    """The first `SEEDS` axes of `order` that differ, and which they are."""
-    chosen: list[Points] = []
-    places: list[int] = []
-    for n in order:
-        p, a = divmod(int(n), len(angles))
-        guess = np.array([points[p, 0], points[p, 2], angles[a, 0], angles[a, 1]])
-        far = [
-            np.abs(guess[:2] - g[:2]).max() >= APART[0] or np.abs(guess[2:] - g[2:]).max() >= APART[1] for g in chosen
-        ]
-        if all(far):
-            chosen.append(guess)
-            places.append(int(n))
+def _apart(guesses: Points, values: Points) -> list[int]:
+    """The best `SEEDS` of `guesses` (n, 4) that differ."""
+    chosen: list[int] = []
+    for n in np.argsort(-np.round(values, 6), kind="stable"):
+        off = np.abs(guesses[chosen] - guesses[n])
+        if ((off[:, :2].max(axis=1) >= APART[0]) | (off[:, 2:].max(axis=1) >= APART[1])).all():
+            chosen.append(int(n))
         if len(chosen) == SEEDS:
             break
-    return np.array(chosen).reshape(-1, 4), places
+    return chosen
 
 
 def _lattice(bone: Bone, side: str, trajectory: Trajectory) -> Points:

@@ -123,7 +123,7 @@ def look(
     hu = density(anatomy.image, screw) if anatomy.modality == "CT" else None
     behind = skin(anatomy, screw)
     said = [
-        *([f"it keeps less than {margin:g} mm to the wall"] if clearance < margin else []),
+        *([_close(bone, margin)] if clearance < margin + bone.coarse else []),
         *(["no facet joint is labelled above it: whether it is violated is unknown"] if grade is None else []),
         *(["no Hounsfield units along it: no CT holds all of it"] if hu is None else []),
         *(["no skin is labelled behind it: no incision can be placed"] if behind is None else []),
@@ -137,6 +137,13 @@ def look(
         float(np.degrees(np.arctan2(-local[0], -local[1]))), float(np.degrees(np.arcsin(local[2]))), hu, grade, share,
         behind, tuple(said),
     )  # fmt: skip
+
+
+def _close(bone: Bone, margin: float) -> str:
+    """What is said of a screw that keeps less than it should."""
+    said = f"it keeps less than {margin:g} mm to the wall"
+    drawn = f"{said} beyond the {bone.coarse:g} mm that labels drawn on coarse voxels may hold too much"
+    return drawn if bone.coarse else said
 
 
 def by_direction(bone: Bone, screw: Screw) -> dict[str, float]:

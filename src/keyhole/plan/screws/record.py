@@ -8,8 +8,8 @@ import numpy as np
 
 from keyhole.anatomy.model import Anatomy
 from keyhole.casefile import (
-    ContactEntry,
     IncisionEntry,
+    NearEntry,
     NoScrew,
     Quantity,
     RodEntry,
@@ -155,8 +155,8 @@ def incision_entry(found: Incision) -> IncisionEntry:
     )  # fmt: skip
 
 
-def contact_entry(found: Contact) -> ContactEntry:
+def contact_entry(found: Contact) -> NearEntry:
     """Two near solids as plan.json holds them."""
-    return ContactEntry(
+    return NearEntry(
         first=found.first, second=found.second, gap=amount(found.gap), is_collision=found.is_collision
     )  # fmt: skip
