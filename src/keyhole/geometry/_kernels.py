@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numba
@@ -20,3 +21,14 @@ def compiled(*, parallel: bool = False) -> Callable[[F], F]:
         return made
 
     return decorate
+
+
+@contextmanager
+def serial() -> Iterator[None]:
+    """One thread for the kernels called inside: waking the others costs more than a single corridor does."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)

@@ -20,6 +20,7 @@ from keyhole.anatomy.reading import load
 from keyhole.casefile import Case
 from keyhole.errors import InvalidInput
 from keyhole.geometry import Points
+from keyhole.geometry._kernels import serial
 from keyhole.plan.approaches import Approach, chosen
 from keyhole.plan.candidate import Figures, figures
 from keyhole.plan.clearance import Surfaces
@@ -172,7 +173,8 @@ def score(table: Desk, corridor: Corridor) -> Score:
     length, skin = _to_skin(body, grid.index(dock), grid.patient_from_index.inverse.turn(out))
     if not skin:
         return Score("unseen", ("the tube leaves what was seen before it meets the skin: unseen is never safe",), None)
-    exact, missed = _figures(room, replace(corridor, dock=dock, entry=dock + length * out), out)
+    with serial():
+        exact, missed = _figures(room, replace(corridor, dock=dock, entry=dock + length * out), out)
     touched, broken = _touched(exact), (*_outside(room, exact, out), *missed)
     verdict = "blocked" if touched else "outside" if broken else "clear"
     return Score(verdict, (*touched, *broken), exact)

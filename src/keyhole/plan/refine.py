@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from keyhole.geometry import Points
+from keyhole.geometry._kernels import serial
 from keyhole.plan.approaches import Approach
 from keyhole.plan.candidate import Figures, figures, tubes
 from keyhole.plan.clearance import Surfaces, clearances
@@ -260,10 +261,11 @@ def refined(
     place : `nook(site, found, walls)`, where several corridors of one approach are refined.
     """
     place = place or nook(site, found, walls)
-    for spot in climb(place, found, at, targets)[: -TRIED - 1 : -1]:
-        new = figures(site, moved(found, at, spot, site), 0, walls, error, targets)
-        if no_worse(new, old):
-            return new
+    with serial():
+        for spot in climb(place, found, at, targets)[: -TRIED - 1 : -1]:
+            new = figures(site, moved(found, at, spot, site), 0, walls, error, targets)
+            if no_worse(new, old):
+                return new
     return old
 
 
