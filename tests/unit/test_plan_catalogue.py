@@ -14,10 +14,10 @@ from keyhole.plan import plan
 from keyhole.plan.approaches import catalogue
 from keyhole.plan.attempt import attempt
 from keyhole.plan.biportal import between
+from keyhole.plan.doubt import execution_error
 from keyhole.plan.setting import setting
 from keyhole.plan.site import bounds, site
 from keyhole.plan.targets import aimed_at, target
-from keyhole.plan.uncertainty import execution_error
 
 PAIR, TUBE, WINDOW = "biportal-endoscopic", "tubular-paramedian", "interlaminar-endoscopic"
 

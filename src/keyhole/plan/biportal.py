@@ -13,10 +13,10 @@ from keyhole.geometry import Points
 from keyhole.plan.approaches import Approach
 from keyhole.plan.candidate import Figures, figures, tube_alone
 from keyhole.plan.corridor import gaps
+from keyhole.plan.doubt import total
 from keyhole.plan.search import Found, search
 from keyhole.plan.setting import Setting
 from keyhole.plan.site import Site, facet_shares, hard_keys
-from keyhole.plan.uncertainty import total
 
 VIEW_STEPS = (2.5, 3.0)
 """Steps of the search for viewing tubes, mm and degrees [keyhole-choice]."""

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from keyhole.geometry import Points
 from keyhole.plan.candidate import Figures
+from keyhole.plan.doubt import ExecutionError
 from keyhole.plan.search import Found
-from keyhole.plan.uncertainty import ExecutionError
 
 REACH_STEP, BREACH_STEP, BURDEN_STEP = 0.1, 0.02, 0.01
 """Differences in reach (share), breach probability and burden (mL) below these do not decide [keyhole-choice]."""
