@@ -19,11 +19,11 @@ from keyhole.plan.approaches import Approach
 from keyhole.plan.candidate import Figures, figures, tubes
 from keyhole.plan.clearance import Surfaces, clearances
 from keyhole.plan.corridor import sweep
+from keyhole.plan.doubt import ExecutionError
 from keyhole.plan.search import LONGEST, Found, Space, aimed, surroundings
 from keyhole.plan.setting import Setting
 from keyhole.plan.site import DANGER, Mask, Site, hard_keys
 from keyhole.plan.targets import Targets, footprint
-from keyhole.plan.uncertainty import ExecutionError
 from keyhole.terms import Tissue, tissue
 
 FIRST, FINEST = 1.0, 0.1
