@@ -118,7 +118,7 @@ def _weights(found: Canal, shift: float) -> NDArray[np.float32]:
         inside = ((at >= 0) & (at < shape)).all(axis=1)
         rows = np.ravel_multi_index(tuple(at[inside].T), tuple(shape))
         total += np.bincount(rows, share[inside], minlength=len(total))
-    return (total * PIXEL**2).astype(np.float32)
+    return np.round(total * PIXEL**2, 6).astype(np.float32)
 
 
 def mask_of(found: Canal, *prefixes: str) -> Mask:

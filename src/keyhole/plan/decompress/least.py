@@ -12,7 +12,7 @@ from keyhole.plan.decompress.problem import Indices, Problem, Taken
 ROUNDS = 320
 """Exchanges tried: some of the tool's places are given up, and the goal is reached again another way."""
 
-ANEW = 8
+ANEW = 12
 """Times that the exchanges begin from nothing."""
 
 WORSE = 0.03
@@ -24,7 +24,11 @@ TASTE = 1.8
 TRIED = 6
 """Places that are looked at with all that they open, of those that are worth most by themselves."""
 
-TIE = 1e-7
+TIE = 1e-9
+"""Amounts that differ by less are alike: rounding must not decide which bite goes first."""
+
+ENOUGH = 1e-3
+"""A plane lacks nothing if it lacks less than this, mm²."""
 
 LEAST = 1e-3
 """Volume, mm³, that stands for none: what costs nothing is taken first, the most useful of it before the rest."""
@@ -149,8 +153,8 @@ def _best(
     """The best of the `TRIED` bites that are worth most, now with all that they open in passing; -1: none."""
     most, at = 0.0, -1
     for _ in range(TRIED):
-        i = int(np.argmax(worth))
-        if not worth[i] > TIE:
+        i = int(np.argmax(worth >= (1 - TIE) * worth.max()))
+        if not worth[i] > 0:
             break
         worth[i] = 0.0
         n = _sent(following, start, bites, cost, i, uses, sent)
@@ -177,7 +181,7 @@ def _greedy(
     while True:
         is_open, won = _opened(uses, rooted, inner, gain)
         lack = deficit - won
-        if lack.max() <= TIE:
+        if lack.max() <= ENOUGH:
             return True
         _chains(cost, rooted, inner, start, bites, taste, uses, is_open, total, following)
         mark[:], worth[:] = -1, 0.0
@@ -215,7 +219,7 @@ def _prune(
         tried[at] = True
         _count(start, bites, cost, at, -1, uses)
         _, total = _opened(uses, rooted, inner, gain)
-        if (deficit - total).max() <= TIE:
+        if (deficit - total).max() <= ENOUGH:
             worked[at] = False
         else:
             _count(start, bites, cost, at, 1, uses)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from keyhole.assessment.canal.grades import CANAL_CUTOFF
 from keyhole.assessment.flank.frame import Side
 from keyhole.assessment.model import Measurement
 from keyhole.casefile import BeforeAfter, Decompression, GoalEntry, LeftEntry, Quantity
-from keyhole.plan.decompress.bites import BITE, is_bone
+from keyhole.plan.decompress.bites import BITE, FLAVUM, is_bone
 from keyhole.plan.decompress.removal import Removal
 from keyhole.plan.decompress.spreads import BONE
+from keyhole.terms import belongs
 
 SOURCE = "keyhole-plan"
 
@@ -36,8 +38,25 @@ def decompression(found: Removal | None, level: str) -> Decompression:
         in_tube=_amount(found.by_tube, None, "mL"),
         facet_removed={key: _amount(v, doubt.facet.get(key, v), "%") for key, v in found.facet.items()},
         left=tuple(LeftEntry(key=one.key, volume=_amount(one.volume, None, "mL", *one.reasons)) for one in found.left),
-        caveats=(MODELLED,),
+        caveats=_caveats(found),
     )
+
+
+def _caveats(found: Removal) -> tuple[str, ...]:
+    """What has to be known of any simulated removal, and of this one."""
+    said = [MODELLED]
+    if not any(belongs(key, FLAVUM) for key in found.labels.keys) and not any(
+        belongs(key, FLAVUM) for key in found.volumes
+    ):
+        said.append("no flavum is labelled: what lies between bone and canal is not counted among what is removed")
+    if found.goal.kind != "root" and (found.before.area.value or 0.0) >= CANAL_CUTOFF:
+        said.append(
+            f"the canal is not narrow before: {found.before.area.value:.0f} mm2, where {CANAL_CUTOFF:.0f} mm2 at the "
+            "facets of L4/L5 told patients from controls [lim2017]; the goal may ask for more than anyone needs"
+        )
+    if any(belongs(key, "disc") for key in found.volumes):
+        said.append("the fragment is drawn out whole as far as the instruments reach, by the cheapest way to it")
+    return tuple(said)
 
 
 def _goal(found: Removal) -> GoalEntry:

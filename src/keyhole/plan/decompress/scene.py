@@ -21,6 +21,9 @@ from keyhole.terms import split
 ADJACENT = 1.75
 """A bite lies on the canal if a voxel of it is this near to it, voxels: over faces, edges or corners."""
 
+NOTHING = 1e-3
+"""A bite that opens less than this, mm² or mm³, opens nothing: rounding must not decide which do."""
+
 NOWHERE = np.zeros(0, dtype=np.int64)
 
 
@@ -136,17 +139,17 @@ class Posed:
 def posed(at: Scene, goal: Goal, aim: float | None, more: Points | None = None) -> Posed:
     """The problem of reaching `goal`; `aim` is the area wanted, mm², `more` what the planes lack besides, mm²."""
     distance = free_distance(at.found, without_fragment=bool(at.fragment.any()))
-    near = nearness(at.cut, distance)
+    near = np.round(nearness(at.cut, distance), 3)  # so that rounding does not decide which of two alike is nearer
     if goal.kind == "root":
         gain, rooted = _touching(at, goal), np.ones(len(at.cut), dtype=np.bool_)
         deficit = np.zeros(1)
     else:
         on = planes(at.found, goal.length)
-        gain = _opens(at, on, distance.array)
+        gain = np.round(_opens(at, on, distance.array), 5)
         rooted = near <= ADJACENT * float(at.found.site.labels.grid.spacing.max())
         deficit = (aim or 0.0) - on.areas - _by_fragment(at, on)
         deficit = deficit if more is None else deficit + more
-    wanted = gain.sum(axis=1) > 0
+    wanted = gain.sum(axis=1) > NOTHING
     which = np.flatnonzero(wanted)
     row, held, _, reasons = ways(at.tool, at.found.site, at.cut, at.hard, at.cost, (at.cut.centres[which], which))
     why = np.zeros(len(at.cut), dtype=np.int64)

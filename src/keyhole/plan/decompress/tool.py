@@ -25,6 +25,9 @@ AT_WALL = 0.75 * BITE
 TOOL = 1.5
 """Half width of the way that a tool clears, mm: a burr of 3 mm [elhamdani2026] or a punch of that size."""
 
+INSIDE = 0.981
+"""The way is looked at a little inside its wall, so that rounding does not decide on voxels that only touch it."""
+
 OPEN_LEAN = 30.0
 """How far tools lean in the open operation, degrees [keyhole-choice]."""
 
@@ -120,30 +123,27 @@ def _stop(
 
 
 @compiled()
-def _around(axis: Points, ring: Points) -> None:
+def _around(axis: Points, up: Points, ring: Points) -> None:
     """Fill `ring` (n, 3) with the middle and six points `TOOL` mm from it, across `axis`."""
-    least = np.argmin(np.abs(axis))
-    other = np.zeros(3)
-    other[least] = 1.0
-    one = np.cross(axis, other)
+    one = np.cross(axis, up)
     one /= np.sqrt((one**2).sum())
     two = np.cross(axis, one)
     ring[0] = 0.0
     for k in range(len(ring) - 1):
         angle = 2 * np.pi * k / (len(ring) - 1)
-        ring[k + 1] = TOOL * (np.cos(angle) * one + np.sin(angle) * two)
+        ring[k + 1] = INSIDE * TOOL * (np.cos(angle) * one + np.sin(angle) * two)
 
 
 @compiled()
 def _walk(
     start: Points, stop: Points, matrix: Points, at: NDArray[np.int32], cost: Points, own: int, mark: Indices,
-    stamp: int, way: Indices, work: tuple[Points, Indices],
+    stamp: int, way: Indices, work: tuple[Points, Points, Indices],
 ) -> tuple[int, float]:  # fmt: skip
     """Fill `way` with the bites that a tool takes with it from `start` to `stop`; how many, and their volume."""
-    ring, v = work
+    ring, up, v = work
     length = np.sqrt(((stop - start) ** 2).sum())
     axis = (stop - start) / max(length, 1e-9)
-    _around(axis, ring)
+    _around(axis, up, ring)
     steps = max(1, int(np.ceil(length / (2 * SAMPLE))))
     n, spent = 0, 0.0
     for s in range(steps + 1):
@@ -171,7 +171,7 @@ def _ways(
     labels: NDArray[np.int32], hard: NDArray[np.bool_], at: NDArray[np.int32], cost: Points,
 ) -> tuple[Indices, Indices, Points, Indices]:  # fmt: skip
     """Of each target the cheapest way: row starts, bites, volume (inf: none) and why not; see `ways`."""
-    m, stamp = len(targets), 0
+    m, stamp, up = len(targets), 0, limits[3:6]
     ring, v = np.zeros((7, 3)), np.zeros(3, dtype=np.int64)
     mark, way = np.full(len(cost) + 1, -1, dtype=np.int64), np.empty(len(cost) + 2, dtype=np.int64)
     row, spent, why = np.zeros(m + 1, dtype=np.int64), np.full(m, np.inf), np.zeros(m, dtype=np.int64)
@@ -198,12 +198,12 @@ def _ways(
                     why[n] = hit if why[n] < 0 else why[n]
                     continue
                 stamp += 1
-                count, volume = _walk(starts[k], targets[n], matrix, at, cost, own[n], mark, stamp, way, (ring, v))
+                count, volume = _walk(starts[k], targets[n], matrix, at, cost, own[n], mark, stamp, way, (ring, up, v))
                 if volume < spent[n] - 1e-6:
                     spent[n], chosen = volume, k
         if chosen >= 0:
             stamp += 1
-            count, volume = _walk(starts[chosen], targets[n], matrix, at, cost, own[n], mark, stamp, way, (ring, v))
+            count, volume = _walk(starts[chosen], targets[n], matrix, at, cost, own[n], mark, stamp, way, (ring, up, v))
             if filled + count > len(bites):
                 grown = np.empty(2 * len(bites) + count, dtype=np.int64)
                 grown[:filled] = bites[:filled]
@@ -233,7 +233,7 @@ def ways(
     Row starts (m + 1,) into the bites taken on the way; those bites; their volume (m,), inf where there is no way; and
     why there is none (m,): `FAR`, `LEANS`, or the label that is in the way.
     """
-    limits = np.array([tool.slack, tool.lean, tool.farthest])
+    limits = np.array([tool.slack, tool.lean, tool.farthest, *site.frame.up])
     matrix = site.labels.patient_from_index.inverse.matrix
     found: tuple[Indices, Indices, Points, Indices] = _ways(
         np.ascontiguousarray(targets[0]), targets[1], tool.starts, tool.dock, tool.out, limits, matrix,
