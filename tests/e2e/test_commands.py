@@ -116,6 +116,10 @@ def test_tables_are_readable_without_json(copy):
         (("plan", "CASE", "--level", "T8/T9", "--side", "left", "--goal", "decompress"), "not in the scan"),
         (("plan", "CASE", "--level", "L4", "--side", "left", "--goal", "decompress"), "neighbouring vertebrae"),
         (("plan", "CASE", "--level", "L4/L5", "--side", "left", "--goal", "decompress", "--approach", "nose"), "nose"),
+        (
+            ("plan", "CASE", "--level", "L4/L5", "--side", "left", "--goal", "fuse", "--budget", "CASE/case.json"),
+            "case.json: a budget is a TOML file, and this is not",
+        ),
         (("confirm", "CASE", "--lowest-lumbar", "L9", "--by", "me"), "L9"),
     ],
 )

@@ -50,6 +50,8 @@ def test_it_says_what_is_in_most_danger_and_which_term_dominates(plain):
     assert plain.worst == "root/L5/left"
     assert plain.dominant == plain.shares[0].term
     assert plain.registration_rms == 2.0
+    once = ("registration", "image", "label")
+    assert plain.systematic_share == pytest.approx(sum(s.share for s in plain.shares if s.term in once), abs=0.02)
     assert plain.needed_accuracy.value is not None
     assert (plain.needed_accuracy.value >= 2.0) is (plain.breach_total <= 0.05)
 

@@ -66,6 +66,7 @@ class DoubtEntry(Strict):
     worst: str | None  # structure in most danger
     dominant: str | None  # the term with the largest share there
     shares: tuple[TermShare, ...] = ()
+    systematic_share: float | None = None  # % of that variance drawn once: placing the tube anew does not change it
     kept_clearance: Quantity | None = None  # mm kept in 95 % of executions; None: nothing is near
     robust_rank: int | None = None  # place in the order by kept clearance
     instrument_breach: dict[str, Chance] = Field(default_factory=dict)  # if the instrument were driven blind

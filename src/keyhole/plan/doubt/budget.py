@@ -84,6 +84,13 @@ class Budget:
         """The RMS registration error that it states, mm; None where it follows from fiducials."""
         return None if self.registration.method == "fiducials" else self.registration.rms
 
+    @property
+    def systematic(self) -> tuple[str, ...]:
+        """The terms that are drawn once for the whole operation."""
+        known = {t.name: t.is_systematic for t in (*self.terms, self.label)}
+        known["registration"] = self.registration.is_systematic
+        return tuple(name for name in TERMS if known[name])
+
     def with_registration(self, rms: float) -> Budget:
         """The same budget with an RMS target error of `rms` mm at the tip, known no better than that."""
         if not (0 <= rms <= MOST):

@@ -54,6 +54,7 @@ def doubt_entry(
         shares=tuple(
             TermShare(term=s.term, share=round(s.share, 2), breach_without=round(s.without, 6)) for s in shares
         ),
+        systematic_share=round(sum(s.share for s in shares if s.term in how.budget.systematic), 2) if shares else None,
         kept_clearance=_kept(kept_clearance(shown)),
         instrument_breach={key: p for key, p in blind.items() if p > 0},
         caveats=unknown(how.cloud.keys),
