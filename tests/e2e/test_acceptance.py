@@ -14,6 +14,7 @@ import nibabel
 import numpy as np
 import pytest
 from recount import Scene, check, scene, touched
+from recount_harm import check_places
 from scipy.spatial.transform import Rotation
 
 from keyhole.anatomy.intake import import_case
@@ -68,6 +69,13 @@ def best(plan: dict) -> dict[str, dict]:
 
 def test_an_independent_recount_agrees_on_the_phantom(planned):
     assert check(planned.path) == []
+
+
+@SLOW
+def test_an_independent_recount_of_openings_nerves_and_capsules_agrees(planned):
+    where, plan = scene(planned.path), plan_of(planned)
+    few = {**plan, "candidates": list(best(plan).values())}
+    assert check_places(where.array, where.affine, where.keys, few) == []
 
 
 def test_no_tube_or_instrument_touches_nerve_vessel_or_organ(planned):
