@@ -54,7 +54,9 @@ GROUPS = (
 """In legend order. Facets and herniation are parts of a vertebra and of a disc: `group_of` looks at them first."""
 
 _BY_NAME = {group.name: group for group in GROUPS}
-_APPROACH_COLOURS = ("#004488", "#994455", "#997700", "#117733", "#332288", "#882255")
+_APPROACH_COLOURS = (
+    "#004488", "#994455", "#997700", "#117733", "#332288", "#882255", "#aa4499", "#661100", "#225555", "#666633",
+)  # fmt: skip
 OPEN_COLOUR = "#777777"
 
 
