@@ -17,6 +17,6 @@ def doubt_lines(record: PlanRecord) -> list[str]:
     if first is None or first.doubt is None:
         return lines
     kept = first.doubt.kept_clearance
-    stays = "nothing is near it" if kept is None else f"it keeps {number(kept.value)} mm in 95 % of executions"
+    stays = "nothing is near it" if kept is None else f"it stays {number(kept.value)} mm clear in 95 % of executions"
     worst = f"; {first.doubt.dominant} error counts most, beside {first.doubt.worst}" if first.doubt.worst else ""
     return [*lines, f"  best at 95 %: corridor {first.rank}, {first.approach} from the {first.side}: {stays}{worst}"]
