@@ -19,6 +19,9 @@ from keyhole.plan.screws.model import Screw
 KINDS = ("tube", "portal", "instrument", "sleeve", "screw", "cage")
 """What a part may be; tubes, portals and sleeves come through the skin."""
 
+LAST = 9
+"""Screws come after every corridor has done its work and its tube is out."""
+
 IMPLANTS = ("screw", "cage")
 """Parts that stay; the others are there during their own step alone."""
 
@@ -27,7 +30,8 @@ IMPLANTS = ("screw", "cage")
 class Part:
     """One part of an operation: capsules and boxes, LPS mm.
 
-    Parts of one `group` belong together and may touch (a screw and its sleeve); `step` is when an instrument is there.
+    Parts of one `group` belong together and may touch (a screw and its sleeve); `step` is when an instrument is there,
+    `order` counts the steps.
     """
 
     name: str
@@ -36,6 +40,7 @@ class Part:
     step: str
     tubes: tuple[Tube, ...] = ()
     blocks: tuple[Block, ...] = ()
+    order: int = 0
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -47,7 +52,7 @@ class Part:
     def solid(self) -> Solid:
         """The part as something that others may run into."""
         when = "implant" if self.kind in IMPLANTS else self.step
-        return Solid(self.name, self.tubes, self.group, when, self.blocks)
+        return Solid(self.name, self.tubes, self.group, when, self.blocks, self.order)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +81,7 @@ class Operation:
 def collisions(operation: Operation) -> list[Contact]:
     """Every two parts nearer than 3 mm that can be there at once, nearest first; a gap below 0 is a collision.
 
-    Implants meet everything, instruments the implants and what else is there in their own step.
+    Implants meet each other, instruments the implants that are in by then and what else is there in their own step.
     """
     return contacts([p.solid for p in operation.parts])
 
@@ -101,22 +106,22 @@ def _capsule(start: Sequence[float], tip: Sequence[float], radius: float) -> Tub
 
 def screw_part(screw: Screw) -> Part:
     """A screw with its head."""
-    return Part(screw.name, "screw", screw.name, "screws", (screw.shaft, screw.body))
+    return Part(screw.name, "screw", screw.name, "screws", (screw.shaft, screw.body), order=LAST)
 
 
 def sleeve_part(screw: Screw, skin: Points) -> Part:
     """The sleeve through which a screw is put in, from the skin to the bone."""
     tube = _capsule(skin.tolist(), screw.entry.tolist(), screw.system.tower_radius)
-    return Part(f"sleeve {screw.vertebra} {screw.side}", "sleeve", screw.name, "screws", (tube,))
+    return Part(f"sleeve {screw.vertebra} {screw.side}", "sleeve", screw.name, "screws", (tube,), order=LAST)
 
 
-def cage_part(cage: CageEntry) -> Part:
-    """A cage as the box that holds its wedge."""
+def cage_part(cage: CageEntry, through: str = "cage") -> Part:
+    """A cage as the box that holds its wedge; it belongs to the corridor that it comes `through`."""
     axes = np.array([cage.heading, cage.across, cage.up])
     run = cage.length if abs(np.dot(cage.rise, cage.heading)) > 0.5 else cage.width
     height = cage.height + run * np.tan(np.deg2rad(abs(cage.angle)) / 2)
     half = np.array([cage.length, cage.width, height]) / 2
-    return Part("cage", "cage", "cage", "cage", (), (Block(np.array(cage.centre), axes, half),))
+    return Part("cage", "cage", through, "cage", (), (Block(np.array(cage.centre), axes, half),))
 
 
 def small_operation(
@@ -130,7 +135,7 @@ def small_operation(
     parts += [screw_part(s) for s, _ in screws]
     parts += [sleeve_part(s, skin) for s, skin in screws if skin is not None]
     if cage is not None:
-        parts.append(cage_part(cage))
+        parts.append(cage_part(cage, corridors[0].approach if corridors else "cage"))
     name = " + ".join(
         [*(e.approach for e in corridors), *(["cage"] if cage else []), *([_n(screws)] if screws else [])]
     )

@@ -25,6 +25,7 @@ from keyhole.terms import SIDES
 CAGE = "the cage is not counted: it stands where the disc was cleared; clearing the disc is not counted either"
 SLEEVES = "sleeves are generic; muscle between the heads, where the rod is pushed through, is not counted"
 OPENED = "screws are counted in bone alone: what lies behind it is laid open already"
+ORDER = "in order: the corridor's tube does its work and comes out, then the screws"
 UNMOVED = "volumes are counted on the bones as scanned; what runs into what is checked after realignment"
 
 
@@ -164,12 +165,24 @@ def _cuts(here: Site, corridor: CandidateEntry | None, screws: Sequence[tuple[Sc
     return found
 
 
+def _in_the_way(whole: Operation) -> list[str]:
+    """What would run into what if the screws came first."""
+    now = {(c.first, c.second) for c in collisions(whole)}
+    at_once = replace(whole, parts=tuple(replace(p, order=0) for p in whole.parts))
+    return [
+        f"if the screws came first, {c.first} would run {-c.gap:.1f} mm into {c.second}"
+        for c in collisions(at_once)
+        if c.is_collision and (c.first, c.second) not in now
+    ]
+
+
 def _said(whole: Operation, fused: FusionEntry | None) -> tuple[str, ...]:
     kinds = {p.kind for p in whole.parts}
     said = [CAGE] if "cage" in kinds else []
     said += [SLEEVES] if "sleeve" in kinds else []
     said += [OPENED] if whole.opened is not None and "screw" in kinds else []
     said += [UNMOVED] if fused is not None and fused.motions else []
+    said += [ORDER, *_in_the_way(whole)] if kinds & {"tube", "portal"} and "screw" in kinds else []
     if "screw" in kinds and "sleeve" not in kinds and whole.opened is None:
         said.append("no skin is labelled: the way of the screws through muscle is not counted")
     return tuple(said)

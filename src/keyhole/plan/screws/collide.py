@@ -36,7 +36,8 @@ class Block:
 class Solid:
     """Something that takes room: capsules and boxes. Solids of one `group` belong together and may touch.
 
-    `when` says when it is there: implants stay ("implant"), instruments of one step come and go ("step name").
+    `when` says when it is there: implants stay ("implant"), instruments of one step come and go ("step name"); `order`
+    counts the steps.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Solid:
     group: str
     when: str = "implant"
     blocks: tuple[Block, ...] = ()
+    order: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,8 @@ def _to(p: Points, a: Points, b: Points) -> float:
 def contacts(solids: Sequence[Solid], close: float = CLOSE) -> list[Contact]:
     """Every pair nearer than `close` mm that can be there at once, nearest first.
 
-    Implants meet everything; an instrument meets implants and the instruments of its own step.
+    Implants meet each other; an instrument meets the implants that are in by the end of its step, and the instruments
+    of its own step.
     """
     found = []
     for one, other in itertools.combinations(solids, 2):
@@ -116,4 +119,9 @@ def beside(tube: Tube, block: Block) -> float:
 
 
 def _together(one: Solid, other: Solid) -> bool:
-    return "implant" in (one.when, other.when) or one.when == other.when
+    if one.when == other.when:
+        return True
+    if "implant" not in (one.when, other.when):
+        return False
+    stays, comes = (one, other) if one.when == "implant" else (other, one)
+    return stays.order <= comes.order
