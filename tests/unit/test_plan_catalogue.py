@@ -14,7 +14,7 @@ from keyhole.plan import plan
 from keyhole.plan.approaches import catalogue
 from keyhole.plan.attempt import attempt
 from keyhole.plan.biportal import between
-from keyhole.plan.doubt import execution_error
+from keyhole.plan.doubt import isotropic
 from keyhole.plan.setting import setting
 from keyhole.plan.site import bounds, site
 from keyhole.plan.targets import aimed_at, target
@@ -28,7 +28,7 @@ COARSE = (2.0, 2.0, 2.0)
 def tried(anatomy, name, *, aim=None, goal="decompress", side="left"):
     """What becomes of one approach, searched on a coarse grid; without the record of a plan."""
     approach = replace(catalogue()[name].at("L4/L5"), steps=(3.0, 4.0))
-    here = setting(anatomy, "L4/L5", side, goal, error=execution_error(2.0), aim=aim, approaches=(approach,))
+    here = setting(anatomy, "L4/L5", side, goal, error=isotropic(2.0), aim=aim, approaches=(approach,))
     return attempt(here, approach)
 
 
@@ -214,3 +214,13 @@ def test_an_oblique_anisotropic_grid_gives_nearly_the_same_way_into_the_disc():
     assert one.figures
     assert two.figures
     assert abs(one.figures[0].reach - two.figures[0].reach) < 0.25
+
+
+@pytest.mark.slow
+def test_a_window_narrower_than_the_search_is_found_on_a_second_lattice_and_says_so():
+    here = setting(back(), "L4/L5", "left", "fuse", error=isotropic(2.0), approaches=(catalogue()["mis-tlif"],))
+    found = attempt(here, catalogue()["mis-tlif"])
+    assert found.rejected is None
+    assert any("second lattice" in said for said in found.caveats)
+    assert all(f.least >= 0 for f in found.figures)
+    assert found.feasibility.searched == found.found.searched

@@ -6,7 +6,7 @@ from keyhole.casefile import Feasibility, Quantity, Rejected
 from keyhole.plan.approaches import Approach
 from keyhole.plan.biportal import coupled, unpaired
 from keyhole.plan.candidate import Figures, figures
-from keyhole.plan.changes import changes, is_clear
+from keyhole.plan.changes import COARSE, LOOKED, changes, is_clear
 from keyhole.plan.rank import REPORTED, select, shortlist
 from keyhole.plan.reasons import Why, why
 from keyhole.plan.refine import improved
@@ -28,10 +28,7 @@ def attempt(setting: Setting, approach: Approach, *, both: bool = False, among: 
     if refused:
         return Result(approach, setting, [], _rejected(setting, approach, Why(refused)))
     found = search(site, approach, setting.targets, steps=approach.steps)
-    counted = Feasibility(
-        approach=approach.name, searched=found.searched, margins=MARGINS, feasible=found.feasible,
-        side=site.frame.side,  # type: ignore[arg-type]  # a checked side
-    )  # fmt: skip
+    counted = _counted(setting, found)
     examined = looked_at(setting, found, EXAMINED)
     clear = [f for f in examined if is_clear(f)]
     seen = coupled(setting, clear)
@@ -39,6 +36,9 @@ def attempt(setting: Setting, approach: Approach, *, both: bool = False, among: 
         best = select(seen, FEWER if among > MANY else REPORTED)
         better = best if approach.kind == "biportal" else improved(setting, found, best)
         return Result(approach, setting, better, None, counted, found, found.caveats)
+    second = _second(setting, approach) if found.searched else None
+    if second is not None:
+        return second
     walls = setting.walls.only(hard_keys(site, approach))
     told = why(site, found, walls, setting.targets, modality=setting.anatomy.modality, examined=examined)
     told = Why(unpaired(approach, len(clear))) if clear else told
@@ -46,6 +46,28 @@ def attempt(setting: Setting, approach: Approach, *, both: bool = False, among: 
     if not told.is_unseen:
         rejected = rejected.model_copy(update={"changes": changes(setting, approach, found, both=both)})
     return Result(approach, setting, [], rejected, counted, found, found.caveats)
+
+
+def _second(setting: Setting, approach: Approach) -> Result | None:
+    """The best corridor on another lattice, that of `changes`, so that what they find is theirs; None if none is."""
+    if approach.steps == COARSE:
+        return None
+    found = search(setting.site, approach, setting.targets, steps=COARSE)
+    best = coupled(setting, [f for f in looked_at(setting, found, LOOKED) if is_clear(f)])
+    if not best:
+        return None
+    said = (
+        f"found on a second lattice of {COARSE[0]:g} mm and {COARSE[1]:g} degrees, not on the first: the window is "
+        "narrower than the search's steps"
+    )
+    return Result(approach, setting, select(best, FEWER), None, _counted(setting, found), found, (*found.caveats, said))
+
+
+def _counted(setting: Setting, found: Found) -> Feasibility:
+    return Feasibility(
+        approach=found.approach.name, searched=found.searched, margins=MARGINS, feasible=found.feasible,
+        side=setting.site.frame.side,  # type: ignore[arg-type]  # a checked side
+    )  # fmt: skip
 
 
 def looked_at(setting: Setting, found: Found, n: int) -> list[Figures]:
