@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import numpy as np
 from keyhole.anatomy.model import Anatomy
 from keyhole.casefile import CandidateEntry, OperationRecord, PartEntry, PlanRecord, ScrewEntry
 from keyhole.casefile.realign import FusionEntry
-from keyhole.geometry import Points
+from keyhole.geometry import LabelMap, Points
 from keyhole.plan.approaches import catalogue
 from keyhole.plan.harm import harm, volumes
 from keyhole.plan.harm.midline import exposure
@@ -19,7 +20,7 @@ from keyhole.plan.screws.model import Screw
 from keyhole.plan.screws.record import amount, contact_entry, incision_entry, rod_entry, rods
 from keyhole.plan.screws.rod import Incision, incisions
 from keyhole.plan.screws.sizes import system
-from keyhole.plan.site import Site, site
+from keyhole.plan.site import Site, around, body_code, site
 from keyhole.terms import SIDES
 
 CAGE = "the cage is not counted: it stands where the disc was cleared; clearing the disc is not counted either"
@@ -41,7 +42,7 @@ def operations(made: PlanRecord, anatomy: Anatomy) -> tuple[OperationRecord, ...
     """
     if made.screws is None or not (made.screws.screws or made.fusion):
         return ()
-    here = site(anatomy, made.level, made.side)
+    here = both_flanks(anatomy, made.level, made.side)
     screws = [(screw_of(e), None if e.skin is None else np.array(e.skin)) for e in made.screws.screws]
     found: list[OperationRecord] = []
     best = _best(made)
@@ -58,6 +59,20 @@ def operations(made: PlanRecord, anatomy: Anatomy) -> tuple[OperationRecord, ...
             whole = open_operation(name, opened, screws=[s for s, _ in screws], cage=cage)
             found.append(_record(here, anatomy, whole, (None, fused, screws)))
     return tuple(found)
+
+
+def both_flanks(anatomy: Anatomy, level: str, side: str) -> Site:
+    """The site of a level as far on the other side as on the operated one: screws come from both."""
+    here = site(anatomy, level, side)
+    lateral, posterior, vertical = here.bounds
+    wide = max(abs(n) for n in lateral)
+    reach = ((-wide, wide), posterior, vertical)
+    corners = here.frame.patient(np.array(list(itertools.product(*reach))))
+    crop = anatomy.labels.crop(around(anatomy.labels, corners))
+    present = {int(n) for n in np.flatnonzero(np.bincount(crop.array.ravel()))}
+    names = {n: key for n, key in crop.structures.items() if n in present}
+    labels = LabelMap(crop.array, crop.patient_from_index, names)
+    return replace(here, labels=labels, body=body_code(labels)[0], bounds=reach)
 
 
 def _best(made: PlanRecord) -> CandidateEntry | None:
