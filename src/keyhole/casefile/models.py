@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from keyhole.casefile.decompress import Decompression
+from keyhole.casefile.decompress import Decompression, FacetCurve
 from keyhole.casefile.doubt import BudgetRecord, DoubtEntry, NeededEntry
 from keyhole.casefile.harm import HarmEntry
 from keyhole.casefile.planning import ApproachEntry, ChangeEntry, FrontEntry, PortalEntry, TargetEntry
@@ -299,6 +299,7 @@ class PlanRecord(Strict):
     approaches: tuple[ApproachEntry, ...] = ()
     targets: tuple[TargetEntry, ...] = ()
     fronts: tuple[FrontEntry, ...] = ()
+    facet_curves: tuple[FacetCurve, ...] = ()  # published effects of taking facet away: no limits, and they disagree
     budget: BudgetRecord | None = None
     needed: tuple[NeededEntry, ...] = ()  # how accurate navigation must be
     fusion: FusionRecord | None = None  # the cage and what it does to the level

@@ -103,6 +103,11 @@ def assess_command(case: Path, every: bool, against: Path | None, scheme: str | 
 @click.command("plan")
 @click.argument("case", type=click.Path(path_type=Path))
 @_question
+@click.option(
+    "--write-decompressed",
+    is_flag=True,
+    help="Also write the label map and meshes after the first corridor's decompression.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print plan.json.")
 def plan_command(
     case: Path,
@@ -118,12 +123,17 @@ def plan_command(
     from keyhole.plan import plan_case
 
     at, toward = _asked(Case(case), level, side, goal, err=as_json)
+    is_wanted = options.pop("write_decompressed")
     with progress("plan") as show:
         record = plan_case(
             Case(case), at, toward, goal,
             approaches=list(approaches) or None, progress=show, **with_wish(options),
         )  # fmt: skip
     _show_plan(record, as_json)
+    if is_wanted and record.candidates and record.goal == "decompress":
+        from keyhole.report.decompressed import write_decompressed
+
+        click.echo(f"after decompression: {write_decompressed(Case(case)).resolve()}", err=as_json)
 
 
 def _asked(case: Case, level: str | None, side: str | None, goal: str, *, err: bool) -> tuple[str, str]:

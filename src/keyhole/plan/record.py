@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from keyhole.casefile import (
     ApproachEntry,
     CandidateEntry,
@@ -20,7 +22,7 @@ from keyhole.plan.approaches import AIMS, Approach
 from keyhole.plan.approaches import catalogue as shipped
 from keyhole.plan.biportal import with_portals
 from keyhole.plan.candidate import Figures, entry_of
-from keyhole.plan.decompress import decompress, decompression
+from keyhole.plan.decompress import decompress, decompression, facet_curves
 from keyhole.plan.harm.opened import open_entries
 from keyhole.plan.instruments import instruments
 from keyhole.plan.rank import order, pareto
@@ -54,6 +56,7 @@ def record(settings: Sequence[Setting], results: Sequence[Result], made_by: Prov
             _approach(a, level, first.site.frame.side) for a in {r.approach.name: r.approach for r in results}.values()
         ),
         targets=tuple(_target(s, name, t) for s in settings for name, t in targets[id(s)].items()),
+        facet_curves=facet_curves() if first.goal == "decompress" else (),
         fronts=_fronts(results, entries, [f for f, _ in ranked]),
         levels=first.anatomy.level_state,
         caveats=_caveats(settings),
@@ -93,8 +96,9 @@ def _widened(found: Figures, result: Result) -> Decompression:
     site, seen = result.setting.site, result.setting.canal
     if seen is None or result.found is None:
         return decompression(None, site.frame.level)
-    way, is_first = found.entry - found.dock, found is result.figures[0]
-    removal = decompress(seen, found.approach, found.dock, way, found.radius, with_bone=is_first)
+    entry, dock = np.round(found.entry, 4), np.round(found.dock, 4)  # as plan.json holds them: anyone gets the same
+    is_first = found is result.figures[0]
+    removal = decompress(seen, found.approach, dock, entry - dock, found.radius, with_bone=is_first)
     return decompression(removal, site.frame.level)
 
 
