@@ -10,7 +10,7 @@ import numpy as np
 from keyhole.geometry import Points, Tube, unit
 from keyhole.plan.harm.midline import Extent
 from keyhole.plan.harm.recount import boundary_sd
-from keyhole.plan.site import Mask, Site
+from keyhole.plan.site import Mask, Site, around
 from keyhole.plan.targets import TIE
 from keyhole.terms import SIDES, VERTEBRAE, split
 
@@ -25,8 +25,8 @@ SD = 2.5
 """Positional sd of the modelled course, mm [keyhole-choice]; specimens differ by 1.0 to 1.2 at one point of it
 [medial-branch-entrance]."""
 
-STEP, RISE = 0.25, 8.0
-"""Sampling of the course, and how far back bone is left behind to reach the groove's surface, mm."""
+STEP, RISE, ROOM = 0.25, 8.0, 30.0
+"""Sampling of the course, how far back bone is left behind to reach the groove's surface, and bone looked at, mm."""
 
 BEYOND = "its course beyond the mamillo-accessory notch, where it divides in the multifidus, is not modelled"
 
@@ -65,8 +65,9 @@ def _branch(site: Site, vertebra: str, side: str) -> Branch:
         why = f"{name}: not placed, no articular process that meets a transverse process is labelled at {vertebra}"
         return Branch(name, side, None, SD, (why,))
     sd = float(np.hypot(SD, boundary_sd(site, f"vertebra/{vertebra}")))
-    bone = site.labels.grid.centres(np.argwhere(site.mask(f"vertebra/{vertebra}", "sacrum")))
-    upper, notch = (_surfaced(site, point, bone) for point in _ends(site, groove))
+    ends = _ends(site, groove)
+    bone = _bone_near(site, vertebra, (ends[0] + ends[1]) / 2)
+    upper, notch = (_surfaced(site, point, bone) for point in ends)
     steps = max(2, int(np.ceil(np.linalg.norm(upper - notch) / STEP)) + 1)
     path = upper + np.linspace(0.0, 1.0, steps)[:, None] * (notch - upper)
     return Branch(name, side, path, sd, (f"{name} is modelled (sd {sd:.1f} mm); {BEYOND}",))
@@ -121,6 +122,13 @@ def _ends(site: Site, groove: Points) -> tuple[Points, Points]:
     up = np.percentile(local[:, 2], [90, 10])
     back = np.percentile(local[:, 1], 90)
     return site.frame.patient([lateral, posterior, up[0]]), site.frame.patient([lateral, back, up[1]])
+
+
+def _bone_near(site: Site, vertebra: str, middle: Points) -> Points:
+    """Voxel centres (n, 3) LPS mm of bone that the way out of the groove about `middle` can meet."""
+    box = around(site.labels, middle + np.array([-ROOM, ROOM])[:, None] * np.ones(3))
+    index = np.argwhere(site.labels.mask(f"vertebra/{vertebra}", "sacrum", box=box)) + [side.start for side in box]
+    return site.labels.grid.centres(index)
 
 
 def _surfaced(site: Site, point: Points, bone: Points) -> Points:

@@ -20,7 +20,7 @@ from keyhole.plan.harm.recount import PARTS, Amounts, mask_recounts, median_sd, 
 from keyhole.plan.site import Mask, Site
 from keyhole.terms import Tissue, tissue
 
-AROUND = (-60.0, -30.0, -70.0), (60.0, 70.0, 70.0)
+AROUND = (-55.0, -10.0, -60.0), (55.0, 70.0, 60.0)
 """Where modelled structures are looked for: both arches of the level, (lateral, posterior, up) mm."""
 
 LEAST = 0.0005

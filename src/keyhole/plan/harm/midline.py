@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -77,6 +78,37 @@ def _floor(site: Site) -> float:
     return site.frame.border + 12.0 if span is None else float(span[1][1])
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ground:
+    """What every exposure of a site shares: the part behind the disc, borders, floor, spines, skin, and masks."""
+
+    site: Site
+    borders: tuple[float, float]
+    floor: float
+    tips: tuple[float, ...]
+    skin: float
+    soft: Mask
+    arch: Mask
+    caveats: tuple[str, ...]
+
+
+@lru_cache(maxsize=2)
+def _ground(site: Site) -> _Ground:
+    """Kept for the last two sites, since every open comparator asks for it."""
+    part = site.part((-60.0, -10.0, -60.0), (60.0, FAR, 60.0))
+    upper, lower = split(part.frame.level)
+    left, right, caveats = _width(part)
+    floor = _floor(part)
+    spines = [_span(part, part.mask(f"vertebra/{v}/spinous")) for v in (upper, lower)]
+    tips = tuple(float(s[i][2]) for s, i in zip(spines, (1, 0), strict=True) if s is not None)
+    middle = np.argwhere(where(part, part.labels.array > 0, (-3.0, floor, -3.0), (3.0, FAR, 3.0)))
+    skin = float(part.local(middle)[:, 1].max()) if len(middle) else floor + 50.0
+    bone = part.mask("vertebra", "sacrum", "tissue/bone", "pelvis", "rib")
+    soft = (part.labels.array > 0) & ~bone & ~part.mask("canal", EPIDURAL, "root")
+    arch = part.mask(f"vertebra/{upper}", f"vertebra/{lower}", "sacrum")
+    return _Ground(part, (left, right), floor, tips, skin, soft, arch, caveats)
+
+
 def exposure(site: Site, approach: Approach) -> Exposure:
     """The midline exposure of the level.
 
@@ -85,27 +117,19 @@ def exposure(site: Site, approach: Approach) -> Exposure:
     below the disc, from the skin down to the back of the arch. Everything between is opened, on both sides or on the
     operated one; bone in it is not counted here.
     """
-    site = site.part((-60.0, -10.0, -60.0), (60.0, FAR, 60.0))
-    upper, lower = split(site.frame.level)
-    left, right, caveats = _width(site)
-    beyond = BASES if "screws" in approach.implants else 0.0
-    left, right = (0.0 if approach.exposes == "one side" else left - beyond), right + beyond
-    floor = _floor(site)
-    extent = Extent(left, right, approach.exposure)
-    low, high = (left, floor, -extent.half), (right, FAR, extent.half)
-    around = (left - 2.0, floor, low[2] - 2.0), (right + 2.0, FAR, high[2] + 2.0)
-    bone = site.mask("vertebra", "sacrum", "tissue/bone", "pelvis", "rib")
-    opened = where(site, (site.labels.array > 0) & ~bone & ~site.mask("canal", EPIDURAL, "root"), low, high)
-    arch = where(site, site.mask(f"vertebra/{upper}", f"vertebra/{lower}", "sacrum"), *around)
-    opened = behind(site, opened, arch, 0.0)
-    spines = [_span(site, site.mask(f"vertebra/{v}/spinous")) for v in (upper, lower)]
-    tips = [s[i][2] for s, i in zip(spines, (1, 0), strict=True) if s is not None]
-    incision = float(abs(tips[0] - tips[1])) if len(tips) == 2 else 2.0 * approach.exposure
-    if len(tips) < 2 and approach.exposes != "one side":
-        caveats += ("spinous processes are not labelled apart: the incision is the exposed length",)
+    ground = _ground(site)
+    part, caveats = ground.site, ground.caveats
     one_sided = approach.exposes == "one side"
-    incision = 2.0 * approach.exposure if one_sided else max(incision, 2.0 * approach.exposure)
-    middle = np.argwhere(where(site, site.labels.array > 0, (-3.0, floor, -3.0), (3.0, FAR, 3.0)))
-    skin = float(site.local(middle)[:, 1].max()) if len(middle) else floor + 50.0
-    entry, dock = site.frame.patient([0.0, skin, 0.0]), site.frame.patient([0.0, floor, 0.0])
-    return Exposure(site, opened, incision, (right - left) / 2, entry, dock, caveats, extent)
+    beyond = BASES if "screws" in approach.implants else 0.0
+    left, right = (0.0 if one_sided else ground.borders[0] - beyond), ground.borders[1] + beyond
+    extent = Extent(left, right, approach.exposure)
+    low, high = (left, ground.floor, -extent.half), (right, FAR, extent.half)
+    near = (left - 2.0, ground.floor, low[2] - 2.0), (right + 2.0, FAR, high[2] + 2.0)
+    opened = behind(part, where(part, ground.soft, low, high), where(part, ground.arch, *near), 0.0)
+    length = 2.0 * approach.exposure
+    if not one_sided and len(ground.tips) == 2:
+        length = max(length, abs(ground.tips[0] - ground.tips[1]))
+    if not one_sided and len(ground.tips) < 2:
+        caveats += ("spinous processes are not labelled apart: the incision is the exposed length",)
+    entry, dock = site.frame.patient([0.0, ground.skin, 0.0]), site.frame.patient([0.0, ground.floor, 0.0])
+    return Exposure(part, opened, length, (right - left) / 2, entry, dock, caveats, extent)

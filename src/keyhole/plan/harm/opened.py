@@ -32,9 +32,13 @@ def open_entries(site: Site, canal: Canal | None, targets: Targets, goal: str) -
     """
     others = [a for a in catalogue().values() if a.kind == "open" and a.name != OPEN and goal in a.goals]
     known: dict[object, Removal] = {}
+    exposed: dict[object, Exposure | None] = {}
     entries = []
     for approach in (catalogue()[OPEN], *others):
-        opened = _exposed(site, approach)
+        extent = (approach.exposure, approach.exposes, "screws" in approach.implants)
+        if extent not in exposed:
+            exposed[extent] = _exposed(site, approach)
+        opened = exposed[extent]
         if opened is None:
             continue
         key = (approach.soft_bone(site.frame.level, site.frame.side), opened.half_width, approach.exposure)
