@@ -4,7 +4,7 @@ Phantoms of every pathology, level and side, turned by up to 20 degrees and shif
 on an oblique anisotropic grid; and the real CT, from files, both sides. The recount (tests/e2e/recount*.py) knows
 labels, plan.json and the tables of numbers, nothing of Keyhole.
 
-    python benchmarks/recount_plans.py [--cases 20] [--real] [--doubt] [--write]
+    python benchmarks/recount_plans.py [--cases 20] [--first 0] [--real] [--doubt] [--write]
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def patient(seed: int) -> tuple[Anatomy, PhantomParameters, str]:
     return anatomy, asked, "turned" + ", mirrored" * mirrored + ", oblique grid" * slanted
 
 
-def phantoms(cases: int) -> Iterator[tuple[str, Scene, dict, dict[str, float]]]:
-    for seed in range(cases):
+def phantoms(first: int, cases: int) -> Iterator[tuple[str, Scene, dict, dict[str, float]]]:
+    for seed in range(first, first + cases):
         anatomy, asked, lying = patient(seed)
         made = json.loads(to_json(plan(anatomy, asked.level, asked.side, "decompress")))
         where = Scene(anatomy.labels.array, anatomy.labels.patient_from_index.matrix, dict(anatomy.labels.structures))
@@ -118,6 +118,7 @@ def row(name: str, where: Scene, made: dict, sds: dict[str, float], doubt: bool)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first phantom")
     parser.add_argument("--real", action="store_true", help="the real CT too")
     parser.add_argument("--doubt", action="store_true", help="simulate the doubt of every candidate too (slow)")
     parser.add_argument("--write", action="store_true", help="into docs/recount.md")
@@ -127,20 +128,26 @@ def main() -> None:
         begin = time.process_time()
         rows.append(row(*case, asked.doubt))
         print(f"{n}: {rows[-1][:5]} {time.process_time() - begin:.0f} s", file=sys.stderr)
+        if asked.write:
+            _write(_table(rows))
+    print(_table(rows))
+
+
+def _table(rows: list[tuple[str, ...]]) -> str:
     head = ("case", "corridors", "searched", "numbers in plan.json", "disagreements", "which")
-    lines = [head, tuple("---" for _ in head), *rows]
-    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    print(table)
-    if asked.write:
-        text = DOCUMENT.read_text(encoding="utf-8")
-        kept = text[: text.index(MARKS[0]) + len(MARKS[0])], text[text.index(MARKS[1]) :]
-        DOCUMENT.write_text(f"{kept[0]}\n{table}\n{kept[1]}", encoding="utf-8")
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, tuple("---" for _ in head), *rows])
+
+
+def _write(table: str) -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    kept = text[: text.index(MARKS[0]) + len(MARKS[0])], text[text.index(MARKS[1]) :]
+    DOCUMENT.write_text(f"{kept[0]}\n{table}\n{kept[1]}", encoding="utf-8")
 
 
 def _cases(asked: argparse.Namespace) -> Iterator[tuple[str, Scene, dict, dict[str, float]]]:
-    yield from phantoms(asked.cases)
     if asked.real:
         yield from real()
+    yield from phantoms(asked.first, asked.cases)
 
 
 if __name__ == "__main__":
