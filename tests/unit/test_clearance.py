@@ -10,7 +10,7 @@ from keyhole.plan.clearance import NEAR, clearances, surfaces
 
 @pytest.fixture(scope="module")
 def labels():
-    return back(spacing=(1.2, 1.7, 1.4), turn=(12, -9)).labels
+    return back(spacing=(2.0, 2.6, 2.3), turn=(12, -9)).labels
 
 
 def by_every_voxel(labels, key, tube):
