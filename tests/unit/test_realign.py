@@ -163,6 +163,7 @@ def test_clearance_and_bone_on_the_cages_way_are_what_brute_force_finds(anatomy,
             assert passed.clearance[key].value == pytest.approx(gap.min() - labels.grid.half_diagonal, abs=0.8)
 
 
+@pytest.mark.slow
 def test_without_a_corridor_both_kinds_of_cage_are_set_and_say_so(anatomy):
     found = fusion(anatomy, "L4/L5", "left", wish=Wish(line="lateral"))
     assert [one.cage.kind for one in found.entries] == ["lateral"]
@@ -175,6 +176,12 @@ def test_density_without_a_ct_is_a_caveat_not_a_number(fused):
     assert risk.value.value is None
     assert risk.value.caveats
     assert {one.source for one in risk.published} == {"xi-llif-hu", "mi-tlif-hu"}
+
+
+@pytest.mark.parametrize("wrong", [0.0, -3.0, 80.0, float("nan")])
+def test_a_height_that_no_cage_has_is_refused(anatomy, wrong):
+    with pytest.raises(InvalidInput, match="heights must be"):
+        fusion(anatomy, "L4/L5", "left", wish=Wish(height=wrong))
 
 
 def test_an_unknown_cage_is_refused(anatomy):

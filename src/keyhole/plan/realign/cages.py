@@ -122,16 +122,21 @@ def parse(text: str, where: str) -> dict[str, CageLine]:
 
 
 @cache
+def _own() -> Mapping[str, CageLine]:
+    """The table that ships."""
+    return parse(files("keyhole.plan.realign").joinpath("cages.toml").read_text(encoding="utf-8"), "cages.toml")
+
+
 def cages(extra: Path | None = None) -> Mapping[str, CageLine]:
     """Every line of cages by name; those of the file `extra` add to Keyhole's or replace them."""
-    own = parse(files("keyhole.plan.realign").joinpath("cages.toml").read_text(encoding="utf-8"), "cages.toml")
+    own = _own()
     if extra is None:
         return own
     try:
         text = extra.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UnreadableFile(f"{extra} could not be read as a table of cages") from error
-    return own | parse(text, extra.name)
+    return {**own, **parse(text, extra.name)}
 
 
 def height_for(line: CageLine, now: float, beside: float | None) -> tuple[float, str]:

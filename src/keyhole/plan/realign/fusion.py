@@ -200,7 +200,9 @@ def _seat(seen: _Case, line: CageLine, way: Way, asked: Wish) -> tuple[Seat, tup
     upper, lower = seen.anatomy.pair(seen.level)
     over, under = facing(upper, lower)
     now = disc_height(seen.level, over, under).value or 0.0
-    height, how = (asked.height, f"height as asked: {asked.height:g} mm") if asked.height else _height(seen, line, now)
+    height, how = _height(seen, line, now)
+    if asked.height is not None:
+        height, how = asked.height, f"height as asked: {asked.height:g} mm"
     trial = fit_cage(seen.bed, seen.level, _sizes(line, height, line.lordoses[0]), way)
     share = abs(trial.rises[1])
     if asked.lordosis is not None:
