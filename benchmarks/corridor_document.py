@@ -180,6 +180,10 @@ def picture(growth: dict[str, Any]) -> str:
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{title}{back}{"".join(panels)}</svg>\n'
 
 
+def _short(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.2g}"
+
+
 def _panel(n: int, x: np.ndarray, y: np.ndarray, label: str, unit: str) -> str:
     low = np.log10([x.min() / 1.2, min(y.min(), y.max() / 4) / 1.3])
     high = np.log10([x.max() * 1.2, y.max() * 1.3])
@@ -199,10 +203,10 @@ def _panel(n: int, x: np.ndarray, y: np.ndarray, label: str, unit: str) -> str:
         f'<text x="{top[0]:.0f}" y="{top[1] - 12:.0f}">{unit}</text>'
     )
     ticks = "".join(
-        f'<text x="{at(np.array([v, y.max()]))[0]:.0f}" y="{HIGH - EDGE + 16}" text-anchor="middle">{v:.3g}</text>'
+        f'<text x="{at(np.array([v, y.max()]))[0]:.0f}" y="{HIGH - EDGE + 16}" text-anchor="middle">{_short(v)}</text>'
         for v in (x.min(), x.max())
     ) + "".join(
-        f'<text x="{top[0] - 6:.0f}" y="{at(np.array([x.max(), v]))[1] + 4:.0f}" text-anchor="end">{v:.2g}</text>'
+        f'<text x="{top[0] - 6:.0f}" y="{at(np.array([x.max(), v]))[1] + 4:.0f}" text-anchor="end">{_short(v)}</text>'
         for v in (y.min(), y.max())
     )
     end = min(x.max(), x.min() * 10 ** high[1] / y.min())
