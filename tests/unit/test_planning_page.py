@@ -26,7 +26,10 @@ from keyhole.report.content import Records
 from keyhole.report.planning import plan_page
 from keyhole.report.planning.flight import AHEAD, FRAMES, flight
 from keyhole.report.planning.front import AIMS, front
+from keyhole.report.planning.harmed import harm_table
+from keyhole.report.tables import References
 from keyhole.report.views import axes_of
+from keyhole.report.wording import Notes, number
 
 
 @pytest.fixture(scope="module")
@@ -203,3 +206,16 @@ def test_screws_and_whole_operations_stand_in_tables(made, page_of):
     for words in ("80 / 15 / 5", "the pedicle is too narrow", "screw L5 left and cage, −1.5 mm", "11.0 ± 0.3"):
         assert words in page
     assert "Tubular paramedian + cage + 2 screws" in page
+
+
+def test_bone_for_the_goal_beyond_the_tube_counts_as_removed(made):
+    def of(value):
+        return Quantity(value=value, sd=0.1, unit="mL", source="keyhole-plan")
+
+    first = made.candidates[0]
+    way_in = first.harm.totals["removed"].value
+    step = first.decompression.model_copy(update={"bone": of(2.0), "in_tube": of(0.3)})
+    told = first.model_copy(update={"decompression": step})
+    table = harm_table(made.model_copy(update={"candidates": (told, *made.candidates[1:])}), Notes(), References())
+    assert table.rows[0].cells[3].text.startswith(number(way_in + 1.7, "mL"))
+    assert table.rows[-1].cells[0].text.startswith("Open")

@@ -35,6 +35,7 @@ COUNTER = (
     "a smaller opening need not spare muscle: randomised, tubular against conventional microdiscectomy, creatine "
     "phosphokinase was alike and the multifidus after a year smaller with the tube (Arts 2011)"
 )
+WAY_IN = "removed is what lies in the way in; what is taken for the goal besides stands under decompression"
 RETRACTED = (Tissue.MUSCLE, Tissue.FAT)
 
 
@@ -107,7 +108,7 @@ def harm(
         openings=openings(site, said.through_skin, said.opened, said.incisions),
         crossings=crossings(site, found.branches, found.capsules, said.tubes, said.opened),
         plane=plane(site, said.through_skin) if said.opened is None else None,
-        caveats=_caveats(amounts),
+        caveats=(*_caveats(amounts), *((WAY_IN,) if said.opened is None and said.taken is None else ())),
     )
 
 

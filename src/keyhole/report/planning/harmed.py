@@ -27,7 +27,8 @@ def harm_table(plan: PlanRecord, notes: Notes, references: References) -> Table 
         f"Volumes are {DISPLACED}: a smaller tube displaces less by its size alone, and that alone spares no muscle. "
         "In a randomised trial of tubular against conventional microdiscectomy creatine phosphokinase was alike and "
         f"the multifidus after a year smaller with the tube {references.cite('arts2011')}. Several tubes are counted "
-        "as their union. Openings of open operations are stated extents. The fascia lies where the first muscle is met."
+        "as their union. Removed: what lies in the way in, and the bone taken beyond it for the goal. Openings of open "
+        "operations are stated extents. The fascia lies where the first muscle is met."
     )
     return Table("harm", "Harm of every procedure", heads, tuple(rows), foot)
 
@@ -37,11 +38,24 @@ def _harm_cells(c: CandidateEntry, harm: HarmEntry, notes: Notes) -> tuple[Text,
     return (
         _amount(spread_out, notes, of(c, "dilated or retracted")),
         _amount(harm.totals.get("cut"), notes, of(c, "cut")),
-        _amount(harm.totals.get("removed"), notes, of(c, "removed")),
+        _removed(c, harm, notes),
         _amount(c.burden.get("muscle"), notes, of(c, "muscle")),
         quantity(harm.plane.share, notes, of(c, "muscle plane")) if harm.plane is not None else NONE,
         *(_opening(harm, layer, what, notes, c) for layer in ("skin", "fascia") for what in ("length", "area")),
     )
+
+
+def _removed(c: CandidateEntry, harm: HarmEntry, notes: Notes) -> Text:
+    """What lies in the way in, and the bone beyond it that is taken for the goal; an exposure holds both already."""
+    found, step = harm.totals.get("removed"), c.decompression
+    if found is None or found.value is None or not harm.bodies or step is None:
+        return _amount(found, notes, of(c, "removed"))
+    bone, inside = step.bone, step.in_tube
+    if bone is None or bone.value is None or inside is None or inside.value is None:
+        return _amount(found, notes, of(c, "removed"))
+    value = found.value + max(bone.value - inside.value, 0.0)
+    both = found.model_copy(update={"value": value, "sd": ((found.sd or 0.0) ** 2 + (bone.sd or 0.0) ** 2) ** 0.5})
+    return quantity(both, notes, of(c, "removed"))
 
 
 def crossed_table(plan: PlanRecord, notes: Notes, references: References) -> Table | None:
