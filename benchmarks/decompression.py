@@ -1,6 +1,6 @@
 """How little a decompression removes, against the exact least; whether it reaches its goal; how long it takes.
 
-Fifty stenotic phantoms at 1.2 mm, drawn by seed, each with a tube docked by rule. Small cases, of which every solution is
+Stenotic phantoms at 1.2 mm, drawn by seed, each with a tube docked by rule. Small cases, of which every solution is
 tried (tests/reference/least_oracle.py): the disc-level plane and the 16 cheapest places of the tool that open something
 there, for three goals. Large cases, as they are, are compared with a search eight times as long.
 
