@@ -8,7 +8,7 @@ from keyhole.plan.decompress.problem import NONE, Problem
 
 
 def cropped(problem: Problem, places: int) -> Problem:
-    """The disc-level plane of `problem` alone, with the `places` places that open something there by the least volume."""
+    """The disc-level plane of `problem` alone, with the `places` places that open something there most cheaply."""
     middle = problem.gain.shape[1] // 2
     opening = np.flatnonzero(problem.able & (problem.gain[:, middle] > 0))
     volume = np.array([problem.cost[way(problem, i)].sum() for i in opening])
@@ -23,9 +23,8 @@ def cropped(problem: Problem, places: int) -> Problem:
     start = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
     held = np.concatenate([np.zeros(0, dtype=np.int64), *rows])
     nothing = np.zeros(0, dtype=np.int64)
-    return Problem(
-        problem.cost[bites], gain, problem.rooted[bites], np.ascontiguousarray(inner), start, held, np.zeros(1), nothing
-    )
+    rooted, inner = problem.rooted[bites], np.ascontiguousarray(inner)
+    return Problem(problem.cost[bites], gain, rooted, inner, start, held, np.zeros(1), nothing)
 
 
 def way(problem: Problem, i: int) -> np.ndarray:
