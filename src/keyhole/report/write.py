@@ -48,7 +48,7 @@ from keyhole.report.wording import Notes
 Progress = Callable[[str, float], None]
 
 THREADS = 2
-"""Pages that Typst sets at once."""
+"""Pages that Typst sets, and corridors that are drawn, at once."""
 
 MADE_FROM = ("labels.nii.gz", "labels.json")
 """What findings and plan must have been made from, byte for byte, to be reported beside it."""
@@ -157,9 +157,11 @@ def _pictures(plan: PlanRecord | None, anatomy: Anatomy, tell: Progress) -> dict
         return {}
     drawn = {}
     shown = best(plan)
-    for n, candidate in enumerate(shown):
-        tell(f"drawing {candidate.approach}", 0.1 + 0.2 * n / len(shown))
-        drawn[candidate.approach] = tuple(pictures(anatomy, candidate, plan.level))
+    with ThreadPoolExecutor(THREADS) as pool:
+        made = [pool.submit(pictures, anatomy, candidate, plan.level) for candidate in shown]
+        for n, (candidate, one) in enumerate(zip(shown, made, strict=True)):
+            tell(f"drawing {candidate.approach}", 0.1 + 0.2 * n / len(shown))
+            drawn[candidate.approach] = tuple(one.result())
     return drawn
 
 
