@@ -155,8 +155,9 @@ def test_rows_of_ones_own_are_pooled_beside_those_of_the_table(tmp_path):
         writer.writerow(
             {
                 "procedure": "tubular discectomy", "comparator": "microdiscectomy",
-                "outcome": "radiation exposure time", "unit": "s", "timepoint": "perioperative", "n_miss": 40, "mean_miss": 31, "sd_miss": 12, "n_open": 52,
-                "mean_open": 6, "sd_open": 3, "source": "Clinic", "status": "measured", "design": "cohort",
+                "outcome": "radiation exposure time", "unit": "s", "timepoint": "perioperative",
+                "n_miss": 40, "mean_miss": 31, "sd_miss": 12, "n_open": 52, "mean_open": 6, "sd_open": 3,
+                "source": "Clinic", "status": "measured", "design": "cohort",
             }
         )  # fmt: skip
     asked = ("pool", "--measure", "md", "--outcome", "radiation", "--comparison", "discectomy")
