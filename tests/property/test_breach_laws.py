@@ -77,6 +77,7 @@ def simulated(points, tube, error, sd, n=4_000):
     return float((least < tube.radius**2).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("away", [5.0, 6.5, 8.0])
 def test_beside_a_nerve_that_crosses_it_is_what_simulation_finds(away):
     points = cloud(painted(lambda p: nerve(p, away)), [NERVE]).of(NERVE)

@@ -32,6 +32,7 @@ def endplates(seed):
                 yield spine, body, sense, plate
 
 
+@pytest.mark.slow
 def test_endplate_planes_are_unbiased_below_the_voxel():
     heights, tilts = [], []
     for seed in POSES:

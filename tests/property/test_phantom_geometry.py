@@ -55,6 +55,7 @@ def test_the_truth_does_not_depend_on_the_pose():
     assert one == two
 
 
+@pytest.mark.slow
 def test_a_mirrored_patient_has_mirrored_labels_with_sides_swapped_and_the_same_truth():
     plain, other = (
         phantom(PhantomParameters(seed=3, side="left", is_mirrored=m), pose(motion(1))) for m in (False, True)

@@ -234,6 +234,7 @@ def wedge(matrix, spacing=1.0):
     return Volume(np.rint(hu + shell).reshape(n).astype(np.int16), affine(at)), true
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("degrees", [(0.0, 0.0), (15.0, -20.0)])
 @pytest.mark.parametrize("side", [1.0, -1.0])
 def test_a_wedge_shaped_body_is_filled_wherever_it_lies(degrees, side):

@@ -65,6 +65,7 @@ def centre(labels, key):
     return labels.grid.centres(np.argwhere(labels.mask(key))).mean(axis=0)
 
 
+@pytest.mark.slow
 def test_the_same_parameters_give_the_same_phantom_and_another_seed_another():
     wanted = PhantomParameters(seed=5)
     one, two = phantom(wanted), phantom(wanted)
@@ -337,6 +338,7 @@ def test_a_pose_that_scales_or_reflects_and_a_spacing_of_nothing_are_refused():
             body().grid(spacing)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "step"), [(3, 2.0), (0, 3.3)])
 def test_painting_in_blocks_misses_nothing_that_single_points_find(seed, step):
     one = body(seed=seed)

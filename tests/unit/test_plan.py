@@ -99,6 +99,7 @@ def test_burden_is_what_counting_points_finds(anatomy, planned):
             )
 
 
+@pytest.mark.slow
 def test_the_same_question_gives_the_same_bytes(anatomy, planned):
     assert to_json(plan(anatomy, "L4/L5", "left", "decompress", approaches=QUICK)) == to_json(planned)
 
@@ -131,6 +132,7 @@ def test_the_plan_moves_turns_and_mirrors_with_the_patient(planned, flip):
     same(planned, moved, lambda p: motion[:3, :3] @ (p * sign) + motion[:3, 3], swap)
 
 
+@pytest.mark.slow
 def test_an_oblique_anisotropic_grid_gives_nearly_the_same_best_corridors(planned):
     tilted = plan(back(spacing=(1.2, 1.7, 1.4), turn=(12, -9)), "L4/L5", "left", "decompress", approaches=QUICK)
     for approach in QUICK:
@@ -202,6 +204,7 @@ def test_a_level_outside_the_scan_and_unknown_words_are_refused(anatomy):
         plan(anatomy, "L4/L5", "left", "decompress", registration_error=float("nan"))
 
 
+@pytest.mark.slow
 def test_a_larger_registration_error_never_lowers_the_breach_probability(anatomy):
     ask = {"approaches": ["interlaminar-endoscopic"]}
     small = plan(anatomy, "L4/L5", "left", "decompress", registration_error=0.5, **ask)

@@ -215,6 +215,7 @@ def test_the_folder_holds_page_paper_pictures_and_surfaces(written):
     assert not list(made.path.glob(".keyhole-*"))
 
 
+@pytest.mark.slow
 def test_the_same_case_gives_the_same_bytes(written):
     made, _ = written
     before = {f: f.read_bytes() for folder in ("report", "meshes") for f in sorted((made.path / folder).iterdir())}
