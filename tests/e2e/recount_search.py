@@ -10,7 +10,6 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
-
 from recount import Scene, axis, burden
 
 APPROACHES = Path(__file__).resolve().parents[2] / "src/keyhole/plan/approaches.toml"
