@@ -39,10 +39,8 @@ Values = dict[tuple[str, str], list[float]]
 """What was found, by relation and level (or vertebra)."""
 
 PUBLISHED: dict[tuple[str, str], tuple[float, float, str]] = {
-    ("Kambin cannula with root, mm", "L1/L2"): (5.67, 1.38, "pairaiturkar"),
-    ("Kambin cannula with root, mm", "L5/S1"): (9.7, 3.82, "pairaiturkar"),
-    ("Kambin cannula with bone, mm", "L1/L2"): (4.03, 1.08, "pairaiturkar"),
-    ("Kambin cannula with bone, mm", "L5/S1"): (6.11, 1.0, "pairaiturkar"),
+    ("Kambin cannula with root, mm", "L1/L2"): (4.03, 1.08, "pairaiturkar"),
+    ("Kambin cannula with root, mm", "L5/S1"): (6.11, 1.0, "pairaiturkar"),
     ("transforaminal entry from the midline, mm", "L3/L4"): (90.0, float("nan"), "rajagopal-mri"),
     ("transforaminal entry from the midline, mm", "L4/L5"): (140.0, float("nan"), "rajagopal-mri"),
     ("transforaminal entry from the midline, mm", "L5/S1"): (180.0, float("nan"), "rajagopal-mri"),
