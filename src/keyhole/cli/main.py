@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-
 import click
 
 from keyhole import __version__
-from keyhole.errors import KeyholeError
+from keyhole.cli.lazy import LazyGroup
 
 # command -> module that holds it as `<name>_command`; loaded only when it is run, so that `--help` answers at once
 _COMMANDS = {
@@ -25,38 +23,15 @@ _COMMANDS = {
     "forecast": ("keyhole.cli.forecast", "Say what to expect after the planned and the open operation: forecast.json."),
     "report": ("keyhole.cli.stages", "Write the report: one offline page, a PDF, pictures and meshes."),
     "run": ("keyhole.cli.stages", "Assess, plan, forecast and report in one go."),
+    "registry": ("keyhole.cli.registry", "The clinic's own operations and outcomes, and small openings against open."),
     "evidence": ("keyhole.cli.evidence", "List, check and pool published results, MISS against open."),
 }
 
 
-class Commands(click.Group):
-    """A group that loads a command when it is used and shows a KeyholeError as one line with exit status 1."""
+class Commands(LazyGroup):
+    """The commands of `keyhole`."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Every command, in the order a user meets them."""
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command `cmd_name`, or None."""
-        if cmd_name not in _COMMANDS:
-            return None
-        command: click.Command = getattr(importlib.import_module(_COMMANDS[cmd_name][0]), f"{cmd_name}_command")
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without loading them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, about) for name, (_, about) in _COMMANDS.items()])
-
-    def invoke(self, ctx: click.Context) -> object:
-        """Run the chosen command."""
-        try:
-            return super().invoke(ctx)
-        except KeyholeError as error:
-            raise click.ClickException(str(error)) from error
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            raise click.ClickException(f"{where}{error.strerror or error}") from error
+    commands_of = _COMMANDS
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

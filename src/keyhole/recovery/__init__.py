@@ -1,0 +1,1 @@
+"""After the operation: rehabilitation, questionnaires and tests, and the course against what was expected."""

@@ -1,0 +1,1 @@
+"""A clinic's own operations and their outcomes, in a database that forgets nothing."""
