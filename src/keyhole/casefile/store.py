@@ -24,6 +24,7 @@ from keyhole.casefile.models import (
     Provenance,
     ReadingsRecord,
 )
+from keyhole.casefile.rehab import RehabRecord
 from keyhole.errors import InvalidInput, StorageFailure, UnreadableFile, WrongCase
 
 RESEARCH_USE = "Research use only. Not a medical device. Not for clinical decisions."
@@ -38,6 +39,7 @@ FILES: dict[type[BaseModel], str] = {
     PlanRecord: "plan.json",
     ReadingsRecord: "readings.json",
     ForecastRecord: "forecast.json",
+    RehabRecord: "rehab.json",
 }
 _MADE_BY = {
     "labels.json": "import",
@@ -45,6 +47,7 @@ _MADE_BY = {
     "drawings.json": "assess",
     "plan.json": "plan",
     "forecast.json": "forecast",
+    "rehab.json": "rehab",
 }
 
 
