@@ -7,6 +7,7 @@ where a cell is. Codes of patients, centres and the like are text even where the
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -243,7 +244,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _cell(value: float) -> str:
-    if value != value:
+    if math.isnan(value):
         return ""
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
 
