@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 from keyhole.anatomy.boxes import label_boxes
 from keyhole.assessment.model import Measurement
 from keyhole.assessment.muscle.fat import CLASSES, Reference, fat_share, multifidus_grade, reference
-from keyhole.assessment.muscle.size import Slab, muscle, section, volume
+from keyhole.assessment.muscle.size import End, Slab, muscle, section, volume
 from keyhole.geometry import Grid, LabelMap, Plane, Volume, affine
 
 A, B = 18.0, 12.0  # mm, half axes of the muscle's section
@@ -62,7 +62,7 @@ def test_a_mirrored_muscle_has_the_same_area_and_volume():
     matrix = np.diag([-1.0, 1.0, 1.0, 1.0])
     grid = oblique()
     mirrored = Grid(grid.shape, affine(matrix @ grid.patient_from_index.matrix))
-    slab = Slab(Plane([0, 0, 15.0], [0, 0, 1.0]), Plane([0, 0, -12.0], [0, 0, 1.0]))
+    slab = Slab(End(Plane([0, 0, 15.0], [0, 0, 1.0])), End(Plane([0, 0, -12.0], [0, 0, 1.0])))
     found = [made(g)[1] for g in (grid, mirrored)]
     plane = Plane([0.0, 0.0, 3.0], [0.1, 0.0, 1.0]), Plane([0.0, 0.0, 3.0], [-0.1, 0.0, 1.0])
     areas = [section(one, at, UPRIGHT[:, 0]).area for one, at in zip(found, plane, strict=True)]
@@ -72,7 +72,7 @@ def test_a_mirrored_muscle_has_the_same_area_and_volume():
 
 def test_a_slab_holds_the_volume_of_a_cylinder():
     _, one = made(oblique(TURNED.T, (0.8, 1.0, 1.3), (34.0, 34.0, 34.0)))
-    slab = Slab(Plane([0, 0, 15.0], [0.1, 0, 1.0]), Plane([0, 0, -12.0], [0, 0.2, 1.0]))
+    slab = Slab(End(Plane([0, 0, 15.0], [0.1, 0, 1.0])), End(Plane([0, 0, -12.0], [0, 0.2, 1.0])))
     value, sd = volume(one, slab)
     assert value == pytest.approx(np.pi * A * B * 27.0 / 1000, rel=0.015)
     assert abs(value - np.pi * A * B * 0.027) < 3 * sd
@@ -91,7 +91,7 @@ def test_a_muscle_at_the_edge_of_the_scan_is_not_measured():
     _, one = made(grid)
     plane = Plane(np.zeros(3), [0, 0, 1.0])
     image = Volume(np.zeros(grid.shape, dtype=np.int16), grid.patient_from_index)
-    slab = Slab(Plane([0, 0, 15.0], [0, 0, 1.0]), Plane([0, 0, -12.0], [0, 0, 1.0]))
+    slab = Slab(End(Plane([0, 0, 15.0], [0, 0, 1.0])), End(Plane([0, 0, -12.0], [0, 0, 1.0])))
     answers = (
         section(one, plane, UPRIGHT[:, 0]),
         volume(one, slab),

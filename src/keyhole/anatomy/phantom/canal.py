@@ -35,6 +35,8 @@ from keyhole.geometry import Points
 from keyhole.terms import in_key
 
 FLAVUM = 3.2  # mm, thickness of a healthy ligamentum flavum; keyhole-choice
+FLAVUM_ENDS = 6.0  # mm over which the flavum thins out towards its attachments on the laminae; keyhole-choice
+EMBEDDED = 0.4  # mm by which the flavum goes into the canal's wall, so that none is left open; keyhole-choice
 RECESS = 2.2  # mm by which the bony canal is deeper between the laminae, where the flavum lies; keyhole-choice
 SACRAL_CANAL = ((10.5, 11.0, 5.0), (8.0, 8.5, 4.0), (5.5, 6.0, 3.0))  # S2-S4: depth, half width, roof; keyhole-choice
 
@@ -70,13 +72,33 @@ def canal_lofts(size: Dimensions, spine: Skeleton, change: Changes) -> CanalLoft
     s, canal = _bony(size, spine)
     outer = loft(s, canal)
     inner = outer.copy()
-    thick = FLAVUM + _bump(outer, spine.arc_on(spine.discs[change.level]) + 2.0, change.flavum, 9.0)
+    full = FLAVUM + _bump(outer, spine.arc_on(spine.discs[change.level]) + 2.0, change.flavum, 9.0)
+    there = _flavum_share(outer, size, spine)
+    thick = there * (full + EMBEDDED) - EMBEDDED
     inner[1:, 1] -= thick
     inner[1:, 2] -= 0.25 * thick
     inner[1:, 3] = np.maximum(inner[1:, 3] - 0.55 * thick, 2.6)
-    inner[1:, 4] = 2.4
+    inner[1:, 4] -= (inner[1:, 4] - 2.4) * there
     sac = _sac(size, spine, change)
     return CanalLofts(outer, inner, sac, *_within_sac(sac, spine))
+
+
+def _flavum_share(table: Table, size: Dimensions, spine: Skeleton) -> Points:
+    """How much of its thickness the flavum has at each section: 0 at and beyond its ends, 1 between them."""
+    at = table[0, 0] + table[0, 1] * np.arange(len(table) - 1)
+    share = np.zeros(len(at))
+    for level in LEVELS:
+        start, stop = _flavum_ends(size, spine, level)
+        ramp = np.clip(np.minimum(at - start, stop - at) / FLAVUM_ENDS, 0.0, 1.0)
+        share = np.maximum(share, ramp**2 * (3 - 2 * ramp))
+    return share
+
+
+def _flavum_ends(size: Dimensions, spine: Skeleton, level: str) -> tuple[float, float]:
+    """Arc lengths between which the flavum of `level` lies: from lamina to lamina."""
+    upper, lower = level.split("/")
+    start = spine.arc_on(_lifted(spine, upper, -0.5 * size.vertebrae[upper].height + 7.0))
+    return start, spine.arc_on(_lifted(spine, lower, 0.5 * size.vertebrae[lower].height - 10.0))
 
 
 def _within_sac(sac: Table, spine: Skeleton) -> tuple[Table, Table]:
@@ -162,11 +184,14 @@ def neural(spine: Skeleton, numbers: dict[str, int], materials: dict[str, Materi
         Solid([Part("", [section(numbers["cauda"])], Material(22.0, 640.0))], whole),
         Solid([Part("", [section(numbers["cord"])], Material(36.0, 400.0))], whole),
     ]
-    for rank, level in enumerate(LEVELS):
-        upper, lower = NAMES[rank], NAMES[rank + 1]
-        start = spine.arc_on(_lifted(spine, upper, -0.5 * size.vertebrae[upper].height + 7.0))
-        stop = spine.arc_on(_lifted(spine, lower, 0.5 * size.vertebrae[lower].height - 10.0))
-        rows = [prism(canal, offset=0.4), behind(1.5, 0.18, op=KEEP, k=1.0), span(start, stop), prism(inner, op=CUT)]
+    for level in LEVELS:
+        start, stop = _flavum_ends(size, spine, level)
+        rows = [
+            prism(canal, offset=EMBEDDED),
+            behind(1.5, 0.18, op=KEEP, k=1.0),
+            span(start, stop),
+            prism(inner, op=CUT),
+        ]
         ends = np.array([spine.point(start), spine.point(stop)])
         part = Part(f"canal/flavum/{in_key(level)}", rows, materials["flavum"])
         solids.append(Solid([part], box_of(ends, 22.0)))

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from keyhole.anatomy.endplates import CORRELATION
 from keyhole.anatomy.model import Vertebra
+from keyhole.assessment.outline import area_sd
 from keyhole.geometry import Box, Grid, LabelMap, Plane, Points, unit
 
 CHORD = 10.0
@@ -217,26 +217,8 @@ class Section:
         return np.asarray(self.ticks[0] + (longest - 1) * self.pixel)
 
     def area_sd(self, boundary_sd: float, voxel: float) -> float:
-        """Sd of the area, mm², for a boundary error of `boundary_sd` mm that stays alike over `CORRELATION` mm.
-
-        Half of its variance moves the outline as a whole, half makes it wider or narrower, so that the errors of two
-        walls that face each other are not related. Rounding to voxels adds an error of `ROUNDING` voxels that stays
-        alike over one voxel of the outline.
-        """
-        edge = self.outline
-        steps = np.roll(edge, -1, axis=0) - np.roll(edge, 1, axis=0)
-        perimeter = float(np.linalg.norm(edge - np.roll(edge, 1, axis=0), axis=1).sum())
-        every = slice(None, None, max(1, len(edge) // 120))
-        some, along = edge[every], steps[every] / np.maximum(np.linalg.norm(steps[every], axis=1, keepdims=True), 1e-9)
-        squared = ((some[:, None] - some[None]) ** 2).sum(axis=-1)
-        facing = (1 + along @ along.T) / 2
-        alike = float((facing * np.exp(-squared / (2 * CORRELATION**2))).mean())
-        rounding = (ROUNDING * voxel) ** 2 * voxel * perimeter
-        return float(np.sqrt((boundary_sd * perimeter) ** 2 * alike + rounding))
-
-
-ROUNDING = 0.28
-"""Sd of a voxelised outline, voxels, over a patch of one voxel; from simulation [keyhole-choice]."""
+        """Sd of the area, mm², for a boundary error of `boundary_sd` mm on voxels of `voxel` mm."""
+        return area_sd(self.outline, boundary_sd, voxel)
 
 
 def section(of: Lumen, at: CanalPlane, shift: float = 0.0, pixel: float = PIXEL) -> Section | None:

@@ -19,7 +19,6 @@ NAME = "CSF signal ratio"
 
 _ACROSS = 5.0  # percentiles to both sides that give the density about BRIGHT
 _LEAST = 20  # pixels of a section that must hold a value
-_SLICE = 4.0  # mm, the length of canal whose voxels count as seen, for the error
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +65,19 @@ def _bright(image: Volume, at: CanalPlane, cut: Section) -> Bright | None:
     if len(held) < max(_LEAST, 0.9 * np.count_nonzero(inside)):
         return None
     low, middle, high = np.percentile(held, [BRIGHT - _ACROSS, BRIGHT, BRIGHT + _ACROSS])
-    voxels = max(1.0, cut.area * _SLICE / image.grid.voxel_volume)
+    voxels = max(1.0, cut.area * _depth(image, at) / image.grid.voxel_volume)
     chance = BRIGHT / 100 * (1 - BRIGHT / 100)
     sampling = float(np.sqrt(chance / voxels) * (high - low) / (2 * _ACROSS / 100))
     edges = [values[ndimage.binary_dilation(inside)], values[ndimage.binary_erosion(inside)]]
     around = [float(np.nanpercentile(one, BRIGHT)) for one in edges if np.isfinite(one).any()]
     edge = float(np.ptp(around)) / 2 / COARSE if len(around) == 2 else 0.0
     return Bright(float(middle), float(np.hypot(sampling, edge / 2)))
+
+
+def _depth(image: Volume, at: CanalPlane) -> float:
+    """How far one layer of voxels reaches along the plane's normal, mm."""
+    along = image.grid.index(at.plane.point + at.plane.normal) - image.grid.index(at.plane.point)
+    return float(1.0 / np.linalg.norm(along))
 
 
 def _sampled(image: Volume, points: Points) -> Points:

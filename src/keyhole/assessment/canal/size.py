@@ -42,6 +42,9 @@ OUTLINE = 0.85
 WIDEST_ROUNDING = 0.22
 """Sd of each end of the greatest of many widths, voxels; from phantoms, benchmarks/accuracy.py [keyhole-choice]."""
 
+WIDEST_BOUNDARY = 0.9
+"""How the boundary's error comes through in the greatest width, mean over a band: as `OUTLINE` [keyhole-choice]."""
+
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
@@ -157,9 +160,9 @@ def ap_diameter(target: Target, seen: Look | None, doubt: Doubt) -> Measurement:
     )
 
 
-def _ends(doubt: Doubt, rounding: float = END_ROUNDING) -> float:
-    """Variance of a diameter that the error of its two ends brings, mm²."""
-    return 2 * (doubt.boundary_sd**2 + (rounding * doubt.voxel) ** 2)
+def _ends(doubt: Doubt, rounding: float = END_ROUNDING, boundary: float = 1.0) -> float:
+    """Variance of a diameter that the error of its two ends brings, mm²; `boundary` of the label's error counts."""
+    return 2 * ((boundary * doubt.boundary_sd) ** 2 + (rounding * doubt.voxel) ** 2)
 
 
 def _tilt_effect(seen: Look) -> float:
@@ -179,7 +182,7 @@ def transverse_diameter(target: Target, seen: Look | None, doubt: Doubt) -> Meas
     if seen is None or found is None:
         return target.missing("transverse diameter", "mm", _why(target, seen))
     back, left, right, slope = found
-    sd = float(np.sqrt(_ends(doubt, WIDEST_ROUNDING) + (slope * doubt.place_sd) ** 2))
+    sd = float(np.sqrt(_ends(doubt, WIDEST_ROUNDING, WIDEST_BOUNDARY) + (slope * doubt.place_sd) ** 2))
     line = seen.at.points(np.array([[left, back], [right, back]]))
     method = target.method("greatest width")
     return Measurement(

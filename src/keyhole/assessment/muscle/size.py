@@ -14,6 +14,7 @@ from keyhole.anatomy.boxes import union_box
 from keyhole.anatomy.endplates import CORRELATION
 from keyhole.anatomy.model import Vertebra
 from keyhole.assessment.disc.heights import mid_plane
+from keyhole.assessment.outline import ROUNDING, area_sd
 from keyhole.geometry import Box, Grid, LabelMap, Plane, Points, unit
 
 KEYS = {
@@ -25,9 +26,6 @@ KEYS = {
 
 PIXEL = 0.5
 """Side of a pixel of a section, mm [keyhole-choice]."""
-
-ROUNDING = 0.28
-"""Sd of a voxelised outline, voxels, over a patch of one voxel; from simulation [keyhole-choice]."""
 
 OUTLINE = 0.85
 """How the error of an outline comes through in an area: from phantoms as readers draw them, benchmarks/accuracy.py
@@ -122,7 +120,7 @@ def section(found: Muscle, level: Plane, left: Points) -> Cut | str:
         return "it does not reach this level"
     ring = low + edge * PIXEL
     place = (areas[1] - areas[2]) / 2 * float(np.hypot(PLACE_SD, found.boundary_sd))
-    sd = float(np.hypot(OUTLINE * np.sqrt(_outline_variance(found, ring)), place))
+    sd = float(np.hypot(OUTLINE * area_sd(ring, found.boundary_sd, found.voxel), place))
     return Cut(areas[0], sd, level.point + ring[:, :1] * across + ring[:, 1:] * back)
 
 
@@ -145,31 +143,39 @@ def _outline(share: NDArray[np.float64]) -> Points | None:
     return np.asarray(max(lines, key=len) - 1.0) if lines else None
 
 
-def _outline_variance(found: Muscle, ring: Points) -> float:
-    """Variance of the area inside `ring` (n, 2), mm⁴."""
-    perimeter = float(np.linalg.norm(ring - np.roll(ring, 1, axis=0), axis=1).sum())
-    some = ring[:: max(1, len(ring) // 120)]
-    alike = float(np.exp(-((some[:, None] - some[None]) ** 2).sum(axis=-1) / (2 * CORRELATION**2)).mean())
-    return (found.boundary_sd * perimeter) ** 2 * alike + (ROUNDING * found.voxel) ** 2 * found.voxel * perimeter
+@dataclass(frozen=True, slots=True, eq=False)
+class End:
+    """A plane that ends a level, its normal cranial, and the sd of its tilt, deg."""
+
+    plane: Plane
+    tilt_sd: float = 0.0
+
+    def place_sd(self, at: Points, boundary_sd: float) -> float:
+        """Sd of the plane's height, mm, at the place `at` (3,): the tilt has a long lever there."""
+        away = at - self.plane.point
+        lever = float(np.linalg.norm(away - (away @ self.plane.normal) * self.plane.normal))
+        return float(np.sqrt(PLACE_SD**2 + boundary_sd**2 + (lever * np.radians(self.tilt_sd)) ** 2))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Slab:
-    """What belongs to a level: everything below `upper` and above `lower`, planes with cranial normals."""
+    """What belongs to a level: everything below `upper` and above `lower`."""
 
-    upper: Plane
-    lower: Plane
+    upper: End
+    lower: End
 
 
-def middle_of(vertebra: Vertebra) -> Plane | None:
+def middle_of(vertebra: Vertebra) -> End | None:
     """The plane through the middle of the body, or the superior endplate of S1; None where it is cut."""
-    if vertebra.superior is None:
+    top, bottom = vertebra.superior, vertebra.inferior
+    if top is None:
         return None
     if vertebra.name == "S1":
-        return vertebra.superior.plane
-    if vertebra.inferior is None:
+        return End(top.plane, top.tilt_sd)
+    if bottom is None:
         return None
-    return Plane((vertebra.superior.centre + vertebra.inferior.centre) / 2, vertebra.up)
+    tilt_sd = float(np.hypot(top.tilt_sd, bottom.tilt_sd)) / 2
+    return End(Plane((top.centre + bottom.centre) / 2, vertebra.up), tilt_sd)
 
 
 def disc_plane(upper: Vertebra, lower: Vertebra) -> Plane | None:
@@ -183,11 +189,11 @@ def volume(found: Muscle, slab: Slab) -> tuple[float, float] | str:
     """Volume of a muscle in `slab`, mL, and its sd; or why there is none.
 
     Voxels that a plane crosses count with their share. The sd joins the boundary's error over the muscle's surface,
-    alike over 10 mm, and where both planes lie.
+    alike over 10 mm, and where both planes lie: the muscle is far behind the bodies that say so.
     """
     step = float(np.cbrt(found.grid.voxel_volume))
-    above = np.clip(0.5 - found.height(slab.upper) / step, 0.0, 1.0)
-    below = np.clip(0.5 + found.height(slab.lower) / step, 0.0, 1.0)
+    above = np.clip(0.5 - found.height(slab.upper.plane) / step, 0.0, 1.0)
+    below = np.clip(0.5 + found.height(slab.lower.plane) / step, 0.0, 1.0)
     share = np.minimum(above, below)
     held = share > 0
     if not held.any():
@@ -198,11 +204,12 @@ def volume(found: Muscle, slab: Slab) -> tuple[float, float] | str:
     if not total > 50.0:
         return "it does not reach this level"
     middle = found.points[held].mean(axis=0)
-    length = max(float(slab.lower.height(middle) - slab.upper.height(middle)), 5.0)
+    length = max(float(slab.lower.plane.height(middle) - slab.upper.plane.height(middle)), 5.0)
     area = total / length
     around = 1.25 * 2 * np.sqrt(np.pi * area)  # a muscle's outline is longer than a circle's
     alike = min(1.0, np.sqrt(2 * np.pi) * CORRELATION / around) * min(1.0, np.sqrt(2 * np.pi) * CORRELATION / length)
     surface = found.boundary_sd * around * length * np.sqrt(alike)
-    ends = area * np.sqrt(2) * np.hypot(PLACE_SD, found.boundary_sd)
+    above_sd, below_sd = (end.place_sd(middle, found.boundary_sd) for end in (slab.upper, slab.lower))
+    ends = area * np.hypot(above_sd, below_sd)
     rounding = ROUNDING * found.voxel * np.sqrt(around * length) * found.voxel
     return total / 1000.0, float(np.sqrt(surface**2 + ends**2 + rounding**2)) / 1000.0
