@@ -34,6 +34,9 @@ OPEN_LEAN = 30.0
 OPEN_APART = 5.0
 """Distance of the places that tools come from in the open operation, mm [keyhole-choice]."""
 
+SIDEWAYS = 0.99
+"""Cosine to lateral from which a tube counts as coming straight from the side."""
+
 FAR, LEANS = -1, -2
 """Why a place cannot be reached, besides the structure that is in the way: too far; leans too much."""
 
@@ -58,8 +61,7 @@ class Tool:
 def through_tube(frame: LevelFrame, approach: Approach, dock: Points, out: Points, radius: float) -> Tool:
     """The tool through a tube of `radius` docked at `dock`: from the middle of its bore, half way out, and its rim."""
     slack = max(radius - approach.instrument_radius, 0.0)
-    side = unit(frame.lateral - (frame.lateral @ out) * out) if abs(frame.lateral @ out) < 0.99 else frame.up
-    up = unit(frame.up - (frame.up @ out) * out - (frame.up @ side) * side)
+    side, up = across(frame, out)
     places = [(0.0, 0.0)]
     places += [(slack / 2 * np.cos(a), slack / 2 * np.sin(a)) for a in np.arange(4) * np.pi / 2]
     places += [(slack * np.cos(a), slack * np.sin(a)) for a in np.arange(8) * np.pi / 4]
@@ -67,6 +69,18 @@ def through_tube(frame: LevelFrame, approach: Approach, dock: Points, out: Point
     lean = float(np.tan(np.deg2rad(approach.angulation)))
     tube = Tube(dock + 60.0 * out, dock + radius * out, radius)
     return Tool(starts, dock, out, slack, lean, approach.reach[1], tube)
+
+
+def across(frame: LevelFrame, out: Points) -> tuple[Points, Points]:
+    """Two unit directions across the axis `out` (3,) of a tube, square to it and to each other, in LPS.
+
+    From lateral and up; from up and posterior where the tube comes nearly straight from the side. So they turn and
+    mirror with the patient.
+    """
+    first, second = (frame.lateral, frame.up) if abs(frame.lateral @ out) < SIDEWAYS else (frame.up, frame.posterior)
+    side = unit(first - (first @ out) * out)
+    other = second - (second @ out) * out
+    return side, unit(other - (other @ side) * side)
 
 
 def from_behind(site: Site, half_width: float, half_length: float) -> Tool:

@@ -99,8 +99,10 @@ def corridor_parts(entry: CandidateEntry) -> tuple[Part, ...]:
 
 
 def _capsule(start: Sequence[float], tip: Sequence[float], radius: float) -> Tube:
-    """The capsule from `start` whose rounded end is `tip`."""
+    """The capsule from `start` whose rounded end is `tip`; a ball about it where both are one place."""
     first, last = np.asarray(start, dtype=np.float64), np.asarray(tip, dtype=np.float64)
+    if np.array_equal(first, last):
+        return Tube(first, last, radius)
     return Tube(first, last - radius * unit(last - first), radius)
 
 

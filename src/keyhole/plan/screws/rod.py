@@ -15,6 +15,10 @@ OVERHANG = 5.0
 """How far a rod reaches beyond the middle of its last heads, mm [keyhole-choice]."""
 
 
+STRAIGHT = 1e-6
+"""Heads that lie this near to one line, mm, lie on it: no plane of bending follows from them."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Rod:
     """A rod of one side, an arc in one plane, as it has to be bent.
@@ -72,7 +76,7 @@ def _bent(heads: Points, chord: Points) -> tuple[Points, Points, Points]:
     """The direction in which the rod is bent, its parabola along the chord, and the normal of its plane."""
     offset = heads - heads[0]
     off = offset - (offset @ chord)[:, None] * chord
-    if len(heads) == 2:
+    if len(heads) == 2 or float(np.abs(off).max()) < STRAIGHT:
         any_way = np.eye(3)[int(np.argmin(np.abs(chord)))]
         aside = unit(np.cross(chord, any_way))
         return aside, np.zeros(3), np.cross(chord, aside)
@@ -118,7 +122,7 @@ def incisions(entries: Sequence[tuple[str, Points, float]], up: Points) -> list[
             groups[-1].append(entry)
         else:
             groups.append([entry])
-    return [Incision(tuple(e[0] for e in group), _ends(group), _length(group)) for group in groups]
+    return [Incision(tuple(e[0] for e in group), _ends(group, up), _length(group)) for group in groups]
 
 
 def _length(group: Sequence[tuple[str, Points, float]]) -> float:
@@ -128,9 +132,11 @@ def _length(group: Sequence[tuple[str, Points, float]]) -> float:
     return float(np.linalg.norm(group[-1][1] - group[0][1])) + (group[0][2] + group[-1][2]) / 2
 
 
-def _ends(group: Sequence[tuple[str, Points, float]]) -> Points:
+def _ends(group: Sequence[tuple[str, Points, float]], up: Points) -> Points:
+    """The ends of the cut (2, 3) LPS mm; entries at one and the same place are cut cranio-caudally."""
     first, last = group[0], group[-1]
     if len(group) == 1:
         return np.array([first[1], first[1]])
-    along = unit(last[1] - first[1])
+    way = last[1] - first[1]
+    along = unit(way) if np.abs(way).max() > STRAIGHT else -unit(up)
     return np.array([first[1] - first[2] / 2 * along, last[1] + last[2] / 2 * along])
