@@ -7,7 +7,9 @@ import click
 from keyhole.cli.lazy import LazyGroup
 
 # command -> module that holds it as `<name>_command`
-_COMMANDS: dict[str, tuple[str, str]] = {}
+_COMMANDS: dict[str, tuple[str, str]] = {
+    "simulate": ("keyhole.cli.registry.simulate", "Write a made-up registry with known true effects."),
+}
 
 
 class RegistryCommands(LazyGroup):

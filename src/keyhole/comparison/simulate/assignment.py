@@ -56,10 +56,9 @@ def assign(people: Patients, settings: Settings, rng: np.random.Generator) -> As
     logit += found["intercept"] + found["per_year"] * (day / 365.25 - 2.5) + habit[surgeon]
     propensity: Array = expit(logit)
     miss = np.where(rng.random(n) < propensity, 1.0, 0.0)
-    per_centre = np.bincount(home, sizes * habit, settings.centres) / np.maximum(
-        np.bincount(home, sizes, settings.centres), 1
-    )
-    of_centre = _apart(rng.standard_normal(settings.centres), per_centre, np.bincount(home, sizes, settings.centres))
+    of_home: Array = np.bincount(home, sizes, settings.centres).astype(np.float64)
+    per_centre: Array = np.bincount(home, sizes * habit, settings.centres) / np.maximum(of_home, 1.0)
+    of_centre = _apart(rng.standard_normal(settings.centres), per_centre, of_home)
     of_surgeon = _apart(rng.standard_normal(settings.surgeons), habit, sizes)
     return Assignment(
         centre,
@@ -83,7 +82,8 @@ def _home(settings: Settings, rng: np.random.Generator) -> NDArray[np.int64]:
 def _sizes(count: int, rng: np.random.Generator) -> Array:
     """Shares of the operations, uneven as in life."""
     shares: Array = rng.gamma(3.0, size=count)
-    return shares / shares.sum()
+    shares /= shares.sum()
+    return shares
 
 
 def _apart(effect: Array, habit: Array, sizes: Array) -> Array:
@@ -93,7 +93,8 @@ def _apart(effect: Array, habit: Array, sizes: Array) -> Array:
     design = np.column_stack([np.ones_like(habit), habit])
     root = np.sqrt(sizes)
     fitted = design @ np.linalg.lstsq(design * root[:, None], effect * root, rcond=None)[0]
-    return np.clip(effect - fitted, -2.5, 2.5)
+    left: Array = np.clip(effect - fitted, -2.5, 2.5)
+    return left
 
 
 def _operations(people: Patients, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -103,7 +104,8 @@ def _operations(people: Patients, rng: np.random.Generator) -> NDArray[np.int64]
         0.3 + 0.6 * people.standard["age"],
         -0.4 + 0.5 * people.standard["levels"] + 0.5 * people.standard["prior_surgery"],
     ]
-    return np.argmax(np.stack(scores) + rng.gumbel(size=(3, len(people))), axis=0)
+    chosen: NDArray[np.int64] = np.argmax(np.stack(scores) + rng.gumbel(size=(3, len(people))), axis=0)
+    return chosen
 
 
 def _experience(

@@ -35,7 +35,7 @@ def answered(
     settings: Settings,
     rng: np.random.Generator,
 ) -> dict[str, Array]:
-    """The scores with nan where no questionnaire came back: one sheet a visit, so all its scores are missing together."""
+    """The scores with nan where no questionnaire came back: a visit is one sheet, missing whole."""
     if settings.missing == "none":
         return dict(scores)
     found = parameters()["missing"]
@@ -86,4 +86,5 @@ def _chances(logit: Array, share: float) -> Array:
 
 
 def _standard(values: Array) -> Array:
-    return (values - values.mean()) / (float(values.std()) or 1.0)
+    standard: Array = (values - values.mean()) / (float(values.std()) or 1.0)
+    return standard

@@ -68,7 +68,7 @@ def _rounded(values: Array, step: float, rng: np.random.Generator) -> Array:
 
 
 def operation(people: Patients, at: Assignment, rng: np.random.Generator) -> dict[str, Outcome]:
-    """Minutes, blood loss and stay: gamma about a mean of the operation's kind, with a learning curve in the minutes."""
+    """Minutes, blood loss and stay: gamma about the mean of the kind, minutes with a learning curve."""
     found, learning = parameters()["surgery"], parameters()["learning"]
     early = np.exp(-at.experience / learning["cases"])
     drawn: dict[str, Outcome] = {}

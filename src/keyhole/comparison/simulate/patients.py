@@ -18,7 +18,7 @@ _CUT = 2.5  # standard measures are cut here, so that no mean can leave its scal
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Patients:
-    """`columns` as a registry holds them; `standard` the same with mean 0 and sd 1, cut at 2.5; `hidden` in no column."""
+    """`columns` as a registry holds them; `standard` the same with mean 0 and sd 1, cut at 2.5; `hidden` in none."""
 
     columns: Mapping[str, Array]
     standard: Mapping[str, Array]
@@ -71,4 +71,5 @@ def _score(name: str, found: Mapping[str, Any], frailty: Array, disability: Arra
 def _standard(values: Array) -> Array:
     """`values` with mean 0 and sd 1, cut at 2.5."""
     spread = float(values.std())
-    return np.clip((values - values.mean()) / (spread or 1.0), -_CUT, _CUT)
+    standard: Array = np.clip((values - values.mean()) / (spread or 1.0), -_CUT, _CUT)
+    return standard

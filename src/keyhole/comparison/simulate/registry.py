@@ -17,12 +17,12 @@ from keyhole.comparison.table import Table
 
 SYNTHETIC = "Synthetic: no patient, surgeon or centre of this table exists."
 NAME = "simulated registry"
-ORDER = (
+_ORDER = (
     "episode patient centre surgeon surgery_date operation miss age sex bmi asa smoker diabetes prior_surgery levels "
     "odi_0 leg_0 back_0 odi_6w odi_3m odi_6m odi_12m odi_24m leg_3m leg_12m leg_24m back_3m back_12m back_24m "
     "minutes blood_loss_ml stay_days complication readmitted reoperated reoperation_days followup_days recovered "
     "recovery_days"
-).split()
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,8 +50,8 @@ def simulate(settings: Settings) -> Simulated:
     columns = {name: one.seen for name, one in drawn.items()} | timed.columns
     columns |= gaps.answered(scores, people, at.miss, left, settings, streams[6])
     columns |= gaps.recorded(people, settings, streams[6])
-    known = _identified(people, at, settings) | columns
-    table = Table({name: known[name] for name in ORDER}, NAME)
+    known = columns | _identified(people, at, settings)
+    table = Table({name: known[name] for name in _ORDER.split()}, NAME)
     return Simulated(table, _truth(settings, drawn, timed, at), at.propensity)
 
 
