@@ -39,9 +39,8 @@ def operations() -> tuple[str, ...]:
 @cache
 def approaches() -> Mapping[str, bool]:
     """Every approach of the catalogue and whether it is a small opening; ``other-small`` and ``other-open`` besides."""
-    from keyhole.plan import catalogue  # noqa: PLC0415 - brings numba; a list of codes must not
-
-    own = {name: approach.kind != "open" for name, approach in catalogue().items()}
+    text = files("keyhole").joinpath("plan/approaches.toml").read_text(encoding="utf-8")  # without what planning loads
+    own = {name: row.get("kind", "tube") != "open" for name, row in tomllib.loads(text).items()}
     return own | {"other-small": True, "other-open": False}
 
 

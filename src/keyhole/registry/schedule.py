@@ -11,6 +11,10 @@ from importlib.resources import files
 from typing import Any
 
 
+def _table() -> dict[str, Any]:
+    return tomllib.loads(files("keyhole.registry").joinpath("schedule.toml").read_text(encoding="utf-8"))
+
+
 @dataclass(frozen=True, slots=True)
 class Visit:
     """One visit; `target`, `first` and `last` in days from the operation, both ends counting."""
@@ -47,13 +51,13 @@ def asked() -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(group) for group in _table()["instruments"])
 
 
+VISITS = tuple(visits().values())
+"""Every visit, in time's order."""
+
+
 def visit_of(days_after: int) -> str | None:
     """The visit whose window holds the day `days_after` the operation; None in no window."""
     for key, visit in visits().items():
         if visit.first <= days_after <= visit.last:
             return key
     return None
-
-
-def _table() -> dict[str, Any]:
-    return tomllib.loads(files("keyhole.registry").joinpath("schedule.toml").read_text(encoding="utf-8"))
