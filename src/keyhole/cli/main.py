@@ -20,9 +20,11 @@ _COMMANDS = {
     "assess": ("keyhole.cli.stages", "Measure every level and say which one it points at: findings.json."),
     "findings": ("keyhole.cli.findings", "Bring in grades of a reader or network; write the findings as CSV."),
     "plan": ("keyhole.cli.stages", "Search every small opening and compare with the open operation: plan.json."),
+    "decompressed": ("keyhole.cli.decompressed", "Write the labels and meshes after a planned decompression."),
     "forecast": ("keyhole.cli.forecast", "Say what to expect after the planned and the open operation: forecast.json."),
     "report": ("keyhole.cli.stages", "Write the report: one offline page, a PDF, pictures and meshes."),
     "run": ("keyhole.cli.stages", "Assess, plan, forecast and report in one go."),
+    "score": ("keyhole.cli.score", "Score a questionnaire or test, and say what is known about a change."),
     "registry": ("keyhole.cli.registry", "The clinic's own operations and outcomes, and small openings against open."),
     "evidence": ("keyhole.cli.evidence", "List, check and pool published results, MISS against open."),
 }

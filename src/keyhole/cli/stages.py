@@ -106,7 +106,16 @@ def assess_command(case: Path, every: bool, against: Path | None, scheme: str | 
 @click.option(
     "--write-decompressed",
     is_flag=True,
-    help="Also write the label map and meshes after the first corridor's decompression.",
+    help="Also write the label map and meshes after a corridor's decompression.",
+)
+@click.option(
+    "--candidate",
+    "rank",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="RANK",
+    help="Rank of the corridor whose decompression is written.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print plan.json.")
 def plan_command(
@@ -116,24 +125,30 @@ def plan_command(
     goal: str,
     approaches: tuple[str, ...],
     as_json: bool,
+    rank: int,
     **options: Any,
 ) -> None:
     """Search every small opening to LEVEL in CASE and compare with the open operation: plan.json."""
     from keyhole.casefile import Case
     from keyhole.plan import plan_case
 
+    is_wanted, own = options.pop("write_decompressed"), options["catalogue_file"]
+    if is_wanted and goal != "decompress":
+        raise click.UsageError(f"--write-decompressed goes with --goal decompress, got {goal}")
     at, toward = _asked(Case(case), level, side, goal, err=as_json)
-    is_wanted = options.pop("write_decompressed")
     with progress("plan") as show:
         record = plan_case(
             Case(case), at, toward, goal,
             approaches=list(approaches) or None, progress=show, **with_wish(options),
         )  # fmt: skip
     _show_plan(record, as_json)
-    if is_wanted and record.candidates and record.goal == "decompress":
+    if is_wanted and not record.candidates:
+        click.echo("no corridor was found, so nothing was written after a decompression", err=as_json)
+    elif is_wanted:
         from keyhole.report.decompressed import write_decompressed
 
-        click.echo(f"after decompression: {write_decompressed(Case(case)).resolve()}", err=as_json)
+        folder = write_decompressed(Case(case), rank, catalogue_file=own)
+        click.echo(f"after decompression of corridor {rank}: {folder.resolve()}", err=as_json)
 
 
 def _asked(case: Case, level: str | None, side: str | None, goal: str, *, err: bool) -> tuple[str, str]:
@@ -163,6 +178,7 @@ def _show_plan(record: PlanRecord, as_json: bool) -> None:
     chosen = sorted(best, key=lambda c: c.rank or 0)
     rows = [_row(c, several=len(sides.split()) > 1) for c in (*chosen, *([record.open] if record.open else []))]
     header = [
+        "rank",
         "approach",
         "radius mm",
         "clearance mm",
@@ -192,6 +208,7 @@ def _row(candidate: CandidateEntry, *, several: bool = False) -> list[str]:
     facet = [q.value for q in candidate.facet_removed.values() if q.value is not None]
     burden = {key: quantity.value for key, quantity in candidate.burden.items()}
     return [
+        "–" if candidate.rank is None else str(candidate.rank),
         f"{candidate.approach} {candidate.side}" if several else candidate.approach,
         number(candidate.radius) + "".join(f" + {number(portal.radius)}" for portal in candidate.portals),
         "–" if nearest is None else f"{number(nearest[1].value)} {nearest[0]}",

@@ -15,18 +15,20 @@ from keyhole.casefile import (
     StructureEntry,
     provenance,
     read_record,
+    sha256,
     to_json,
 )
 from keyhole.casefile.store import write_bytes, write_whole
 from keyhole.errors import InvalidInput
 from keyhole.geometry import LabelMap
+from keyhole.plan.approaches import Approach, catalogue
 from keyhole.plan.decompress import Goal, Removal
 
 FOLDER = "decompressed"
 SIMULATED = "what a simulated decompression takes was given to what fills it; nobody saw this"
 
 
-def write_decompressed(case: Case, candidate: int = 0) -> Path:
+def write_decompressed(case: Case, rank: int = 1, *, catalogue_file: Path | None = None) -> Path:
     """Write `labels.nii.gz`, `labels.json`, `removed.glb` and `left.glb` of a candidate of plan.json; the folder.
 
     The removal is worked out again from labels and plan.json alone, which gives the same one. Keys are those of the
@@ -35,26 +37,53 @@ def write_decompressed(case: Case, candidate: int = 0) -> Path:
 
     Parameters
     ----------
-    candidate : its index in plan.json.
+    rank : that of the candidate in plan.json, 1 is the best.
+    catalogue_file : the clinic's own approaches that the plan was made with, if it was.
     """
     from keyhole.anatomy.reading import load  # noqa: PLC0415  (heavy import)
 
     plan = case.read(PlanRecord)
-    if not 0 <= candidate < len(plan.candidates):
-        raise InvalidInput(f"plan.json has {len(plan.candidates)} candidates, the first is 0; got {candidate}")
+    entry = _chosen(case, plan, rank)
+    approach = _approach(plan, entry, catalogue_file)
     anatomy = load(case, with_image=False)
-    removal = _removal(anatomy, plan.level, plan.candidates[candidate])
+    removal = _removal(anatomy, plan.level, entry, approach)
     after = _whole(anatomy.labels, removal)
     folder = case.path / FOLDER
     write_whole(folder / "labels.nii.gz", lambda path: _nifti(after, path))
-    write_bytes(folder / "labels.json", to_json(_record(case, after, plan.candidates[candidate])))
+    write_bytes(folder / "labels.json", to_json(_record(case, after, entry)))
     for name, content in _meshes(plan.level, removal).items():
         write_bytes(folder / name, content)
     return folder
 
 
-def _removal(anatomy: Anatomy, level: str, entry: CandidateEntry) -> Removal:
-    from keyhole.plan.approaches import catalogue  # noqa: PLC0415
+def _chosen(case: Case, plan: PlanRecord, rank: int) -> CandidateEntry:
+    """The candidate of that rank; refused where the plan does not hold it or is of other labels."""
+    if plan.goal != "decompress":
+        raise InvalidInput(f"the plan's goal is to {plan.goal}: no decompression was planned, so none can be written")
+    found = next((one for one in plan.candidates if one.rank == rank), None)
+    if found is None:
+        known = f"ranks 1 to {len(plan.candidates)}" if plan.candidates else "no candidate"
+        raise InvalidInput(f"plan.json has {known}, got {rank}")
+    then, now = plan.provenance.inputs.get("labels.nii.gz"), case.digest("labels.nii.gz").get("labels.nii.gz")
+    if then is not None and then != now:
+        raise InvalidInput(
+            "plan.json was made with other labels than labels.nii.gz holds now; run `keyhole plan` again"
+        )
+    return found
+
+
+def _approach(plan: PlanRecord, entry: CandidateEntry, file: Path | None) -> Approach:
+    """The approach of `entry` as it was planned; a clinic's own needs the very file that the plan was made with."""
+    told = next((one for one in plan.approaches if one.name == entry.approach), None)
+    if file is not None and sha256(file) not in plan.provenance.inputs.values():
+        raise InvalidInput(f"plan.json was not made with the catalogue {file.name} as it is now")
+    known = catalogue(file)
+    if entry.approach not in known or (told is not None and told.origin == "file" and file is None):
+        raise InvalidInput(f"{entry.approach} is of a clinic's own catalogue: name its file with --catalogue")
+    return known[entry.approach].at(plan.level)
+
+
+def _removal(anatomy: Anatomy, level: str, entry: CandidateEntry, approach: Approach) -> Removal:
     from keyhole.plan.decompress import canal, decompress  # noqa: PLC0415
     from keyhole.plan.site import site  # noqa: PLC0415
 
@@ -64,7 +93,7 @@ def _removal(anatomy: Anatomy, level: str, entry: CandidateEntry) -> Removal:
         raise InvalidInput(f"{level}: the canal was not seen, so no decompression was planned")
     goal = Goal(told.goal.kind, told.goal.amount, told.goal.length, told.goal.root)
     way = np.array(entry.entry) - np.array(entry.dock)
-    return decompress(found, catalogue()[entry.approach], entry.dock, way, entry.radius, goal=goal, with_bone=False)
+    return decompress(found, approach, entry.dock, way, entry.radius, goal=goal, with_bone=False)
 
 
 def _whole(labels: LabelMap, removal: Removal) -> LabelMap:
@@ -100,8 +129,9 @@ def _record(case: Case, after: LabelMap, entry: CandidateEntry) -> LabelsRecord:
         for n, key in after.structures.items()
     }
     made = provenance(
-        case.digest("labels.nii.gz", "labels.json", "plan.json"), approach=entry.approach, side=entry.side
-    )
+        case.digest("labels.nii.gz", "labels.json", "plan.json"), approach=entry.approach, side=entry.side,
+        rank=entry.rank,
+    )  # fmt: skip
     return known.model_copy(update={"structures": fresh, "caveats": (*known.caveats, SIMULATED), "provenance": made})
 
 
