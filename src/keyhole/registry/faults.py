@@ -26,8 +26,7 @@ _MEANS: tuple[tuple[str, type[KeyholeError], str], ...] = (
     ("permission denied", StorageFailure, f"may not be written by this user; {_KEPT}"),
 )
 
-# table -> its rows and what may be there once only
-_ONCE = {
+ONCE = {
     "patients": ("pseudonym", "a patient of this pseudonym"),
     "episodes": ("code", "an episode of this code"),
     "procedures": ("operation", "this operation of the episode"),
@@ -38,6 +37,7 @@ _ONCE = {
     "reoperations": ("date", "a reoperation at this level on this date"),
     "measures": ("name", "this measure at this level and side on this date"),
 }
+"""Of each table the field that is named where a row is there already, and what is there."""
 
 
 @contextmanager
@@ -53,7 +53,9 @@ def told(name: str) -> Iterator[None]:
 
 def _refused(error: IntegrityError) -> InvalidInput:
     said = str(error.orig)
-    for table, (column, what) in _ONCE.items():
+    if "keyhole: " in said:
+        return InvalidInput(f"{_first_line(said).partition('keyhole: ')[2]}; {_KEPT}")
+    for table, (column, what) in ONCE.items():
         if f"uq_{table}_" in said or f"UNIQUE constraint failed: {table}." in said:
             return Refused(column, f"{what} is recorded already; correct it instead of recording it again")
     return InvalidInput(f"the registry refuses the record: {_first_line(said)}; {_KEPT}")
