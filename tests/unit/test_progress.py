@@ -1,0 +1,286 @@
+"""Progress after the operation: what is advised, and why."""
+
+import json
+from datetime import date, timedelta
+
+import pytest
+from expected_case import record as forecast_record
+from progress_case import START, followed, ready, rehab, seen, today
+
+from keyhole.errors import InvalidInput
+from keyhole.evidence import sources
+from keyhole.recovery.instruments import instrument
+from keyhole.recovery.progress import Observation, follow, plain_progress, shipped_rules
+from keyhole.recovery.progress.course import band
+from keyhole.recovery.progress.measured import norm_of
+
+
+def rules_of(found):
+    return [one.rule for one in found.advice.reasons]
+
+
+# the advice
+
+
+def test_all_criteria_met_by_fresh_values_advances_and_says_so():
+    found = followed(ready())
+    assert found.advice.word == "advance"
+    assert rules_of(found) == ["ready"]
+    assert {one.state for one in found.criteria} == {"met"}
+
+
+def test_nothing_observed_never_advances_and_says_what_is_missing():
+    for day in (0, 1, 27, 28, 60, 200, 800):
+        found = followed([], day)
+        assert found.advice.word != "advance"
+        assert "criterion-unknown" in rules_of(found)
+        assert "warning-signs-unknown" in rules_of(found)
+
+
+@pytest.mark.parametrize("left_out", ["nrs-leg", "criterion/wound", "red-flags"])
+def test_one_thing_missing_holds(left_out):
+    found = followed([one for one in ready() if one.instrument != left_out])
+    assert found.advice.word == "hold"
+
+
+def test_what_was_good_long_ago_does_not_advance():
+    found = followed(ready(30), 60)
+    assert found.advice.word == "hold"
+    assert any("days old" in one.why for one in found.criteria)
+
+
+def test_before_the_next_phase_begins_nobody_advances():
+    found = followed(ready(27), 27)
+    assert rules_of(found) == ["too-early"]
+    assert followed(ready(28), 28).advice.word == "advance"
+
+
+def test_a_programme_that_nobody_signed_does_not_advance():
+    assert rules_of(followed(ready(), rehab=rehab(signed=False))) == ["programme-not-signed"]
+
+
+@pytest.mark.parametrize("flag", ["red-flag/saddle", "red-flag/fever", "red-flag/of-the-clinic"])
+def test_a_warning_sign_always_calls(flag):
+    for day in (0, 1, 15, 29, 30):
+        found = followed([*ready(), seen(flag, day, 1)])
+        assert found.advice.word == "call"
+        assert found.advice.reasons[0].rule == "red-flag"
+
+
+def test_a_warning_sign_dated_in_the_future_calls_too():
+    assert followed([*ready(), seen("red-flag/fever", 45, 1)]).advice.word == "call"
+
+
+def test_a_later_no_does_not_undo_a_warning_sign_but_the_clinic_does():
+    rows = [*ready(), seen("red-flag/fever", 20, 1), seen("red-flag/fever", 25, 0)]
+    assert followed(rows).advice.word == "call"
+    assert followed([*rows, seen("seen/fever", 21, 1)]).advice.word == "advance"
+    assert followed([*rows, seen("seen", 20, 1)]).advice.word == "advance"
+    assert followed([*rows, seen("seen", 19, 1)]).advice.word == "call"
+    assert followed([*rows, seen("seen/saddle", 21, 1)]).advice.word == "call"
+
+
+def test_how_many_warning_signs_is_enough_to_call():
+    assert followed([*ready(), seen("red-flags", 30, 2)]).advice.word == "call"
+
+
+def test_contradicting_values_of_one_day_hold():
+    found = followed([*ready(), seen("criterion/wound", 27, 0)])
+    assert found.advice.word == "hold"
+    assert "conflict" in rules_of(found)
+    assert next(one for one in found.criteria if one.key == "wound").conflict
+
+
+def test_pain_in_the_morning_and_at_night_is_no_contradiction():
+    assert followed([*ready(), seen("nrs-leg", 29, 3)]).advice.word == "advance"
+
+
+def test_leg_pain_that_comes_back_calls():
+    found = followed([*ready(), seen("nrs-leg", 30, 7)])
+    assert found.advice.word == "call"
+    assert "leg-pain-back" in rules_of(found)
+
+
+def test_pain_that_falls_is_not_called_growing():
+    rows = [seen("nrs-leg", day, value) for day, value in enumerate((6, 6, 6, 1, 1, 1), start=24)]
+    assert not {"pain-growing", "leg-pain-back", "leg-pain-back-for-days"} & set(rules_of(followed([*ready(), *rows])))
+
+
+def test_a_bad_value_does_not_age():
+    rows = [seen("nrs-leg", 5, 8), seen("nrs-leg", 6, 9)]
+    assert followed(rows, 120).advice.word == "call"
+
+
+def test_disability_that_grows_again_calls_beyond_the_error_and_holds_before():
+    rows = [seen("phase", 85, 3), seen("odi", -10, 48), seen("odi", 42, 20)]
+    assert "disability-growing" in rules_of(followed([*rows, seen("odi", 91, 30)], 92))
+    assert followed([*rows, seen("odi", 91, 30)], 92).advice.word == "hold"
+    assert followed([*rows, seen("odi", 91, 38)], 92).advice.word == "call"
+
+
+def test_a_year_without_the_gain_that_patients_call_success_holds():
+    rows = [seen("odi", -10, 48), seen("odi", 365, 36)]
+    assert "little-gain-at-a-year" in rules_of(followed(rows, 365))
+    assert "little-gain-at-a-year" not in rules_of(followed([*rows[:1], seen("odi", 365, 35)], 365))
+    low = [seen("odi", -10, 8), seen("odi", 365, 4)]
+    assert "little-gain-at-a-year" not in rules_of(followed(low, 365))
+
+
+def test_values_dated_after_today_hold_and_are_not_used():
+    found = followed([*ready(), seen("odi", 40, 10)])
+    assert rules_of(found) == ["dated-after-today"]
+    assert all(one.day < 40 for course in found.courses for one in course.points)
+
+
+def test_before_the_operation_nobody_advances():
+    assert "before-operation" in rules_of(followed([], -3))
+
+
+def test_a_recorded_phase_counts_and_the_last_has_nothing_to_advance_to():
+    assert followed(ready()).phase.number == 1
+    assert followed([seen("phase", 30, 2)], 40).phase.number == 2
+    found = followed([seen("phase", 30, 2), seen("phase", 90, 3)], 100)
+    assert "last-phase" in rules_of(found)
+    with pytest.raises(InvalidInput, match="3 phases"):
+        followed([seen("phase", 30, 4)], 40)
+
+
+def test_two_phases_of_one_day_are_the_lower_and_a_conflict():
+    found = followed([seen("phase", 30, 2), seen("phase", 30, 1)], 40)
+    assert found.phase.number == 1
+    assert "conflict" in rules_of(found)
+
+
+def test_a_phase_that_is_long_over_calls():
+    found = followed([seen("phase", 30, 2)], 83 + 28)
+    assert "phase-overdue" in rules_of(found)
+    assert "phase-overdue" not in rules_of(followed([seen("phase", 30, 2)], 83 + 27))
+
+
+def test_the_most_urgent_reason_comes_first_and_none_is_dropped():
+    found = followed([seen("red-flag/fever", 20, 1)])
+    words = [one.advice for one in found.advice.reasons]
+    assert words == sorted(words, key=("call", "hold", "advance").index)
+    assert {"criterion-unknown", "warning-signs-unknown"} <= set(rules_of(found))
+
+
+# steps, tests, diary
+
+
+def steps(day_of, value):
+    return [seen("steps", day, value) for day in day_of]
+
+
+def test_steps_stand_beside_the_own_baseline_and_the_published_course():
+    found = followed([*steps(range(-10, -3), 6000), *steps(range(5, 12), 1800)], 11).steps
+    assert found.baseline == 6000
+    assert found.share == pytest.approx(0.3)
+    assert found.published_share == pytest.approx(0.63)
+    assert "steps-behind" in rules_of(followed([*steps(range(-10, -3), 6000), *steps(range(5, 12), 1800)], 11))
+
+
+def test_too_few_days_of_steps_are_no_mean():
+    found = followed([*steps(range(-10, -3), 6000), *steps((10, 11), 1800)], 11).steps
+    assert found.recent is None
+    assert found.share is None
+    assert "2 of the last 7 days" in found.why
+
+
+def test_steps_that_fall_by_half_hold():
+    rows = [*steps(range(10, 20), 5000), *steps(range(26, 30), 2000)]
+    assert "steps-fallen" in rules_of(followed([*ready(), *rows]))
+
+
+def test_a_test_stands_beside_its_norm():
+    assert norm_of(instrument("5r-sts"), 9)[0].startswith("no impairment")
+    assert norm_of(instrument("5r-sts"), 16)[0].startswith("moderate")
+    assert norm_of(instrument("6wt"), 400)[1] == ""
+    found = followed([seen("tug", -5, 14), seen("tug", 28, 10)]).tests[0]
+    assert found.change == 4
+    assert found.fresh
+
+
+def test_a_diary_of_fewer_than_three_days_has_no_mean():
+    found = followed([seen("nrs-back", day, 4) for day in (27, 29)]).diaries[0]
+    assert (found.days, found.mean, found.worst) == (2, None, 4)
+    found = followed([seen("nrs-back", day, 10 - day / 3) for day in range(15, 30)]).diaries[0]
+    assert found.trend == "improving"
+
+
+# the course beside the forecast
+
+
+def test_the_course_is_inside_better_or_worse_than_the_range_of_single_patients():
+    rows = [seen("odi", 0, 48), seen("odi", 30, 60), seen("odi", 91, 30), seen("odi", 365, 60)]
+    found = followed(rows, 400, forecast=forecast_record())
+    assert [one.standing for one in found.courses[0].points] == ["inside", "worse", "inside", "worse"]
+    assert found.courses[0].mark == 38
+    assert "worse-than-forecast" in rules_of(found)
+
+
+def test_two_in_a_row_beyond_the_range_call():
+    rows = [seen("odi", 30, 60), seen("odi", 91, 58)]
+    found = followed(rows, 92, forecast=forecast_record())
+    assert "twice-worse-than-forecast" in rules_of(found)
+
+
+def test_the_range_is_drawn_only_between_times_that_are_published():
+    odi = next(one for one in forecast_record().outcomes if one.key == "odi")
+    assert band(odi, 0.3).low is None
+    assert band(odi, 0.8).high == pytest.approx(51.8126)
+    assert band(odi, 2.0).high == pytest.approx((51.8126 + 39.1932) / 2)
+    assert band(odi, 12.0).arm == "planned"
+    assert band(odi, 3.0).arm == "open"
+    assert band(odi, 40.0).low is None
+    assert "nobody published" in band(odi, 40.0).why
+    assert band(None, 3.0).why == "there is no forecast"
+
+
+def test_without_a_forecast_the_course_is_shown_and_the_gap_is_said():
+    found = followed(ready())
+    assert all(one.standing == "unknown" for course in found.courses for one in course.points)
+    assert any("no forecast" in one for one in found.caveats)
+
+
+def test_millimetres_stand_in_the_range_of_points():
+    rows = [seen("vas-leg", 30, 50), seen("vas-leg", 91, 90)]
+    found = followed(rows, 92, forecast=forecast_record())
+    assert [one.standing for one in found.courses[0].points] == ["inside", "worse"]
+
+
+# what goes in and out
+
+
+def test_the_day_of_the_operation_must_be_known_and_agree():
+    with pytest.raises(InvalidInput, match="day of the operation"):
+        follow(rehab(start=None), None, [], today(10))
+    with pytest.raises(InvalidInput, match="2026-01-05"):
+        follow(rehab(), None, [], today(10), start=START + timedelta(days=1))
+    assert follow(rehab(start=None), None, [], today(10), start=START).day == 10
+
+
+def test_what_nothing_looks_at_is_said():
+    found = followed([seen("eq-vas", 20, 70), seen("criterion/other", 20, 1)])
+    assert [one for one in found.caveats if one.startswith("not used")] == [
+        "not used: criterion/other, which the programme does not have",
+        "not used: eq-vas, which no rule or criterion looks at",
+    ]
+
+
+def test_a_value_that_is_no_number_is_no_observation():
+    with pytest.raises(InvalidInput, match="must be a number"):
+        Observation("odi", date(2026, 1, 1), float("nan"))
+
+
+def test_progress_is_plain_json_with_its_inputs():
+    plain = plain_progress(followed(ready(), forecast=forecast_record()), {"rehab.json": "0"})
+    text = json.dumps(plain, allow_nan=False)
+    assert json.loads(text)["advice"]["word"] == "advance"
+    assert plain["provenance"]["inputs"] == {"rehab.json": "0"}
+    assert "Not a medical device" in plain["research_use"]
+
+
+def test_every_shipped_threshold_has_a_source():
+    rules = shipped_rules()
+    assert all(one.source in sources() for one in rules.rules)
+    assert len({one.name for one in rules.rules}) == len(rules.rules)
