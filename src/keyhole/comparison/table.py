@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.casefile.store import write_whole
-from keyhole.errors import InvalidInput, UnreadableFile
+from keyhole.errors import InvalidInput, MissingPart, UnreadableFile
 
 Array: TypeAlias = NDArray[np.float64]
 Mask: TypeAlias = NDArray[np.bool_]
@@ -256,7 +256,7 @@ def _parquet(path: Path) -> Table:
         from pyarrow import parquet  # noqa: PLC0415
     except ImportError as error:
         needed = 'pip install "keyhole-spine[registry]"'
-        raise InvalidInput(f"{path.name}: reading Parquet needs pyarrow: {needed}") from error
+        raise MissingPart(f"{path.name}: reading Parquet needs pyarrow: {needed}") from error
     try:
         found = parquet.read_table(path)
     except pyarrow.ArrowException as error:

@@ -8,6 +8,7 @@ from keyhole.cli.lazy import LazyGroup
 
 # command -> module that holds it as `<name>_command`
 _COMMANDS: dict[str, tuple[str, str]] = {
+    "compare": ("keyhole.cli.registry.compare", "Compare small openings with open operations on one outcome."),
     "simulate": ("keyhole.cli.registry.simulate", "Write a made-up registry with known true effects."),
 }
 
