@@ -77,9 +77,23 @@ def where_in(connection: Connection, columns: str, table: str, column: str, want
 
 
 def stream(connection: Connection, query: str, at_once: int = AT_ONCE) -> Iterator[Sequence[Any]]:
-    """The rows of `query`, `at_once` at a time; PostgreSQL keeps the rest."""
-    found = connection.execute(text(query), execution_options={"stream_results": True, "yield_per": at_once})
-    yield from found.partitions(at_once)
+    """The rows of `query` as the driver gives them, `at_once` at a time; PostgreSQL keeps the rest."""
+    driver: Any = connection.connection.driver_connection
+    cursor = driver.cursor() if is_file(connection) else driver.cursor(name="keyhole_rows")
+    try:
+        cursor.execute(query)
+        while block := cursor.fetchmany(at_once):
+            yield block
+    except driver_errors(connection) as error:
+        raise DBAPIError(query, {}, error) from error
+    finally:
+        cursor.close()
+
+
+def driver_errors(connection: Connection) -> type[Exception]:
+    """The base of what the database's driver raises."""
+    found: type[Exception] = connection.dialect.loaded_dbapi.Error
+    return found
 
 
 def as_day(value: Any) -> date | None:
@@ -97,14 +111,11 @@ def _listed(columns: Sequence[str]) -> str:
 
 
 def _copied(connection: Connection, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
-    import psycopg  # noqa: PLC0415 - an extra; the engine was made with it
-
     driver: Any = connection.connection.driver_connection
     try:
         with driver.cursor() as cursor, cursor.copy(statement) as copy:
             for row in rows:
                 copy.write_row(row)
-    except psycopg.IntegrityError as error:
-        raise IntegrityError(statement, {}, error) from error
-    except psycopg.Error as error:
-        raise DBAPIError(statement, {}, error) from error
+    except driver_errors(connection) as error:
+        kind = IntegrityError if isinstance(error, connection.dialect.loaded_dbapi.IntegrityError) else DBAPIError
+        raise kind(statement, {}, error) from error

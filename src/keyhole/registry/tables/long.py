@@ -172,8 +172,8 @@ class _Records:
                 values.refuse(index, "responses.date", f"{day}", f"a day up to the operation on {cut}")
         elif cut is None:
             values.refuse(index, "responses.visit", visit, "baseline, for there is no day of operation")
-        elif day < cut:
-            values.refuse(index, "responses.date", f"{day}", f"a day since the operation on {cut}")
+        elif day <= cut:
+            values.refuse(index, "responses.date", f"{day}", f"a day after the operation on {cut}")
 
     def _check_score(self, values: Values, index: int, instrument: str, score: float | None) -> None:
         if score is None:

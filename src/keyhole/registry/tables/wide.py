@@ -16,6 +16,7 @@ from keyhole.registry.tables.vocabulary import UNSPECIFIED
 PROCEDURE = tuple(known.name for known in fields_of("procedures") if known.name != "episode")
 RESPONSE = ("episode_id", "instrument", "visit", "date", "value")
 MEASURE = ("episode_id", "name", "unit", "date", "value", "level", "side")
+SEEN = "wide.followup_days"
 SAID_ONLY = "the imported table says only that there was one"
 
 EVENTS = {"wide.complication": "complication", "wide.readmitted": "readmission", "wide.reoperated": "reoperation"}
@@ -36,7 +37,6 @@ class WideWriter:
     def __init__(self, sink: Sink):
         self._sink = sink
         self._episodes = EpisodeWriter(sink, brings_patients=True)
-        self._targets = {key: timedelta(days=visit.target) for key, visit in visits().items()}
 
     def put(self, values: Values) -> None:
         """Put a block in; rows that cannot be are left out and said in `values`."""
@@ -53,7 +53,7 @@ class WideWriter:
         surgery = values.of("episodes.surgery_date")
         for answers in values.answers:
             name, is_first = answers.column.name, answers.column.visit == "baseline"
-            days = self._days(answers, surgery)
+            days = answers.days = self._days(answers, values)
             for index in values.good():
                 if answers.values[index] is None:
                     continue
@@ -62,17 +62,35 @@ class WideWriter:
                     values.refuse(index, answers.column.on or name, "nothing", f"the day of the answer in {name}")
                 elif is_first and day > cut:
                     values.refuse(index, name, f"an answer of {day}", f"a day up to the operation on {cut}")
-                elif not is_first and day < cut:
-                    values.refuse(index, name, f"an answer of {day}", f"a day since the operation on {cut}")
+                elif not is_first and day <= cut:
+                    values.refuse(index, name, f"an answer of {day}", f"a day after the operation on {cut}")
                 elif day > self._sink.today:
                     values.refuse(index, name, f"an answer of {day}", f"a day up to {self._sink.today}")
 
-    def _days(self, answers: Answers, surgery: Sequence[Any]) -> list[Any]:
+    def _days(self, answers: Answers, values: Values) -> list[Any]:
+        """The days of the answers; without a column of days the visit's own, or the last on which the patient was seen.
+
+        A patient who was last seen before the visit's window opens cannot have answered there.
+        """
         if answers.days is not None:
             return answers.days
-        after = self._targets[answers.column.visit]
-        days = {day: day + after for day in set(surgery) if day is not None}
-        return [days.get(day) for day in surgery]
+        visit, surgery, seen = (
+            visits()[answers.column.visit],
+            values.of("episodes.surgery_date"),
+            values.known.get(SEEN),
+        )
+        days = {day: visit.day(day) for day in set(surgery) if day is not None}
+        found = [days.get(day) for day in surgery]
+        if seen is None or visit.target <= 0:
+            return found
+        for index, last in enumerate(seen):
+            if last is None or last >= visit.target or answers.values[index] is None or surgery[index] is None:
+                continue
+            if last < visit.first:
+                expected = f"nothing, for the patient was last seen {last:g} days after the operation"
+                values.refuse(index, answers.column.name, f"{answers.values[index]:g}", expected)
+            found[index] = surgery[index] + timedelta(days=int(last))
+        return found
 
     def _check_events(self, values: Values) -> None:
         again, after = values.of("wide.reoperated"), values.of("wide.reoperation_days")
@@ -98,17 +116,17 @@ class WideWriter:
         self._sink.rows("procedures", ("episode_id", *PROCEDURE), rows)
 
     def _answers(self, values: Values, placed: Sequence[tuple[int, int]]) -> None:
-        surgery, day = values.of("episodes.surgery_date"), self._sink.day
+        day = self._sink.day
         for answers in values.answers:
             about, given = answers.column, answers.values
-            days = self._days(answers, surgery)
+            days: list[Any] = answers.days or []
             rows = [
                 (episode, about.instrument, about.visit, day(days[index]), given[index])
                 for index, episode in placed
                 if given[index] is not None
             ]
             self._sink.rows("responses", RESPONSE, rows)
-            if answers.days is None:
+            if not about.on:
                 self._sink.notes["answers on the day of their visit, for the file has no day"] += len(rows)
 
     def _events(self, values: Values, placed: Sequence[tuple[int, int]]) -> None:
