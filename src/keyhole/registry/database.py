@@ -165,6 +165,11 @@ def _configuration() -> Any:
     return config
 
 
+def open_name(url: str | Path) -> str:
+    """The name of the registry at `url` as it may be shown: without password."""
+    return shown(_address(url))
+
+
 def shown(address: URL) -> str:
     """`address` without password; a SQLite file by its path."""
     if address.drivername == "sqlite":
@@ -206,7 +211,7 @@ def _engine(address: URL) -> Engine:
 def _connected(connection: Any, _: ConnectionPoolEntry) -> None:
     """Settings that hold for one connection only; the driver begins no transactions by itself."""
     connection.isolation_level = None
-    for pragma in ("foreign_keys = ON", "recursive_triggers = ON", "synchronous = FULL"):
+    for pragma in ("foreign_keys = ON", "recursive_triggers = ON", "synchronous = FULL", "secure_delete = ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

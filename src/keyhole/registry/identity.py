@@ -86,10 +86,15 @@ def probe(key: bytes) -> str:
     return base64.b64encode(_sealed(_cipher(key), _PROBE, _PROBE)).decode()
 
 
-def unlock(registry: Registry, key: bytes) -> Vault:
-    """The vault of `registry`; a wrong key is refused, and so is a registry that keeps no identities."""
+def check_kept(registry: Registry) -> None:
+    """Refuse a registry that keeps no identities."""
     if not registry.has_identities:
         raise WrongRegistry(f"{registry.name} keeps no identities: it was made with --identities none")
+
+
+def unlock(registry: Registry, key: bytes) -> Vault:
+    """The vault of `registry`; a wrong key is refused, and so is a registry that keeps no identities."""
+    check_kept(registry)
     cipher = _cipher(key)
     if _opened(cipher, base64.b64decode(registry.settings.get(CHECK, "")), _PROBE) != _PROBE:
         raise WrongKey(f"the key does not open the identities of {registry.name}; nothing was read or written")

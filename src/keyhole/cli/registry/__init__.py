@@ -8,6 +8,15 @@ from keyhole.cli.lazy import LazyGroup
 
 # command -> module that holds it as `<name>_command`
 _COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("keyhole.cli.registry.make", "Make a new registry: a SQLite file, or tables in PostgreSQL."),
+    "record": ("keyhole.cli.registry.record", "Record a patient, an operation, a response, a complication, ..."),
+    "due": ("keyhole.cli.registry.due", "List the questionnaires that are due and overdue."),
+    "correct": ("keyhole.cli.registry.change", "Put right what is recorded, with the reason."),
+    "void": ("keyhole.cli.registry.change", "Take back what is recorded, with the reason."),
+    "history": ("keyhole.cli.registry.change", "Show who recorded and changed something."),
+    "identity": ("keyhole.cli.registry.identity", "Show or erase who a patient is, where that is kept."),
+    "status": ("keyhole.cli.registry.make", "Say what a registry holds."),
+    "migrate": ("keyhole.cli.registry.make", "Bring a registry to this Keyhole's version."),
     "compare": ("keyhole.cli.registry.compare", "Compare small openings with open operations on one outcome."),
     "simulate": ("keyhole.cli.registry.simulate", "Write a made-up registry with known true effects."),
 }
