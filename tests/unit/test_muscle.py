@@ -45,7 +45,7 @@ def made(grid, axes=UPRIGHT, sd=0.0, long=26.0):
 )
 def test_a_section_has_the_area_of_an_ellipse_however_the_patient_lies(axes, spacing):
     _, one = made(oblique(TURNED.T, spacing, (34.0, 34.0, 34.0)), axes)
-    cut = section(one, Plane(2.0 * axes[:, 2], axes[:, 2]), axes[:, 0])
+    cut = section(one, End(Plane(2.0 * axes[:, 2], axes[:, 2])), axes[:, 0])
     assert cut.area == pytest.approx(np.pi * A * B, rel=0.02)
     assert abs(cut.area - np.pi * A * B) < 3 * cut.sd
     assert np.abs((cut.outline - 2.0 * axes[:, 2]) @ axes[:, 2]).max() < 1e-6
@@ -54,7 +54,7 @@ def test_a_section_has_the_area_of_an_ellipse_however_the_patient_lies(axes, spa
 def test_a_tilted_plane_cuts_a_longer_section():
     _, one = made(oblique())
     tilt = np.radians(30)
-    cut = section(one, Plane(np.zeros(3), [0.0, np.sin(tilt), np.cos(tilt)]), UPRIGHT[:, 0])
+    cut = section(one, End(Plane(np.zeros(3), [0.0, np.sin(tilt), np.cos(tilt)])), UPRIGHT[:, 0])
     assert cut.area == pytest.approx(np.pi * A * B / np.cos(tilt), rel=0.02)
 
 
@@ -65,7 +65,7 @@ def test_a_mirrored_muscle_has_the_same_area_and_volume():
     slab = Slab(End(Plane([0, 0, 15.0], [0, 0, 1.0])), End(Plane([0, 0, -12.0], [0, 0, 1.0])))
     found = [made(g)[1] for g in (grid, mirrored)]
     plane = Plane([0.0, 0.0, 3.0], [0.1, 0.0, 1.0]), Plane([0.0, 0.0, 3.0], [-0.1, 0.0, 1.0])
-    areas = [section(one, at, UPRIGHT[:, 0]).area for one, at in zip(found, plane, strict=True)]
+    areas = [section(one, End(at), UPRIGHT[:, 0]).area for one, at in zip(found, plane, strict=True)]
     assert areas[0] == pytest.approx(areas[1], rel=1e-3)
     assert volume(found[0], slab)[0] == pytest.approx(volume(found[1], slab)[0], rel=1e-3)
 
@@ -80,7 +80,7 @@ def test_a_slab_holds_the_volume_of_a_cylinder():
 
 def test_the_sd_of_an_area_grows_with_the_labels_doubt_as_swollen_labels_show():
     grid = oblique()
-    cuts = [section(made(grid, sd=sd)[1], Plane(np.zeros(3), [0, 0, 1.0]), UPRIGHT[:, 0]) for sd in (0.0, 0.5)]
+    cuts = [section(made(grid, sd=sd)[1], End(Plane(np.zeros(3), [0, 0, 1.0])), UPRIGHT[:, 0]) for sd in (0.0, 0.5)]
     perimeter = np.pi * (3 * (A + B) - np.sqrt((3 * A + B) * (A + 3 * B)))
     assert cuts[0].sd < 8
     assert 0.3 * 0.5 * perimeter < cuts[1].sd < 0.5 * perimeter
@@ -93,7 +93,7 @@ def test_a_muscle_at_the_edge_of_the_scan_is_not_measured():
     image = Volume(np.zeros(grid.shape, dtype=np.int16), grid.patient_from_index)
     slab = Slab(End(Plane([0, 0, 15.0], [0, 0, 1.0])), End(Plane([0, 0, -12.0], [0, 0, 1.0])))
     answers = (
-        section(one, plane, UPRIGHT[:, 0]),
+        section(one, End(plane), UPRIGHT[:, 0]),
         volume(one, slab),
         fat_share(one, plane, image, Reference(55.0, -100.0, hounsfield=True)),
     )
@@ -102,7 +102,7 @@ def test_a_muscle_at_the_edge_of_the_scan_is_not_measured():
 
 def test_a_muscle_that_does_not_reach_the_level_is_not_zero():
     _, one = made(oblique(half=(26.0, 22.0, 40.0)), long=20.0)
-    assert section(one, Plane([0, 0, 30.0], [0, 0, 1.0]), UPRIGHT[:, 0]) == "it does not reach this level"
+    assert section(one, End(Plane([0, 0, 30.0], [0, 0, 1.0])), UPRIGHT[:, 0]) == "it does not reach this level"
     assert muscle(cylinder(oblique()), label_boxes(cylinder(oblique())), "muscle/psoas/right", 0.0) is None
 
 

@@ -18,6 +18,10 @@ BRIGHT = 90.0
 NAME = "CSF signal ratio"
 
 _ACROSS = 5.0  # percentiles to both sides that give the density about BRIGHT
+RATIO_SD = 0.005
+"""Sd of the ratio besides voxels and edges: where the sections lie, and that noise raises a percentile unevenly;
+from phantoms with noise, benchmarks/accuracy.py [keyhole-choice]."""
+
 _LEAST = 20  # pixels of a section that must hold a value
 
 
@@ -49,7 +53,7 @@ def csf_signal_ratio(level: str, image: Volume, found: Profile) -> Measurement |
     mean = (above.value + below.value) / 2
     if not mean > 0:
         return None
-    sd = float(np.hypot(least.sd, least.value / mean * np.hypot(above.sd, below.sd) / 2) / mean)
+    sd = float(np.hypot(np.hypot(least.sd, least.value / mean * np.hypot(above.sd, below.sd) / 2) / mean, RATIO_SD))
     outline = found.planes[n].points(found.sections[n].outline)
     method = "T2 signal, 90th percentile within the sac, of its narrowest section over the mean at the pedicles"
     value = float(least.value / mean)

@@ -10,9 +10,9 @@ from keyhole.anatomy.boxes import label_boxes
 from keyhole.anatomy.model import Vertebra
 from keyhole.assessment.model import Finding, Measurement, Shape, unknown
 from keyhole.assessment.muscle.fat import ON_CT, ON_MR, Reference, fat_share, multifidus_grade, reference
-from keyhole.assessment.muscle.size import KEYS, Muscle, Slab, disc_plane, middle_of, muscle, section, volume
+from keyhole.assessment.muscle.size import KEYS, End, Muscle, Slab, disc_plane, middle_of, muscle, section, volume
 from keyhole.assessment.study import Study, body_notes, boundary_sd, cut, origin_notes
-from keyhole.geometry import Plane, Points, Volume
+from keyhole.geometry import Points, Volume
 
 Side = Literal["left", "right"]
 
@@ -46,7 +46,7 @@ class Where:
     """One level: the disc's plane, the slab of the level, the patient's left, and what has to be said."""
 
     level: str
-    disc: Plane
+    disc: End
     slab: Slab | None
     left: Points
     notes: tuple[str, ...]
@@ -127,7 +127,7 @@ def _measures(
 def _fat(one: Muscle, which: tuple[str, Side], at: Where, picture: Picture, notes: tuple[str, ...]) -> Finding:
     if picture.image is None or isinstance(picture.known, str):
         return Finding(_missing(which, at.level, "fat share", str(picture.known)), caveats=notes)
-    found = fat_share(one, at.disc, picture.image, picture.known)
+    found = fat_share(one, at.disc.plane, picture.image, picture.known)
     if isinstance(found, str):
         return Finding(_missing(which, at.level, "fat share", found), caveats=notes)
     taken = _taken(which, at.level, "fat share", (found.value, found.sd))

@@ -27,12 +27,12 @@ KEYS = {
 PIXEL = 0.5
 """Side of a pixel of a section, mm [keyhole-choice]."""
 
-OUTLINE = 0.85
-"""How the error of an outline comes through in an area: from phantoms as readers draw them, benchmarks/accuracy.py
-[keyhole-choice]."""
+OUTLINE, SURFACE = 0.65, 0.75
+"""How the error of an outline comes through in an area, and that of a surface in a volume: from phantoms as readers
+draw them, benchmarks/accuracy.py [keyhole-choice]."""
 
-PLACE_SD = 0.5
-"""Sd of where a plane lies along the muscle, mm, besides the labels' boundary [keyhole-choice]."""
+PLACE_SD = 0.25
+"""Sd of where a plane lies along the muscle, mm, besides what the endplates say that it is laid by [keyhole-choice]."""
 
 _EDGE = 1.5  # voxels from the scan's edge in which a muscle counts as cut
 
@@ -80,6 +80,21 @@ def muscle(labels: LabelMap, boxes: Mapping[str, Box], key: str, boundary_sd: fl
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class End:
+    """A plane across the spine, its normal cranial; sd of its height at its middle, mm, and of its tilt, deg."""
+
+    plane: Plane
+    sd: float = 0.0
+    tilt_sd: float = 0.0
+
+    def place_sd(self, at: Points) -> float:
+        """Sd of the plane's height, mm, at the place `at` (3,): the tilt has a long lever there."""
+        away = at - self.plane.point
+        lever = float(np.linalg.norm(away - (away @ self.plane.normal) * self.plane.normal))
+        return float(np.sqrt(PLACE_SD**2 + self.sd**2 + (lever * np.radians(self.tilt_sd)) ** 2))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Cut:
     """A section of a muscle: area, mm², its sd, and its outline (n, 3), LPS mm."""
 
@@ -88,8 +103,8 @@ class Cut:
     outline: Points
 
 
-def section(found: Muscle, level: Plane, left: Points) -> Cut | str:
-    """The section of a muscle by the plane `level`, or why there is none.
+def section(found: Muscle, level: End, left: Points) -> Cut | str:
+    """The section of a muscle by the plane of `level`, or why there is none.
 
     The label's indicator is interpolated between voxel centres and the shares of all pixels are summed. The sd joins
     the boundary's error, alike over 10 mm of the outline, rounding to voxels, and where the plane lies.
@@ -98,19 +113,20 @@ def section(found: Muscle, level: Plane, left: Points) -> Cut | str:
     ----------
     left : roughly the patient's left, (3,).
     """
-    near = np.abs(found.height(level)) <= 1.5 * float(found.grid.spacing.max())
+    plane = level.plane
+    near = np.abs(found.height(plane)) <= 1.5 * float(found.grid.spacing.max())
     if not near.any():
         return "it does not reach this level"
     if found.is_edge[near].any():
         return "it is cut by the field of view at this level"
-    across = unit(left - (left @ level.normal) * level.normal)
-    back = np.cross(level.normal, across)
-    flat = (found.points[near] - level.point) @ np.stack([across, back], axis=1)
+    across = unit(left - (left @ plane.normal) * plane.normal)
+    back = np.cross(plane.normal, across)
+    flat = (found.points[near] - plane.point) @ np.stack([across, back], axis=1)
     low = flat.min(axis=0) - 3.0
     ticks = [np.arange(low[a], flat[:, a].max() + 3.0, PIXEL) for a in range(2)]
-    plane = level.point + ticks[0][:, None, None] * across + ticks[1][None, :, None] * back
-    index = found.grid.index(plane)
-    step = found.grid.index(level.point + level.normal) - found.grid.index(level.point)
+    grid = plane.point + ticks[0][:, None, None] * across + ticks[1][None, :, None] * back
+    index = found.grid.index(grid)
+    step = found.grid.index(plane.point + plane.normal) - found.grid.index(plane.point)
     shares = [_share(found, index + shift * step) for shift in (0.0, 1.0, -1.0)]
     areas = [float(share.sum()) * PIXEL**2 for share in shares]
     if not areas[0] > 0:
@@ -119,9 +135,9 @@ def section(found: Muscle, level: Plane, left: Points) -> Cut | str:
     if edge is None:
         return "it does not reach this level"
     ring = low + edge * PIXEL
-    place = (areas[1] - areas[2]) / 2 * float(np.hypot(PLACE_SD, found.boundary_sd))
-    sd = float(np.hypot(OUTLINE * area_sd(ring, found.boundary_sd, found.voxel), place))
-    return Cut(areas[0], sd, level.point + ring[:, :1] * across + ring[:, 1:] * back)
+    place = (areas[1] - areas[2]) / 2 * level.place_sd(found.points[near].mean(axis=0))
+    sd = float(np.hypot(area_sd(ring, OUTLINE * found.boundary_sd, found.voxel), place))
+    return Cut(areas[0], sd, plane.point + ring[:, :1] * across + ring[:, 1:] * back)
 
 
 def _share(found: Muscle, index: Points) -> NDArray[np.float64]:
@@ -144,20 +160,6 @@ def _outline(share: NDArray[np.float64]) -> Points | None:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class End:
-    """A plane that ends a level, its normal cranial, and the sd of its tilt, deg."""
-
-    plane: Plane
-    tilt_sd: float = 0.0
-
-    def place_sd(self, at: Points, boundary_sd: float) -> float:
-        """Sd of the plane's height, mm, at the place `at` (3,): the tilt has a long lever there."""
-        away = at - self.plane.point
-        lever = float(np.linalg.norm(away - (away @ self.plane.normal) * self.plane.normal))
-        return float(np.sqrt(PLACE_SD**2 + boundary_sd**2 + (lever * np.radians(self.tilt_sd)) ** 2))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Slab:
     """What belongs to a level: everything below `upper` and above `lower`."""
 
@@ -171,18 +173,20 @@ def middle_of(vertebra: Vertebra) -> End | None:
     if top is None:
         return None
     if vertebra.name == "S1":
-        return End(top.plane, top.tilt_sd)
+        return End(top.plane, top.sd, top.tilt_sd)
     if bottom is None:
         return None
-    tilt_sd = float(np.hypot(top.tilt_sd, bottom.tilt_sd)) / 2
-    return End(Plane((top.centre + bottom.centre) / 2, vertebra.up), tilt_sd)
+    sd, tilt_sd = np.hypot([top.sd, top.tilt_sd], [bottom.sd, bottom.tilt_sd]) / 2
+    return End(Plane((top.centre + bottom.centre) / 2, vertebra.up), float(sd), float(tilt_sd))
 
 
-def disc_plane(upper: Vertebra, lower: Vertebra) -> Plane | None:
+def disc_plane(upper: Vertebra, lower: Vertebra) -> End | None:
     """The middle plane of the disc between two vertebrae; None where an endplate is cut."""
-    if upper.inferior is None or lower.superior is None:
+    top, bottom = upper.inferior, lower.superior
+    if top is None or bottom is None:
         return None
-    return mid_plane(upper.inferior, lower.superior)
+    sd, tilt_sd = np.hypot([top.sd, top.tilt_sd], [bottom.sd, bottom.tilt_sd]) / 2
+    return End(mid_plane(top, bottom), float(sd), float(tilt_sd))
 
 
 def volume(found: Muscle, slab: Slab) -> tuple[float, float] | str:
@@ -208,8 +212,8 @@ def volume(found: Muscle, slab: Slab) -> tuple[float, float] | str:
     area = total / length
     around = 1.25 * 2 * np.sqrt(np.pi * area)  # a muscle's outline is longer than a circle's
     alike = min(1.0, np.sqrt(2 * np.pi) * CORRELATION / around) * min(1.0, np.sqrt(2 * np.pi) * CORRELATION / length)
-    surface = found.boundary_sd * around * length * np.sqrt(alike)
-    above_sd, below_sd = (end.place_sd(middle, found.boundary_sd) for end in (slab.upper, slab.lower))
+    surface = SURFACE * found.boundary_sd * around * length * np.sqrt(alike)
+    above_sd, below_sd = (end.place_sd(middle) for end in (slab.upper, slab.lower))
     ends = area * np.hypot(above_sd, below_sd)
     rounding = ROUNDING * found.voxel * np.sqrt(around * length) * found.voxel
     return total / 1000.0, float(np.sqrt(surface**2 + ends**2 + rounding**2)) / 1000.0
