@@ -17,6 +17,9 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "identity": ("keyhole.cli.registry.identity", "Show or erase who a patient is, where that is kept."),
     "status": ("keyhole.cli.registry.make", "Say what a registry holds."),
     "migrate": ("keyhole.cli.registry.make", "Bring a registry to this Keyhole's version."),
+    "import": ("keyhole.cli.registry.tables", "Bring a CSV table in, whole or not at all, with a row report."),
+    "export": ("keyhole.cli.registry.tables", "Write the analysis table or all tables, with a data dictionary."),
+    "fields": ("keyhole.cli.registry.tables", "List the fields that a mapping can fill."),
     "compare": ("keyhole.cli.registry.compare", "Compare small openings with open operations on one outcome."),
     "simulate": ("keyhole.cli.registry.simulate", "Write a made-up registry with known true effects."),
 }

@@ -25,7 +25,7 @@ from keyhole.registry.models import Audit, Batch
 from keyhole.registry.tables import bulk
 from keyhole.registry.tables.fields import TABLES
 from keyhole.registry.tables.long import writer_of
-from keyhole.registry.tables.mapping import Plan, check_header, plan_for
+from keyhole.registry.tables.mapping import Plan, check_header, plan_for, with_decimal
 from keyhole.registry.tables.rows import Block, Problem, Text, header_and_blocks
 from keyhole.registry.tables.sink import Sink
 from keyhole.registry.tables.values import Reader, Values
@@ -39,10 +39,14 @@ REPORT = ("row", "field", "found", "expected")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """How to import. `at` is now, `on_error` abort or skip; `again`: even a file that was imported before."""
+    """How to import. `at` is now, `on_error` abort or skip; `again`: even a file that was imported before.
+
+    `today` is the last day that anything in the file can have happened; without it the day of `at`, UTC.
+    """
 
     actor: str
     at: datetime
+    today: date = date.max
     on_error: str = "abort"
     dry_run: bool = False
     again: bool = False
@@ -50,14 +54,11 @@ class Asked:
     def __post_init__(self) -> None:
         if self.on_error not in {"abort", "skip"}:
             raise InvalidInput(f"on error: expected abort or skip, got {self.on_error!r}")
+        if self.today == date.max:
+            object.__setattr__(self, "today", self.at.astimezone(UTC).date())
         name = self.actor.strip()
         if not name or len(name) > 120 or not name.isprintable():
             raise InvalidInput(f"by: who imports must be named in 1 to 120 letters, got {self.actor[:40]!r}")
-
-    @property
-    def today(self) -> date:
-        """The last day that anything in the file can have happened."""
-        return self.at.astimezone(UTC).date()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ class _Tally:
     """Rows read and skipped, and every problem: the first are kept, all go to the report."""
 
     report: Any = None
+    named: tuple[str, ...] = ()
     rows: int = 0
     skipped: int = 0
     wrong: Counter[str] = field(default_factory=Counter)
@@ -113,81 +115,122 @@ class _Tally:
             if len(self.first) < KEPT:
                 self.first.append(problem)
             if self.report is not None:
-                self.report.writerow([problem.row, problem.field, problem.found, problem.expected])
+                self.report.writerow([*self.named, problem.row, problem.field, problem.found, problem.expected])
 
 
-def import_file(
-    registry: Registry, path: Path, asked: Asked, *, plan: Plan | None = None, text: Text | None = None,
+def own_tables(folder: Path) -> list[Path]:
+    """The tables in a folder that `export` wrote, in the order in which one needs the other."""
+    found = [folder / f"{table}.csv" for table in TABLES if (folder / f"{table}.csv").is_file()]
+    if not found:
+        raise InvalidInput(f"{folder} holds none of the registry's tables; expected patients.csv, episodes.csv, ...")
+    return found
+
+
+def import_files(
+    registry: Registry,
+    files: Sequence[Path],
+    asked: Asked,
+    *,
+    plan: Plan | None = None,
+    text: Text | None = None,
+    decimal: str | None = None,
     report: Path | None = None,
-) -> Imported:  # fmt: skip
-    """Bring the CSV file at `path` into the registry, and say row by row what could not be.
+) -> tuple[Imported, ...]:
+    """Bring CSV files into the registry, all in one transaction, and say row by row what could not be.
 
     Parameters
     ----------
-    plan : which column is which field; without one the header must be that of a table that Keyhole knows.
-    text : encoding and separator, if they are not the mapping's.
+    plan : which column is which field; without one each header must be that of a table that Keyhole knows.
+    text, decimal : encoding, separator and sign of decimals, if they are not the mapping's.
     report : where the row report goes (CSV), whole or not at all; it is written after an abort too.
 
     Raises
     ------
-    InvalidInput : the file was imported before, its header is no mapping's, or it cannot be read as a whole. Nothing
+    InvalidInput : a file was imported before, its header is no mapping's, or it cannot be read as a whole. Nothing
         is imported then. Rows that cannot be raise nothing: they are counted, and `kept` says what was done.
     """
+    sources = [_source(path, (plan, text, decimal)) for path in files]
     if report is None:
-        return _imported(registry, path, asked, (plan, text), None)
-    found: list[Imported] = []
+        return _imported(registry, sources, asked, None)
+    found: list[tuple[Imported, ...]] = []
 
     def fill(temporary: Path) -> None:
         with temporary.open("w", encoding="utf-8", newline="") as stream:
-            found.append(_imported(registry, path, asked, (plan, text), stream))
+            found.append(_imported(registry, sources, asked, stream))
 
     write_whole(report, fill)
     return found[0]
 
 
-def _imported(
-    registry: Registry, path: Path, asked: Asked, how: tuple[Plan | None, Text | None], report: TextIO | None
-) -> Imported:
+def import_file(registry: Registry, path: Path, asked: Asked, *, plan: Plan | None = None) -> Imported:
+    """Bring one CSV file into the registry; see `import_files`."""
+    return import_files(registry, [path], asked, plan=plan)[0]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Source:
+    """One file, opened and understood as far as its header."""
+
+    path: Path
+    digest: str
+    plan: Plan
+    header: Sequence[str]
+    blocks: Iterator[Block]
+
+
+def _source(path: Path, how: tuple[Plan | None, Text | None, str | None]) -> _Source:
+    plan, said, decimal = how
     digest = sha256(path)
-    plan, header, blocks = _opened(path, *how)
-    tally = _Tally()
-    if report is not None:
-        tally.report = csv.writer(report, lineterminator="\n")
-        tally.report.writerow(REPORT)
+    text = said or (plan.text if plan is not None else Text())
+    header, blocks = header_and_blocks(path, text)
+    if plan is None:
+        plan = plan_for(header, path.name, text)
+    if decimal is not None:
+        plan = with_decimal(plan, decimal)
+    check_header(plan, header, path.name)
+    return _Source(path, digest, plan, header, blocks)
+
+
+def _imported(
+    registry: Registry, sources: Sequence[_Source], asked: Asked, report: TextIO | None
+) -> tuple[Imported, ...]:
+    writer = None if report is None else csv.writer(report, lineterminator="\n")
+    if writer is not None:
+        writer.writerow(REPORT if len(sources) == 1 else ("file", *REPORT))
     with _turn(registry) as connection:
-        _check_new(connection, path.name, digest, asked)
-        batch = _batch(connection, path.name, digest, asked)
-        sink = Sink(connection, batch, asked.today)
-        put = WideWriter(sink).put if plan.is_wide else writer_of(plan.table, sink, plan.nominal_dates)
-        reader = Reader(plan, header, asked.today)
-        for block in blocks:
-            values = reader.values(block)
-            put(values)
-            tally.add(block, values)
-        if sha256(path) != digest:
-            raise InvalidInput(f"{path.name} changed while it was read; nothing was imported")
-        kept = not asked.dry_run and (asked.on_error == "skip" or not tally.skipped)
-        _finish(connection, sink, tally, (asked, digest, path.name))
-        if not kept:
-            connection.rollback()
-        else:
+        found = []
+        for source in sources:
+            named = () if len(sources) == 1 else (source.path.name,)
+            found.append(_one(connection, source, asked, _Tally(writer, named)))
+        kept = not asked.dry_run and (asked.on_error == "skip" or not any(one.skipped for one in found))
+        if kept:
             connection.commit()
-    return _told(sink, tally, (path.name, digest, plan.title), batch if kept else None)
+            return tuple(found)
+        connection.rollback()
+    return tuple(replace(one, kept=False, batch=None) for one in found)
 
 
-def _told(sink: Sink, tally: _Tally, about: tuple[str, str, str], batch: int | None) -> Imported:
+def _one(connection: Connection, source: _Source, asked: Asked, tally: _Tally) -> Imported:
+    name, plan = source.path.name, source.plan
+    _check_new(connection, name, source.digest, asked)
+    sink = Sink(connection, _batch(connection, name, source.digest, asked), asked.today)
+    put = WideWriter(sink).put if plan.is_wide else writer_of(plan.table, sink, plan.nominal_dates)
+    reader = Reader(plan, source.header, asked.today)
+    for block in source.blocks:
+        values = reader.values(block)
+        put(values)
+        tally.add(block, values)
+    if sha256(source.path) != source.digest:
+        raise InvalidInput(f"{name} changed while it was read; nothing was imported")
+    _finish(sink, tally, (asked, source.digest, name))
+    return _told(sink, tally, (name, source.digest, plan.title))
+
+
+def _told(sink: Sink, tally: _Tally, about: tuple[str, str, str]) -> Imported:
     put = {table: sink.put[table] for table in TABLES if sink.put[table]}
     wrong = dict(tally.wrong.most_common())
     notes = {what: count for what, count in sink.notes.items() if count}
-    return Imported(*about, batch is not None, tally.rows, tally.skipped, put, wrong, tuple(tally.first), notes, batch)
-
-
-def _opened(path: Path, plan: Plan | None, text: Text | None) -> tuple[Plan, list[str], Iterator[Block]]:
-    how = text or (plan.text if plan is not None else Text())
-    header, blocks = header_and_blocks(path, how)
-    plan = plan_for(header, path.name, how) if plan is None else replace(plan, text=how)
-    check_header(plan, header, path.name)
-    return plan, header, blocks
+    return Imported(*about, True, tally.rows, tally.skipped, put, wrong, tuple(tally.first), notes, sink.batch)
 
 
 @contextmanager
@@ -228,10 +271,10 @@ def _batch(connection: Connection, name: str, digest: str, asked: Asked) -> int:
     return int(key[0])
 
 
-def _finish(connection: Connection, sink: Sink, tally: _Tally, about: tuple[Asked, str, str]) -> None:
+def _finish(sink: Sink, tally: _Tally, about: tuple[Asked, str, str]) -> None:
     """The batch's counts, and a line of the audit for each table."""
     asked, digest, name = about
-    connection.execute(
+    sink.connection.execute(
         update(Batch).where(Batch.id == sink.batch).values(rows=tally.rows - tally.skipped, skipped=tally.skipped)
     )
     lines = [
@@ -247,4 +290,4 @@ def _finish(connection: Connection, sink: Sink, tally: _Tally, about: tuple[Aske
         if count
     ]
     if lines:
-        connection.execute(insert(Audit), lines)
+        sink.connection.execute(insert(Audit), lines)

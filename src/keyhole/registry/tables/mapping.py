@@ -78,7 +78,7 @@ def parse_plan(found: Mapping[str, Any], name: str) -> Plan:
     _check_keys(found, _TOP, name)
     table = _table(found, name)
     text = Text(found.get("encoding", "utf-8"), found.get("separator", ","), found.get("quote", '"'))
-    _check_text(text, name)
+    check_text(text, name)
     usual = Reading(found.get("date", ISO), _decimal(found, name), tuple(found.get("missing", MISSING)))
     given = found.get("columns")
     if not isinstance(given, dict) or not given:
@@ -147,6 +147,12 @@ def check_header(plan: Plan, header: Sequence[str], name: str) -> None:
         )
 
 
+def with_decimal(plan: Plan, decimal: str) -> Plan:
+    """The mapping with decimals written with the sign `decimal` in every column."""
+    columns = (replace(column, reading=replace(column.reading, decimal=decimal)) for column in plan.columns)
+    return replace(plan, columns=tuple(columns))
+
+
 def _is_of(header: Sequence[str], plan: Plan) -> bool:
     return set(header) <= {column.name for column in plan.columns} and (plan.required or set()) <= set(header)
 
@@ -195,7 +201,8 @@ def _decimal(found: Mapping[str, Any], name: str) -> str:
     return str(decimal)
 
 
-def _check_text(text: Text, name: str) -> None:
+def check_text(text: Text, name: str) -> None:
+    """Refuse a separator or quote that is not one sign."""
     for what, sign in (("separator", text.separator), ("quote", text.quote)):
         if not isinstance(sign, str) or len(sign) != 1 or sign in "\r\n\0":
             raise InvalidInput(f"{name}: {what} must be one character, got {sign!r}")
