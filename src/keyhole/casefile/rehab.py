@@ -126,7 +126,7 @@ class FittedEntry(Strict):
     because: str
     patient: str = ""
     therapist: str = ""
-    source: str
+    sources: tuple[str, ...]
     assumed: bool = False
 
 

@@ -22,6 +22,7 @@ _COMMANDS = {
     "plan": ("keyhole.cli.stages", "Search every small opening and compare with the open operation: plan.json."),
     "decompressed": ("keyhole.cli.decompressed", "Write the labels and meshes after a planned decompression."),
     "forecast": ("keyhole.cli.forecast", "Say what to expect after the planned and the open operation: forecast.json."),
+    "rehab": ("keyhole.cli.rehab", "Write the rehabilitation programme: rehab.json, sheets, calendar."),
     "report": ("keyhole.cli.stages", "Write the report: one offline page, a PDF, pictures and meshes."),
     "run": ("keyhole.cli.stages", "Assess, plan, forecast and report in one go."),
     "score": ("keyhole.cli.score", "Score a questionnaire or test, and say what is known about a change."),

@@ -32,7 +32,7 @@ def aid_paper(aid: Aid, words: Sentences) -> bytes:
         if way["opening"] is not None:
             drawings |= {f"{name}-{n}": way["opening"].pop(name) for name in ("slice", "skin")}
     drawings |= {f"legend-{kind}": legend_icon(kind) for kind in ("sure", "maybe", "free")}
-    return _set("patient.typ", {"a": plain, "t": words.table}, drawings)
+    return set_paper("patient.typ", {"a": plain, "t": words.table}, drawings)
 
 
 def outlook_page(outlook: Outlook) -> bytes:
@@ -50,10 +50,10 @@ def outlook_paper(outlook: Outlook) -> bytes:
         for one in part["answers"]:
             drawings |= {f"plot-{one['name']}-{n}": plot.pop("svg") for n, plot in enumerate(one["plots"])}
     drawings |= {one["name"]: one.pop("svg") for one in plain["calibrations"]}
-    return _set("forecast.typ", plain, drawings)
+    return set_paper("forecast.typ", plain, drawings)
 
 
-def _set(template: str, content: object, drawings: Mapping[str, str]) -> bytes:
+def set_paper(template: str, content: object, drawings: Mapping[str, str]) -> bytes:
     """Paper of a template, its content and its drawings by name."""
     import typst  # noqa: PLC0415
 
