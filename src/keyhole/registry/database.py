@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from keyhole.errors import InvalidInput, MissingPart, WrongRegistry
+from keyhole.errors import InvalidInput, MissingPart, StorageFailure, WrongRegistry
 from keyhole.registry.faults import told
 from keyhole.registry.models import VERSION_TABLE, Base, Setting
 
@@ -52,6 +52,7 @@ class Registry:
         """A session whose work is kept whole when the block ends, and not at all when it fails."""
         writer = self.engine.execution_options(keyhole_writes=True)
         with told(self.name), Session(writer) as session, session.begin():
+            session.connection()  # takes the writer's place now, not at the first query
             yield session
 
     @property
@@ -234,6 +235,8 @@ def _claim(address: URL, name: str) -> Path | None:
         if path.is_dir():
             raise WrongRegistry(f"{name} could not be made: it is a folder") from None
         return None
+    except OSError as error:
+        raise StorageFailure(f"{name} could not be made: {error.strerror}") from error
     return path
 
 
