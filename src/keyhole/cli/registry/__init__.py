@@ -21,6 +21,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("keyhole.cli.registry.tables", "Write the analysis table or all tables, with a data dictionary."),
     "fields": ("keyhole.cli.registry.tables", "List the fields that a mapping can fill."),
     "compare": ("keyhole.cli.registry.compare", "Compare small openings with open operations on one outcome."),
+    "dashboard": ("keyhole.cli.registry.dashboard", "Show follow-up, outcomes and whom to ask on one page."),
     "simulate": ("keyhole.cli.registry.simulate", "Write a made-up registry with known true effects."),
 }
 
