@@ -103,6 +103,7 @@ def _demo(out: Path, seed: int, show: Progress) -> Path:
     from keyhole.casefile import Patient, write_bytes
     from keyhole.forecast import forecast_case
     from keyhole.plan import plan_case
+    from keyhole.recovery.rehab import rehab_case
     from keyhole.report import write_report
 
     out.mkdir(parents=True, exist_ok=True)
@@ -125,6 +126,7 @@ def _demo(out: Path, seed: int, show: Progress) -> Path:
     assess_case(case, progress=part(show, 0.5, 0.6))
     plan_case(case, "L4/L5", "left", "decompress", progress=part(show, 0.6, 0.8))
     forecast_case(case)
+    rehab_case(case)
     return write_report(case, progress=part(show, 0.8, 1.0))
 
 

@@ -47,6 +47,9 @@ def rehab_command(case: Path, signs: bool, as_json: bool, **options: Any) -> Non
     for name, path in files.items():
         click.echo(f"{name + ':':<{width}}{path.resolve()}")
     caveats(record.caveats, most=12)
+    index = case / "report" / "index.html"
+    if index.is_file() and b"rehab-patient.html" not in index.read_bytes():
+        click.echo("the report does not lead to these pages yet: run `keyhole report`")
 
 
 def _built(case: Case, options: dict[str, Any]) -> RehabRecord:

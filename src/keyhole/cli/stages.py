@@ -240,7 +240,12 @@ def report_command(case: Path, as_json: bool) -> None:
 
 
 def _show_report(page: Path, as_json: bool) -> None:
-    beside = {"pdf": "report.pdf", "patient": "patient.html", "forecast": "forecast.html"}
+    beside = {
+        "pdf": "report.pdf",
+        "patient": "patient.html",
+        "forecast": "forecast.html",
+        "recovery": "rehab-patient.html",
+    }
     files = {name: page.with_name(file) for name, file in beside.items() if page.with_name(file).is_file()}
     if as_json:
         click.echo(json.dumps({"report": str(page)} | {name: str(file) for name, file in files.items()}))
@@ -251,6 +256,8 @@ def _show_report(page: Path, as_json: bool) -> None:
     if "patient" not in files and (page.parent.parent / "plan.json").is_file():
         why = "is of an earlier plan" if (page.parent.parent / "forecast.json").is_file() else "is missing"
         click.echo(f"no page for the patient: forecast.json {why}; run `keyhole forecast`")
+    if "recovery" not in files and (page.parent.parent / "rehab.json").is_file():
+        click.echo("no pages of the rehabilitation: rehab.json is of an earlier plan; run `keyhole rehab`")
 
 
 @click.command("run")
@@ -270,10 +277,12 @@ def run_command(
     from keyhole.assessment import assess_case
     from keyhole.casefile import Case, LabelsRecord
     from keyhole.cli.forecast import forecasted, show_forecast
+    from keyhole.cli.rehab import programme
     from keyhole.plan import plan_case
     from keyhole.report import write_report
 
     segmented: list[bool] = []
+    left: list[str] = []
 
     found = Case(case)
 
@@ -290,6 +299,7 @@ def run_command(
             progress=part(show, 0.25, 0.65), **with_wish(options),
         )  # fmt: skip
         expected = forecasted(found)
+        left.append(programme(found))
         return plan, expected, write_report(found, progress=part(show, 0.65, 1.0))
 
     with progress("run") as show:
@@ -300,6 +310,7 @@ def run_command(
         _show_plan(plan, as_json=False)
     if expected is not None and not as_json:
         show_forecast(expected)
-    if why_not:
-        click.echo(why_not, err=as_json)
+    for said in (why_not, *left):
+        if said:
+            click.echo(said, err=as_json)
     _show_report(page, as_json)

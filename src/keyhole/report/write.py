@@ -28,6 +28,7 @@ from keyhole.casefile import (
 from keyhole.errors import NotInScan, StorageFailure, WrongCase
 from keyhole.forecast import current_forecast
 from keyhole.imaging import ImageRecord
+from keyhole.recovery.rehab import current_rehab
 from keyhole.report import levels
 from keyhole.report.compare import best
 from keyhole.report.content import Content, Drawn, Records, content
@@ -40,6 +41,7 @@ from keyhole.report.page import page
 from keyhole.report.painted import galleries
 from keyhole.report.paper import chart_png, paper, sheet_png
 from keyhole.report.planning import PLAN_PAGE, plan_page
+from keyhole.report.rehab import PAGES, rehab_files
 from keyhole.report.scene import scene
 from keyhole.report.slices import Picture, pictures
 from keyhole.report.still import stills
@@ -125,16 +127,19 @@ def write_with(case: Case, records: Records, anatomy: Anatomy, progress: Progres
     tell("writing the page", 0.6)
     said = content(records, anatomy, drawn, case.digest(*READ))
     expected = current_forecast(case) if records.plan is not None else None
+    rehab = current_rehab(case)
     with (
         _folder(case.path / "report") as report,
         _folder(case.path / "meshes") as meshes,
         ThreadPoolExecutor(THREADS) as setter,
     ):
         sheets = {name: setter.submit(make) for name, make in _sheets(said).items()}
+        programme = None if rehab is None else setter.submit(rehab_files, records.case, rehab)
         files = {} if expected is None else expected_files(records, expected, anatomy, surfaces)
         if records.plan is not None:
             files[PLAN_PAGE[0]] = plan_page(records, records.plan, anatomy)
         links = (*((PLAN_PAGE,) if records.plan is not None else ()), *(EXPECTED if expected is not None else ()))
+        links = (*links, *(PAGES if rehab is not None else ()))
         _write(report / "index.html", page(said, scene(surfaces, anatomy, records.plan), links=links))
         for name, data in files.items():
             _write(report / name, data)
@@ -144,6 +149,8 @@ def write_with(case: Case, records: Records, anatomy: Anatomy, progress: Progres
         tell("setting the paper", 0.8)
         for name, sheet in sheets.items():
             _write(report / name, sheet.result())
+        for name, data in ({} if programme is None else programme.result()).items():
+            _write(report / name, data)
     tell("report written", 1.0)
     return case.path / "report" / "index.html"
 
@@ -204,7 +211,7 @@ def _write(path: Path, data: bytes) -> None:
         os.fsync(stream.fileno())
 
 
-OURS = ("index.html", "plan.html", "report.pdf", "patient.*", "forecast.*", "*.png", "*.glb")
+OURS = ("index.html", "plan.html", "report.pdf", "patient.*", "forecast.*", "rehab*", "*.png", "*.glb")
 """What a new report replaces; other files in the folders are carried over."""
 
 

@@ -1,6 +1,6 @@
 """The rehabilitation programme: protocols as files, fitted to a case."""
 
-from keyhole.recovery.rehab.build import build, current_rehab, rehab_case, sign_off, staleness
+from keyhole.recovery.rehab.build import UNSIGNED, build, current_rehab, rehab_case, sign_off, staleness
 from keyhole.recovery.rehab.overrides import Overrides, parse_settings, read_overrides
 from keyhole.recovery.rehab.protocol import (
     SHIPPED,
@@ -15,6 +15,7 @@ from keyhole.recovery.rehab.protocol import (
 
 __all__ = [
     "SHIPPED",
+    "UNSIGNED",
     "Overrides",
     "Protocol",
     "ProtocolFile",

@@ -175,6 +175,8 @@ def _sum(found: list[Quantity]) -> float | None:
 
 
 DISPLACED = "volume displaced, not injury"
+LEAST = 0.05
+"""mL of a muscle below which it is not named."""
 
 
 def _told(candidate: CandidateEntry | None, figures: Mapping[str, float | None]) -> tuple[FactEntry, ...]:
@@ -186,7 +188,7 @@ def _told(candidate: CandidateEntry | None, figures: Mapping[str, float | None])
         told.append(FactEntry(key="muscle", title="Muscle", value=NOT_KNOWN, origin="plan.json"))
     else:
         for one in candidate.harm.muscles:
-            if one.volume.value is None or one.volume.value > 0:
+            if one.volume.value is None or one.volume.value >= LEAST:
                 said = _amount(one.volume)
                 told.append(
                     FactEntry(key="muscle", title=f"Muscle: {one.name}", value=said, origin="plan.json", note=DISPLACED)

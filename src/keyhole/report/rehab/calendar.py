@@ -41,50 +41,39 @@ def calendar(record: RehabRecord) -> bytes:
 def _phase(record: RehabRecord, phase: PhaseEntry, n: int, start: datetime.date) -> Iterator[str]:
     first, last = (start + datetime.timedelta(days=day) for day in (phase.from_day, phase.to_day))
     part = ORDINALS[n] if n < len(ORDINALS) else f"{n + 1}th"
-    after = last + datetime.timedelta(days=1)
-    yield from _event(
-        record,
-        f"{phase.key}-start",
-        first,
-        first + datetime.timedelta(days=1),
-        (
-            f"Recovery: the {part} part may begin",
-            "Only if the list that closes the part before is met: look at your sheet.",
-        ),
+    said = _said(part, is_first=n == 0)
+    yield from _event(record, f"{phase.key}-start", first, said["start"])
+    yield from _event(record, f"{phase.key}-daily", first, said["daily"], f"RRULE:FREQ=DAILY;UNTIL={last:%Y%m%d}")
+    yield from _event(record, f"{phase.key}-check", last, said["check"])
+
+
+def _said(part: str, *, is_first: bool) -> dict[str, tuple[str, str]]:
+    """Title and text of the entries of a part."""
+    begins = (
+        ("Recovery: the first part begins", "What to do is on your sheet.")
+        if is_first
+        else (f"Recovery: the {part} part may begin", "Only if the list that ends the part before is all true.")
     )
-    every = f"RRULE:FREQ=DAILY;UNTIL={last:%Y%m%d}"
-    yield from _event(
-        record,
-        f"{phase.key}-daily",
-        first,
-        first + datetime.timedelta(days=1),
-        (
+    return {
+        "start": begins,
+        "daily": (
             f"Recovery: exercises of the {part} part",
-            "What to do is on your sheet. Stop and call if a warning sign is there.",
+            "What to do is on your sheet. If a warning sign is there, stop and act as the sheet says.",
         ),
-        every,
-    )
-    yield from _event(
-        record,
-        f"{phase.key}-check",
-        last,
-        after,
-        (
-            f"Recovery: look at the list that closes the {part} part",
-            "Not all met? Stay in this part and tell your team.",
+        "check": (
+            f"Recovery: look at the list that ends the {part} part",
+            "Not all true? Stay in this part and tell your team.",
         ),
-    )
+    }
 
 
-def _event(
-    record: RehabRecord, key: str, first: datetime.date, after: datetime.date, said: tuple[str, str], *more: str
-) -> Iterator[str]:
+def _event(record: RehabRecord, key: str, day: datetime.date, said: tuple[str, str], *more: str) -> Iterator[str]:
     yield "BEGIN:VEVENT"
     yield f"UID:{record.calendar}-{key}@keyhole.invalid"
-    yield f"DTSTAMP:{record.start.replace('-', '') if record.start else ''}T000000Z"
+    yield f"DTSTAMP:{(record.start or '').replace('-', '')}T000000Z"
     yield f"SEQUENCE:{record.revision}"
-    yield f"DTSTART;VALUE=DATE:{first:%Y%m%d}"
-    yield f"DTEND;VALUE=DATE:{after:%Y%m%d}"
+    yield f"DTSTART;VALUE=DATE:{day:%Y%m%d}"
+    yield f"DTEND;VALUE=DATE:{day + datetime.timedelta(days=1):%Y%m%d}"
     yield from more
     yield f"SUMMARY:{_text(said[0])}"
     yield f"DESCRIPTION:{_text(f'{said[1]} {RESEARCH_USE}')}"

@@ -57,17 +57,20 @@ class Figure:
 
 def figure_svg(figure: Figure) -> str:
     """`figure` as an SVG, its pictures side by side, no higher than what they show."""
-    width = WIDTH * len(figure.panels)
-    top = FLOOR - max(_top(panel) for panel in figure.panels)
+    width, height = figure_size(figure)
     inside = "".join(
         element("g", _panel(panel), transform=f"translate({short(WIDTH * n)} 0)")
         for n, panel in enumerate(figure.panels)
     )
-    height = HEIGHT - top
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 {short(top)} {short(width)} {short(height)}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 {short(HEIGHT - height)} {short(width)} {short(height)}" '
         f'width="{short(width)}" height="{short(height)}" role="img" aria-label="{figure.alt}">{inside}</svg>'
     )
+
+
+def figure_size(figure: Figure) -> tuple[float, float]:
+    """Width and height of the drawing of `figure`, px."""
+    return WIDTH * len(figure.panels), HEIGHT - FLOOR + max(_top(panel) for panel in figure.panels)
 
 
 def _top(panel: Panel) -> float:

@@ -6,11 +6,12 @@ from importlib.resources import files
 from typing import Any
 
 from keyhole import __version__
-from keyhole.casefile import RESEARCH_USE, RehabRecord
+from keyhole.casefile import RESEARCH_USE, ExerciseEntry, RehabRecord
+from keyhole.recovery.rehab import UNSIGNED
 from keyhole.report.decision import set_paper
 from keyhole.report.page import environment
 from keyhole.report.rehab import said
-from keyhole.report.rehab.figures import figure_svg
+from keyhole.report.rehab.figures import figure_size, figure_svg
 from keyhole.report.rehab.poses import FIGURES
 
 
@@ -38,6 +39,7 @@ def therapist_page(case: str, record: RehabRecord) -> bytes:
         said=said,
         acts=said.ACTS,
         cited=cited,
+        caveats=[one for one in record.caveats if one != UNSIGNED],
     )
 
 
@@ -77,8 +79,7 @@ def _part(record: RehabRecord, n: int) -> dict[str, Any]:
         "exercises": [
             {
                 "key": one.key if one.drawn else "",
-                "wide": one.drawn and len(FIGURES[one.key].panels) > 1,
-                "alt": FIGURES[one.key].alt if one.drawn else "",
+                **_drawn(one),
                 "title": one.title,
                 "dose": one.dose[:1].upper() + one.dose[1:],
                 "how": list(one.how),
@@ -89,6 +90,16 @@ def _part(record: RehabRecord, n: int) -> dict[str, Any]:
         "criteria": [one.text for one in phase.criteria],
         "is_last": n == len(record.phases) - 1,
     }
+
+
+def _drawn(one: ExerciseEntry) -> dict[str, Any]:
+    """How the drawing of an exercise is placed: its words, whether it takes two columns, its width on paper."""
+    if not one.drawn:
+        return {"wide": False, "alt": "", "mm": 0}
+    figure = FIGURES[one.key]
+    width, height = figure_size(figure)
+    most = 40.0 * len(figure.panels) ** 0.75
+    return {"wide": len(figure.panels) > 1, "alt": figure.alt, "mm": round(min(most, 27.0 * width / height))}
 
 
 def _names(record: RehabRecord) -> str:

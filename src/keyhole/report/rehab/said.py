@@ -31,7 +31,11 @@ def dates(record: RehabRecord, phase: PhaseEntry) -> str:
     """First and last day of a phase; empty where the day of the operation is not known."""
     if record.start is None:
         return ""
-    return f"{day(record.start, phase.from_day)} to {day(record.start, phase.to_day)}"
+    first, last = day(record.start, phase.from_day), day(record.start, phase.to_day)
+    for shared in (last.partition(" ")[2], last.rpartition(" ")[2]):
+        if first.endswith(f" {shared}"):
+            return f"{first.removesuffix(f' {shared}')} to {last}"
+    return f"{first} to {last}"
 
 
 def signed(record: RehabRecord) -> str:
