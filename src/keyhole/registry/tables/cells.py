@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from keyhole.errors import InvalidInput
 from keyhole.registry.tables.fields import Field
+from keyhole.terms import split
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", ".")
 ISO = "%Y-%m-%d"
@@ -148,9 +149,19 @@ def _words(cell: str, known: Field, reading: Reading) -> str | Wrong:
 
 def _levels(cell: str, known: Field, reading: Reading) -> str | Wrong:
     parts = [part.strip() for part in cell.split(";")]
-    if not all(_LEVEL.fullmatch(part) for part in parts) or len(set(parts)) != len(parts):
+    if not all(_is_level(part) for part in parts) or len(set(parts)) != len(parts):
         return Wrong(repr(cell[:60]), known.expected)
     return ";".join(parts)
+
+
+def _is_level(part: str) -> bool:
+    """Whether it is a vertebra, or two that are neighbours."""
+    if not _LEVEL.fullmatch(part):
+        return False
+    try:
+        return "/" not in part or bool(split(part))
+    except InvalidInput:
+        return False
 
 
 def _items(cell: str, known: Field, reading: Reading) -> list[Any] | Wrong:

@@ -47,6 +47,28 @@ def known_days(sink: Sink, patients: Iterable[int]) -> dict[tuple[int, date], st
     return {(patient, day): code for patient, day, code in days if day is not None}
 
 
+def known_deaths(sink: Sink, episodes: Iterable[int]) -> dict[int, date]:
+    """The day of death of the patients of the episodes, by episode."""
+    dead = (
+        "(SELECT o.id, c.date, c.voided_at FROM complications c JOIN episodes e ON e.id = c.episode_id "
+        "JOIN episodes o ON o.patient_id = e.patient_id WHERE c.code = 'death' AND c.voided_at IS NULL)"
+    )
+    found = bulk.where_in(sink.connection, "t.id, t.date", dead, "id", episodes)
+    days = ((identity, bulk.as_day(day)) for identity, day in found)
+    return {identity: day for identity, day in days if day is not None}
+
+
+def _age_wrong(day: date | None, age: float | None, born: int | None) -> tuple[str, str, str] | None:
+    """Field, what stands there and what was expected, where an operation does not fit the year of birth."""
+    if day is None or born is None:
+        return None
+    if day.year < born:
+        return "episodes.surgery_date", f"{day}", f"a day since the patient's year of birth, {born}"
+    if age is not None and not day.year - born - 1 <= age < day.year - born + 1:
+        return "episodes.age", f"{age:g}", f"about {day.year - born}, for the patient was born in {born}"
+    return None
+
+
 def _given(values: Iterable[str | None]) -> list[str]:
     return [value for value in values if value is not None]
 
@@ -91,13 +113,15 @@ class EpisodeWriter:
 
     def _accepted(self, values: Values, known: Known, given: tuple[str, list[Any], list[Any]]) -> list[int]:
         pseudonym, named, codes = given
-        days = values.of("episodes.surgery_date")
+        days, ages = values.of("episodes.surgery_date"), values.of("episodes.age")
         accepted = []
         for index in values.good():
             name, code, day = named[index], codes[index], days[index]
             patient = known.patients.get(name)
             if patient is None:
                 values.refuse(index, pseudonym, repr(name), "a patient of the registry")
+            elif (told := _age_wrong(days[index], ages[index], patient[2])) is not None:
+                values.refuse(index, told[0], told[1], told[2])
             elif code in known.episodes:
                 values.refuse(index, "episodes.code", repr(code), "an episode that is not recorded yet")
             elif day is not None and (patient[0], day) in known.days:

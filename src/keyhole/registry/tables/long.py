@@ -7,15 +7,19 @@ from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from keyhole.recovery.instruments import check
+from keyhole.errors import InvalidInput
+from keyhole.recovery.instruments import check, score
 from keyhole.registry.schedule import visit_of, visits
 from keyhole.registry.tables import bulk
-from keyhole.registry.tables.episodes import NOWHERE, EpisodeWriter, known_episodes, known_patients
+from keyhole.registry.tables.episodes import NOWHERE, EpisodeWriter, known_deaths, known_episodes, known_patients
 from keyhole.registry.tables.fields import Field, fields_of
 from keyhole.registry.tables.sink import Sink
 from keyhole.registry.tables.values import Values
+from keyhole.registry.tables.wide import check_approach
 
 _AFTER = frozenset({"complications", "readmissions", "reoperations"})
+SAME = 0.05
+"""How far a score may be from that of its items: rounding."""
 _BLANK = frozenset({"approach", "levels", "level", "side"})
 """Text that is "" where it is not known, for it is part of what makes a row unique."""
 
@@ -64,24 +68,41 @@ class _Records:
         self._fields: tuple[Field, ...] = tuple(known)
         self._keys = tuple(field.name for field in known if field.key)
         self._targets = {key: timedelta(days=visit.target) for key, visit in visits().items()}
+        self._first = {key: visit.first for key, visit in visits().items()}
+        self._last = {key: visit.last for key, visit in visits().items()}
         self._checked: dict[tuple[str, float], str] = {}
 
     def put(self, values: Values) -> None:
         """Put a block in; records of no episode, before the operation, or that are there already are refused."""
         codes = values.of(f"{self._table}.episode")
         episodes = known_episodes(self._sink, codes)
+        deaths = known_deaths(self._sink, (identity for identity, _ in episodes.values()))
         for index in values.good():
             if codes[index] not in episodes:
                 values.refuse(index, f"{self._table}.episode", repr(codes[index]), NOWHERE)
         if self._table == "responses":
             self._answers(values, [episodes.get(code, (0, None))[1] for code in codes])
+        elif self._table == "procedures":
+            check_approach(values)
         elif self._table in _AFTER:
             self._events(values, [episodes.get(code, (0, None))[1] for code in codes])
+        self._check_alive(values, [deaths.get(episodes.get(code, (0, None))[0]) for code in codes])
         self._blanks(values)
         accepted = self._accepted(values, codes, episodes)
         columns = [self._column(values, field) for field in self._fields]
         rows = [(identity, *(column[index] for column in columns)) for index, identity in accepted]
         self._sink.rows(self._table, ("episode_id", *(field.name for field in self._fields)), rows)
+
+    def _check_alive(self, values: Values, deaths: Sequence[date | None]) -> None:
+        if not any(deaths) or "date" not in self._keys:
+            return
+        days = values.of(f"{self._table}.date")
+        for index in values.good():
+            died = deaths[index]
+            if died is not None and days[index] > died:
+                values.refuse(
+                    index, f"{self._table}.date", f"{days[index]}", f"a day up to the patient's death on {died}"
+                )
 
     def _blanks(self, values: Values) -> None:
         for field in self._fields:
@@ -138,6 +159,7 @@ class _Records:
     def _answers(self, values: Values, surgery: Sequence[date | None]) -> None:
         """Visit from the day or the other way round; the day on its side of the operation, the value on its scale."""
         days, when = values.of("responses.date"), values.of("responses.visit")
+        self._score_items(values)
         instruments, scores = values.of("responses.instrument"), values.of("responses.value")
         for index in values.good():
             cut = surgery[index]
@@ -174,6 +196,27 @@ class _Records:
             values.refuse(index, "responses.visit", visit, "baseline, for there is no day of operation")
         elif day <= cut:
             values.refuse(index, "responses.date", f"{day}", f"a day after the operation on {cut}")
+        if cut is not None and not self._first[visit] <= (day - cut).days <= self._last[visit]:
+            self._sink.notes["answers outside the window of their visit, as the file names it"] += 1
+
+    def _score_items(self, values: Values) -> None:
+        """The score of the answers where they are given; one that is given too must be the same."""
+        items, scores = values.of("responses.items"), values.of("responses.value")
+        for index in values.good():
+            given, said = items[index], scores[index]
+            if given is None:
+                if said is None:
+                    values.refuse(index, "responses.value", "nothing", "a score, or the answers to the items")
+                continue
+            try:
+                made = score(values.of("responses.instrument")[index], given).value
+            except InvalidInput as error:
+                values.refuse(index, "responses.items", json.dumps(given)[:60], str(error))
+                continue
+            if said is not None and (made is None or abs(made - said) > SAME):
+                values.refuse(index, "responses.value", f"{said:g}", f"{made}, to which the items come")
+            elif said is None:
+                scores[index] = made
 
     def _check_score(self, values: Values, index: int, instrument: str, score: float | None) -> None:
         if score is None:

@@ -131,7 +131,7 @@ def plan_for(header: Sequence[str], name: str, text: Text) -> Plan:
 
 def check_header(plan: Plan, header: Sequence[str], name: str) -> None:
     """Refuse a header that has columns which the mapping does not know, or lacks those it needs."""
-    known = {column.name for column in plan.columns} | plan.ignore
+    known = {column.name for column in plan.columns} | {column.on for column in plan.columns} | plan.ignore
     strange = [column for column in header if column not in known]
     if strange:
         raise InvalidInput(
@@ -139,7 +139,8 @@ def check_header(plan: Plan, header: Sequence[str], name: str) -> None:
             "name it under [columns], or under ignore = [...] if it is not wanted"
         )
     needed = {column.name for column in plan.columns} if plan.required is None else plan.required
-    lacking = [column.name for column in plan.columns if column.name in needed and column.name not in header]
+    wanted = [name for column in plan.columns for name in (column.name, column.on) if name and column.name in needed]
+    lacking = [name for name in wanted if name not in header]
     if lacking:
         raise InvalidInput(
             f"{name}, row 1: the column {lacking[0]!r}{_more(lacking)} of the mapping is not in the file; "

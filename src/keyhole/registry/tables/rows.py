@@ -24,6 +24,7 @@ _MARKS = (
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF8, "utf"),
 )
 
 
@@ -122,9 +123,10 @@ def _check_start(path: Path, text: Text) -> None:
         raise UnreadableFile(f"{path.name} is empty; expected a first row that names the columns")
     for mark, name in _MARKS:
         if start.startswith(mark) and not text.encoding.lower().startswith(name):
+            right = "utf-8" if name == "utf" else name
             raise UnreadableFile(
-                f"{path.name} begins with the mark of {name.upper()} text, expected {text.encoding}; "
-                f'say encoding = "{name}" in the mapping or --encoding {name}'
+                f"{path.name} begins with the mark of {right.upper()} text, expected {text.encoding}; "
+                f'say encoding = "{right}" in the mapping or --encoding {right}'
             )
 
 

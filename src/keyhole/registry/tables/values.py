@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
+from keyhole.recovery.instruments import check
 from keyhole.registry.tables.cells import Cell, Wrong, cell_of
 from keyhole.registry.tables.fields import fields
 from keyhole.registry.tables.mapping import Column, Plan
@@ -86,6 +87,19 @@ class Understood:
         return found
 
 
+def _scored(column: Column, cell: Cell) -> Cell:
+    """The cell of an outcome column, held against the instrument's scale."""
+    if not column.instrument:
+        return cell
+
+    def value(text: str) -> Any:
+        found = cell(text)
+        told = check(column.instrument, found) if isinstance(found, float) else ""
+        return Wrong(text, told) if told else found
+
+    return value
+
+
 class Reader:
     """Turns blocks of a file of one header and mapping into values. `last` is the latest day that a date may be."""
 
@@ -98,7 +112,8 @@ class Reader:
             if column.name not in place:
                 continue
             reading = replace(column.reading, last=last)
-            here = Understood(column.name, place[column.name], cell_of(column.field, reading))
+            cell = cell_of(column.field, reading)
+            here = Understood(column.name, place[column.name], _scored(column, cell))
             if not column.instrument:
                 self._fields.append((column.field.full, here))
                 continue

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
+from keyhole.registry.codes import approaches
 from keyhole.registry.schedule import visits
 from keyhole.registry.tables.episodes import EpisodeWriter
 from keyhole.registry.tables.fields import fields_of
@@ -31,6 +32,18 @@ ASKED = "asked: {}"
 """The measure that says whether an event was asked about at all: 1 asked and none, 0 not known."""
 
 
+def check_approach(values: Values) -> None:
+    """Refuse an operation whose approach says otherwise whether it was through a small opening."""
+    approach, is_small = values.of("procedures.approach"), values.of("procedures.is_miss")
+    if not any(approach):
+        return
+    small = approaches()
+    for index in values.good():
+        if approach[index] and small[approach[index]] != is_small[index]:
+            expected = f"{int(small[approach[index]])}, for the approach is {approach[index]}"
+            values.refuse(index, "procedures.is_miss", f"{int(is_small[index])}", expected)
+
+
 class WideWriter:
     """Puts the episodes of blocks in, with everything that their rows say."""
 
@@ -42,6 +55,7 @@ class WideWriter:
         """Put a block in; rows that cannot be are left out and said in `values`."""
         self._check_answers(values)
         self._check_events(values)
+        check_approach(values)
         placed = self._episodes.put(values)
         self._operations(values, placed)
         self._answers(values, placed)
