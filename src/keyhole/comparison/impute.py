@@ -1,8 +1,10 @@
 """Missing values drawn several times, by chained equations within each arm [white2011].
 
-Measures are drawn by predictive mean matching (five donors; what is drawn has been observed in somebody), 0/1 by
-Bayesian logistic draws, categories by one such model a level. Every model holds all the other covariates, the outcome
-and the auxiliary columns, and is fitted in each arm by itself, so that no difference between the arms is assumed away.
+Measures are drawn as a drawn regression's mean plus the residual of one of five patients alike (local residual draws),
+cut to the range seen; measures of few different values (ASA class, numeric ratings) by predictive mean matching, which
+draws only what has been seen; 0/1 by Bayesian logistic draws; categories by one such model for each level against the
+commonest, which together are a multinomial model. Every model holds all the other covariates, the outcome and the
+auxiliary columns, and is fitted in each arm by itself, so that no difference between the arms is assumed away.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from scipy import linalg
 from scipy.special import expit
 
 from keyhole.comparison.design import Values, Variable, columns
-from keyhole.comparison.fit import coefficients
+from keyhole.comparison.fit import held_logistic
 from keyhole.comparison.table import Array, Index, Mask
 
 DONORS = 5
@@ -27,6 +29,9 @@ LARGE = 20_000
 
 ROWS_PER_COLUMN = 10
 """Rows an arm must have for each column of the models, else both arms share them (with the arm as a column)."""
+
+FEW_VALUES = 20
+"""Measures of at most so many different values are drawn by predictive mean matching: Keyhole's own choice."""
 
 _RIDGE = 1e-6
 _PRECISION = 0.04  # normal prior of sd 5 on coefficients per sd: keeps separated draws finite
@@ -56,6 +61,11 @@ def completed(values: Values, imputed: Imputed, k: int) -> dict[str, Array]:
         filled[rows] = imputed.draws[name][k]
         found[name] = filled
     return found
+
+
+def is_coarse(values: Array) -> bool:
+    """Whether a measure has few different values."""
+    return len(np.unique(values[~np.isnan(values)])) <= FEW_VALUES
 
 
 def impute(variables: Sequence[Variable], values: Values, treated: Mask, imputations: int, *, seed: int = 0) -> Imputed:
@@ -127,6 +137,7 @@ class _State:
     where: dict[str, slice]
     scale: dict[str, tuple[Array, Array]]
     sample: Index | None  # rows that models are fitted on, None for all
+    coarse: dict[str, bool]  # few different values
 
     @classmethod
     def of(
@@ -161,7 +172,8 @@ class _State:
             matrix[:, where[variable.name]] = (block - scale[variable.name][0]) / scale[variable.name][1]
         order = sorted(holes, key=lambda name: (len(holes[name]), name))
         sample = rng.choice(len(stratum), FITTED_ON, replace=False) if len(stratum) > FITTED_ON else None
-        return cls({v.name: v for v in variables}, held, holes, order, matrix, where, scale, sample)
+        coarse = {name: is_coarse(values[name]) for name in holes}
+        return cls({v.name: v for v in variables}, held, holes, order, matrix, where, scale, sample, coarse)
 
     def renew(self, name: str, rng: np.random.Generator) -> None:
         """Draw the holes of one variable anew, given the current values of all the others."""
@@ -176,7 +188,7 @@ class _State:
         elif variable.is_claim:
             drawn = _claims(X, target, missing, rng)
         else:
-            drawn = _matched(X, target, missing, rng)
+            drawn = _matched(X, target, missing, rng, self.coarse[name])
         self.values[name][holes] = drawn
         centre, spread = self.scale[name]
         self.matrix[holes, own] = (columns(variable, drawn) - centre) / spread
@@ -190,8 +202,8 @@ class _State:
         return within if within.size >= 1000 else np.flatnonzero(known)[:FITTED_ON]
 
 
-def _matched(X: Array, y: Array, missing: Array, rng: np.random.Generator) -> Array:
-    """Predictive mean matching: for each hole one of the donors whose fitted mean is nearest to the drawn one."""
+def _matched(X: Array, y: Array, missing: Array, rng: np.random.Generator, coarse: bool) -> Array:
+    """A donor whose fitted mean is near the drawn one gives its value, or, for fine measures, its residual."""
     cross = X.T @ X
     cross[np.diag_indices_from(cross)] *= 1 + _RIDGE
     inverse = linalg.pinvh(cross)
@@ -201,7 +213,12 @@ def _matched(X: Array, y: Array, missing: Array, rng: np.random.Generator) -> Ar
     residual = float(np.sum((y - means) ** 2))
     sigma = np.sqrt(residual / rng.chisquare(freedom))
     drawn = fitted + sigma * _root(inverse) @ rng.standard_normal(len(fitted))
-    return y[_donors(means, missing @ drawn, rng)]
+    wanted = missing @ drawn
+    donors = _donors(means, wanted, rng)
+    if coarse:
+        return y[donors]
+    filled: Array = np.clip(wanted + (y - means)[donors] * (sigma / np.sqrt(residual / freedom)), y.min(), y.max())
+    return filled
 
 
 def _donors(means: Array, wanted: Array, rng: np.random.Generator) -> Index:
@@ -230,9 +247,12 @@ def _claims(X: Array, y: Array, missing: Array, rng: np.random.Generator) -> Arr
 
 
 def _categories(X: Array, y: Array, missing: Array, count: int, rng: np.random.Generator) -> Array:
-    """Codes drawn with probabilities from one drawn logistic model a level, scaled to sum to one."""
-    share = np.stack([expit(missing @ _logistic_draw(X, (y == k).astype(float), rng)) for k in range(count)], axis=1)
-    edges = np.cumsum(share, axis=1)
+    """Codes drawn from a multinomial model, by one drawn logistic model for each level against the commonest."""
+    logit = np.zeros((len(missing), count))
+    for k in range(1, count):
+        pair = (y == 0) | (y == k)
+        logit[:, k] = missing @ _logistic_draw(X[pair], (y[pair] == k).astype(np.float64), rng)
+    edges = np.cumsum(np.exp(logit - logit.max(axis=1, keepdims=True)), axis=1)
     point = rng.random(len(missing)) * edges[:, -1]
     codes: Array = np.minimum((point[:, None] > edges).sum(axis=1), count - 1).astype(np.float64)
     return codes
@@ -240,7 +260,7 @@ def _categories(X: Array, y: Array, missing: Array, count: int, rng: np.random.G
 
 def _logistic_draw(X: Array, y: Array, rng: np.random.Generator) -> Array:
     """Coefficients drawn from the normal approximation of their posterior."""
-    fitted, information = coefficients(X, y, _PRECISION)
+    fitted, information = held_logistic(X, y, _PRECISION)
     drawn: Array = fitted + _root(linalg.pinvh(information)) @ rng.standard_normal(len(fitted))
     return drawn
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from keyhole.comparison.balance import UNBALANCED
-from keyhole.comparison.impute import Imputed
+from keyhole.comparison.design import Variable
+from keyhole.comparison.impute import Imputed, is_coarse
 from keyhole.comparison.model import (
     NO_LOT,
     Balance,
@@ -157,9 +158,9 @@ def missing_told(prepared: Prepared, imputed: Imputed, settings: Settings) -> Mi
             continue
         if role != "auxiliary":
             gaps |= empty
-        how = "logistic draws by level" if variable.levels else "predictive mean matching"
-        how = "Bayesian logistic draws" if variable.is_claim else how
-        told.append(MissingColumn(variable.name, int(empty.sum()), float(empty.mean()), role, how))
+        told.append(
+            MissingColumn(variable.name, int(empty.sum()), float(empty.mean()), role, _drawn_by(variable, prepared))
+        )
     helped = [v.name for v in prepared.auxiliary] if told else []
     return Missing(
         columns=tuple(told),
@@ -173,13 +174,22 @@ def missing_told(prepared: Prepared, imputed: Imputed, settings: Settings) -> Mi
     )
 
 
+def _drawn_by(variable: Variable, prepared: Prepared) -> str:
+    if variable.levels:
+        return "multinomial draws"
+    if variable.is_claim:
+        return "Bayesian logistic draws"
+    return "predictive mean matching" if is_coarse(prepared.values[variable.name]) else "local residual draws"
+
+
 def _how(imputed: Imputed, helped: Sequence[str], settings: Settings) -> str:
     side = "in each arm by itself" if imputed.by_arm else "in both arms together, with the arm in every model"
     more = f", helped by {', '.join(helped)}" if helped else ""
     return (
         f"{imputed.imputations} completed tables by chained equations {side} ({imputed.cycles} cycles, seed "
-        f"{settings.seed}), outcome included{more}: predictive mean matching for measures, Bayesian logistic draws for "
-        "0/1 and categories; pooled by Rubin's rules. It holds if what is missing depends on what is known (missing at "
+        f"{settings.seed}), outcome included{more}: local residual draws for measures (predictive mean matching for "
+        "those of few values), Bayesian logistic draws for 0/1, multinomial ones for categories; pooled by Rubin's "
+        "rules. It holds if what is missing depends on what is known (missing at "
         "random), which no data can show."
     )
 
@@ -211,7 +221,7 @@ def caveats(
     found += prepared.caveats
     found += [f"{left.name} is dropped from the models: {left.reason}" for left in dropped]
     if prepared.is_binary and estimates["aipw"].ratio is None:
-        found.append("an arm has no event left: there is no risk ratio and no E-value")
+        found.append("an arm has no event, or none left after adjustment: there is no risk ratio and no E-value")
     found.append(NO_LOT)
     return tuple(dict.fromkeys(found))
 
