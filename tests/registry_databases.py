@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-KINDS = ("sqlite", "postgresql")
 _TEMPLATE = "keyhole_template"
 _SETTINGS = ("fsync = off", "synchronous_commit = off", "full_page_writes = off")  # quick; nothing is to survive
 _number = count(1)

@@ -17,7 +17,6 @@ from keyhole.registry.models import Episode, Patient
 from keyhole.registry.schedule import visit_of, visits
 from keyhole.registry.tables.cells import Reading, Wrong, cell_of
 from keyhole.registry.tables.fields import fields_of
-from keyhole.terms import split
 
 TABLE_OF = {
     "patient": "patients",
@@ -66,9 +65,7 @@ def check_episode(found: Mapping[str, Any], patient: Patient) -> None:
 
 
 def check_procedure(found: dict[str, Any]) -> None:
-    """Refuse levels that are none and an opening that the approach contradicts; the approach says which it is."""
-    for level in (found["levels"] or "").split(";"):
-        _check_level("levels", level)
+    """Refuse an opening that the approach contradicts; where it is not said, the approach says which it is."""
     small = approaches().get(found["approach"])
     if found["is_miss"] is None and small is None:
         raise Refused("is_miss", "expected 1 (small opening) or 0 (open), or an approach that says so, got nothing")
@@ -95,7 +92,6 @@ def check_event(entity: str, found: Mapping[str, Any], episode: Episode) -> None
         raise Refused("date", f"{when} lies before the operation on {surgery}")
     if entity == "complication" and found["code"] == "other" and not found["note"]:
         raise Refused("note", 'expected what it was, since the code is "other", got nothing')
-    _check_level("level", found.get("level", ""))
 
 
 def check_alive(found: Mapping[str, Any], died: date | None) -> None:
@@ -146,15 +142,6 @@ def _visited(found: dict[str, Any], episode: Episode) -> tuple[str, ...]:
     if not visit.first <= days <= visit.last:
         return (f"day {days} lies outside the window of {asked}, days {visit.first} to {visit.last}",)
     return ()
-
-
-def _check_level(field: str, level: str) -> None:
-    if "/" not in level:
-        return  # empty, or one vertebra, which the field's own form has checked
-    try:
-        split(level)
-    except InvalidInput as error:
-        raise Refused(field, str(error)) from error
 
 
 def _text(value: object) -> str:

@@ -65,7 +65,15 @@ def record_operation(
     if "episode" not in ours:
         raise Refused("episode", "expected the code of the episode, got nothing")
     asked = ours.get("approach")
-    plan = None if case is None else planned(case, None if asked is None else str(asked))
+    with work.session.begin_nested():  # refused, it leaves nothing, even if the caller goes on
+        return _record(
+            work, ours, today, None if case is None else planned(case, None if asked is None else str(asked))
+        )
+
+
+def _record(
+    work: Work, ours: Mapping[str, object], today: date, plan: Planned | None
+) -> tuple[tuple[Recorded, ...], tuple[str, ...]]:
     of_episode = _of("episode", {} if plan is None else plan.episode, ours)
     episode = _episode(work, str(ours["episode"]), of_episode, ours, today)
     of_procedure = _of("procedure", {} if plan is None else plan.procedure, ours)

@@ -76,17 +76,18 @@ def correct(work: Work, entity: str, key: str, changes: Mapping[str, object], *,
         given["items"] = None
     if "items" in changes and "value" not in changes:
         given["value"] = None
+    told = _told(reason)
     found = values(entity, given | dict(changes), today)
     fresh, caveats = _checked(work.session, entity, found, row)
+    _refuse_twice(work.session, fresh, besides=row.id)
     if isinstance(row, Anchored):
-        return _revised(work, entity, row, fresh, (_told(reason), caveats))
+        return _revised(work, entity, row, fresh, (told, caveats))
     fresh.replaces_id = row.id
     old = plain(row)
     row.voided_at = work.at
     work.session.flush()
-    _refuse_twice(work.session, fresh)
-    made = _added(work, entity, fresh, caveats, action="update", before=old, reason=_told(reason))
-    work.note("void", row, old, {"replaced_by": made.id}, _told(reason))
+    made = _added(work, entity, fresh, caveats, action="update", before=old, reason=told)
+    work.note("void", row, old, {"replaced_by": made.id}, told)
     return made
 
 
@@ -201,13 +202,14 @@ def _given(session: Session, entity: str, row: Any) -> dict[str, object]:
     return found
 
 
-def _refuse_twice(session: Session, row: Any) -> None:
-    """Refuse what is there already, with its number."""
+def _refuse_twice(session: Session, row: Any, besides: int = 0) -> None:
+    """Refuse what is there already, with its number; `besides` is the one that is being corrected."""
     model: Any = type(row)
     index = next(one for one in model.__table__.indexes if one.unique)
     names = [column.name for column in index.columns]
     same = [getattr(model, name) == getattr(row, name) for name in names]
-    there = session.scalars(select(model.id).where(model.voided_at.is_(None), *same).limit(1)).first()
+    live = select(model.id).where(model.voided_at.is_(None), model.id != besides, *same)
+    there = session.scalars(live.limit(1)).first()
     if there is not None:
         field, what = ONCE[model.__tablename__]
         raise Refused(field, f"{what} is recorded already, as number {there}; correct it instead")
