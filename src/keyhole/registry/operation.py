@@ -16,9 +16,9 @@ from keyhole.casefile import Case, CaseRecord, PlanRecord
 from keyhole.errors import Refused, UnreadableFile
 from keyhole.forecast import current_forecast
 from keyhole.registry.audit import Work, plain
-from keyhole.registry.edge import TABLE_OF
-from keyhole.registry.models import Episode, Snapshot
-from keyhole.registry.record import Recorded, correct, record
+from keyhole.registry.edge import TABLE_OF, values
+from keyhole.registry.models import Episode, Patient, Snapshot
+from keyhole.registry.record import Recorded, correct, find, record
 from keyhole.registry.tables.fields import fields_of
 
 SNAPSHOTS = ("plan", "forecast", "findings", "rehab")
@@ -28,6 +28,7 @@ SNAPSHOTS = ("plan", "forecast", "findings", "rehab")
 class Planned:
     """What a case folder says of an operation. `snapshots`: kind -> (SHA-256 of the file, its content)."""
 
+    sex: str | None
     episode: Mapping[str, object]
     procedure: Mapping[str, object]
     snapshots: Mapping[str, tuple[str, dict[str, Any]]]
@@ -50,7 +51,7 @@ def planned(case: Case, approach: str | None = None) -> Planned:
         caveats = (f"the approach is the plan's first, {best.approach}: say --approach if another was used", *caveats)
     patient = {"age": about.patient.age, "asa": about.patient.asa, "bmi": _bmi(about), "case_id": about.id}
     known = {name: value for name, value in patient.items() if value is not None}
-    return Planned(known, procedure, snapshots, caveats)
+    return Planned(about.patient.sex, known, procedure, snapshots, caveats)
 
 
 def record_operation(
@@ -64,11 +65,20 @@ def record_operation(
     ours = {name: value for name, value in given.items() if value not in (None, "")}
     if "episode" not in ours:
         raise Refused("episode", "expected the code of the episode, got nothing")
-    asked = ours.get("approach")
+    approach = None if "approach" not in ours else str(ours["approach"])
+    plan = None if case is None else planned(case, approach)
     with work.session.begin_nested():  # refused, it leaves nothing, even if the caller goes on
-        return _record(
-            work, ours, today, None if case is None else planned(case, None if asked is None else str(asked))
-        )
+        return _record(work, ours, today, plan)
+
+
+def record_snapshots(work: Work, code: str, case: Case) -> tuple[tuple[Recorded, ...], tuple[str, ...]]:
+    """Keep the files of the stages of `case` with the episode `code`; returns those that were not kept yet."""
+    episode = find(work.session, "episode", code)
+    snapshots, caveats = _snapshots(case)
+    if not snapshots:
+        raise Refused("case", f"{case.path} has none of {', '.join(f'{kind}.json' for kind in SNAPSHOTS)}")
+    _check_sex(case.read(CaseRecord).patient.sex, work.session.get_one(Patient, episode.patient_id))
+    return _keep(work, episode, snapshots), caveats
 
 
 def _record(
@@ -76,11 +86,13 @@ def _record(
 ) -> tuple[tuple[Recorded, ...], tuple[str, ...]]:
     of_episode = _of("episode", {} if plan is None else plan.episode, ours)
     episode = _episode(work, str(ours["episode"]), of_episode, ours, today)
+    row = work.session.get_one(Episode, episode.id)
+    _check_sex(None if plan is None else plan.sex, work.session.get_one(Patient, row.patient_id))
     of_procedure = _of("procedure", {} if plan is None else plan.procedure, ours)
     if "operation" not in of_procedure:
         raise Refused("operation", "expected what was done, got nothing: name it, or run `keyhole forecast` first")
     done = record(work, "procedure", of_procedure, today=today)
-    kept = () if plan is None else _keep(work, str(ours["episode"]), plan.snapshots)
+    kept = () if plan is None else _keep(work, row, plan.snapshots)
     caveats = (*episode.caveats, *done.caveats, *(() if plan is None else plan.caveats))
     return (episode, done, *kept), caveats
 
@@ -101,18 +113,27 @@ def _episode(work: Work, code: str, found: Mapping[str, object], given: Mapping[
         return record(work, "episode", dict(found) | {"code": code}, today=today)
     if there.surgery_date is None and "surgery_date" not in given:
         raise Refused("surgery_date", f"expected the day of the operation, which {code} does not have yet, got nothing")
+    patient = work.session.get_one(Patient, there.patient_id).pseudonym
+    typed = values("episode", dict(found) | {"code": code, "patient": patient}, today)
+    for name in set(found) & set(given) - {"patient"}:
+        if getattr(there, name) not in (None, typed[name]):
+            raise Refused(name, f"{code} has {plain(there)[name]} already, got {given[name]}: use `correct`")
+    if given.get("patient", patient) != patient:
+        raise Refused("patient", f"{code} is an episode of {patient}, got {given['patient']}")
     fresh = {name: value for name, value in found.items() if name != "patient" and getattr(there, name) is None}
-    for name, value in found.items():
-        if name in given and name != "patient" and name not in fresh and str(plain(there)[name]) != str(value):
-            raise Refused(name, f"{code} has {plain(there)[name]} already, got {value}: put it right with `correct`")
     if not fresh:
         return Recorded("episode", there.id, plain(there))
     return correct(work, "episode", code, fresh, reason="operation recorded", today=today)
 
 
-def _keep(work: Work, code: str, snapshots: Mapping[str, tuple[str, dict[str, Any]]]) -> tuple[Recorded, ...]:
+def _check_sex(planned_for: str | None, patient: Patient) -> None:
+    """Refuse a case that is plainly another patient's."""
+    if planned_for is not None and patient.sex not in (None, "X", planned_for):
+        raise Refused("case", f"the case is of a patient of sex {planned_for}, {patient.pseudonym} has {patient.sex}")
+
+
+def _keep(work: Work, episode: Episode, snapshots: Mapping[str, tuple[str, dict[str, Any]]]) -> tuple[Recorded, ...]:
     """Keep the files of the stages as they are now; one that is kept already stays as it is."""
-    episode = work.session.scalars(select(Episode).where(Episode.code == code, Episode.voided_at.is_(None))).one()
     made = []
     for kind, (digest, content) in snapshots.items():
         same = select(Snapshot.id).where(

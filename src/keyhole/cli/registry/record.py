@@ -34,6 +34,7 @@ _ABOUT = {
     "patient": "A patient, under a pseudonym.",
     "episode": "A patient's stay for an operation, also before the operation.",
     "operation": "An operation, with the plan, forecast, findings and programme of a case folder.",
+    "snapshot": "Plan, forecast, findings and programme of a case folder, as they are now.",
     "response": "A score, or the answers to the items of a questionnaire.",
     "complication": "Something that went wrong.",
     "readmission": "Back in hospital.",
@@ -51,9 +52,8 @@ class RecordCommands(LazyGroup):
         """The command `cmd_name`, or None."""
         if cmd_name not in _ABOUT:
             return None
-        if cmd_name == "operation":
-            return _operation()
-        return _plain(cmd_name)
+        special = {"operation": _operation, "snapshot": _snapshot}
+        return special[cmd_name]() if cmd_name in special else _plain(cmd_name)
 
 
 @click.group("record", cls=RecordCommands)
@@ -104,6 +104,22 @@ def _operation() -> click.Command:
     )
     options = [folder, day, *(_option("procedure", name) for name in _fields("procedure"))]
     return _command("operation", run, [*options, *(_option("episode", name) for name in of_episode)])
+
+
+def _snapshot() -> click.Command:
+    """The command that keeps the files of a case folder with an episode."""
+
+    def run(url: str, actor: str, today: date, as_json: bool, episode: str, case: str) -> None:
+        from keyhole.casefile import Case
+
+        with _work(url, actor) as (work, _):
+            from keyhole.registry.operation import record_snapshots
+
+            made, caveats = record_snapshots(work, episode, Case(Path(case)))
+        _show(made, caveats if made or as_json else ("all of it is kept already", *caveats), as_json, episode)
+
+    code = click.option("--episode", required=True, help="The episode's code.")
+    return _command("snapshot", run, [code, click.option("--case", required=True, help="A case folder.")])
 
 
 def _command(name: str, run: Callable[..., None], options: Sequence[Callable[..., Any]]) -> click.Command:
