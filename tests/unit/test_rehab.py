@@ -9,7 +9,7 @@ import rehab_case as made
 from click.testing import CliRunner
 from report_case import quantity
 
-from keyhole.casefile import RehabRecord, to_json
+from keyhole.casefile import RESEARCH_USE, RehabRecord, to_json
 from keyhole.cli.main import main
 from keyhole.errors import InvalidInput, UnreadableFile, WrongCase
 from keyhole.evidence import sources
@@ -286,6 +286,17 @@ def test_what_an_earlier_programme_had_is_never_dropped_silently(tmp_path):
     record = rehab_case(case)
     assert any("set before and not now: lifting = none, by Dr A. Example" in one for one in record.caveats)
     assert any("began on 2026-12-01" in one for one in record.caveats)
+
+
+def test_a_position_on_the_length_of_a_phase_moves_the_phases(tmp_path):
+    case = made.case(tmp_path, plan=made.lateral(quantity(0.0, "mL")))
+    record = build(case, overrides=setting(("first-phase", "eight")))
+    assert (record.phases[0].to_day, record.phases[1].from_day) == (55, 56)
+    assert "psoas" not in [one.key for one in record.fitted]
+
+
+def test_rehab_json_says_that_it_is_for_research(tmp_path):
+    assert build(made.case(tmp_path)).research_use == RESEARCH_USE
 
 
 def test_a_broken_earlier_file_is_replaced_and_said(tmp_path):

@@ -54,11 +54,11 @@ def events(content: bytes) -> list[dict[str, str]]:
 def test_the_calendar_says_when_each_part_begins_and_ends(record):
     by_uid = {one["UID"].partition("-")[2].partition("@")[0]: one for one in events(calendar(record))}
     assert len(by_uid) == 3 * len(record.phases)
-    for phase in record.phases:
+    for n, phase in enumerate(record.phases, start=1):
         first, last = (datetime.date(2026, 12, 1) + datetime.timedelta(d) for d in (phase.from_day, phase.to_day))
-        assert by_uid[f"{phase.key}-start"]["DTSTART;VALUE=DATE"] == first.strftime("%Y%m%d")
-        assert by_uid[f"{phase.key}-daily"]["RRULE"] == f"FREQ=DAILY;UNTIL={last:%Y%m%d}"
-        assert by_uid[f"{phase.key}-check"]["DTSTART;VALUE=DATE"] == last.strftime("%Y%m%d")
+        assert by_uid[f"part{n}-start"]["DTSTART;VALUE=DATE"] == first.strftime("%Y%m%d")
+        assert by_uid[f"part{n}-daily"]["RRULE"] == f"FREQ=DAILY;UNTIL={last:%Y%m%d}"
+        assert by_uid[f"part{n}-check"]["DTSTART;VALUE=DATE"] == last.strftime("%Y%m%d")
     for one in by_uid.values():
         start, stop = (datetime.datetime.strptime(one[f"DT{w};VALUE=DATE"], "%Y%m%d") for w in ("START", "END"))
         assert stop - start == datetime.timedelta(days=1)
@@ -104,7 +104,7 @@ def test_uids_stay_and_the_sequence_grows_when_the_day_changes(tmp_path):
 
 def test_days_are_right_over_a_leap_day(tmp_path):
     record = build(made.case(tmp_path), date="2028-02-20")
-    check = next(one for one in events(calendar(record)) if "healing-check" in one["UID"])
+    check = next(one for one in events(calendar(record)) if "part1-check" in one["UID"])
     assert check["DTSTART;VALUE=DATE"] == "20280304"
 
 

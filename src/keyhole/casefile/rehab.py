@@ -153,6 +153,7 @@ class RehabRecord(Strict):
     """rehab.json."""
 
     schema_: Literal["keyhole.rehab/1"] = Field("keyhole.rehab/1", alias="schema")
+    research_use: str = "Research use only. Not a medical device. Not for clinical decisions."
     procedure: str  # a key of keyhole.evidence.procedures
     procedure_title: str
     levels: tuple[str, ...]

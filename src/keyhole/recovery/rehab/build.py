@@ -192,7 +192,8 @@ def _was(case: Case) -> tuple[tuple[str, str], ...]:
 def _calendar(case: Case) -> str:
     """A name for the calendar's entries that stays when the plan changes and says nothing of the patient."""
     record = case.read(CaseRecord)
-    seeds = [record.id, *(image.sha256 for image in record.images)]
+    images = [image.sha256 for image in record.images] or list(case.digest("labels.nii.gz").values())
+    seeds = [record.id, *images]
     return hashlib.sha256("\n".join(seeds).encode()).hexdigest()[:24]
 
 

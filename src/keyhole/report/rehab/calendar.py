@@ -42,9 +42,9 @@ def _phase(record: RehabRecord, phase: PhaseEntry, n: int, start: datetime.date)
     first, last = (start + datetime.timedelta(days=day) for day in (phase.from_day, phase.to_day))
     part = ORDINALS[n] if n < len(ORDINALS) else f"{n + 1}th"
     said = _said(part, is_first=n == 0)
-    yield from _event(record, f"{phase.key}-start", first, said["start"])
-    yield from _event(record, f"{phase.key}-daily", first, said["daily"], f"RRULE:FREQ=DAILY;UNTIL={last:%Y%m%d}")
-    yield from _event(record, f"{phase.key}-check", last, said["check"])
+    yield from _event(record, f"part{n + 1}-start", first, said["start"])
+    yield from _event(record, f"part{n + 1}-daily", first, said["daily"], f"RRULE:FREQ=DAILY;UNTIL={last:%Y%m%d}")
+    yield from _event(record, f"part{n + 1}-check", last, said["check"])
 
 
 def _said(part: str, *, is_first: bool) -> dict[str, tuple[str, str]]:
