@@ -71,9 +71,9 @@ def _grid(low: float, high: float, step: float, place: Place) -> str:
 
 
 def _band(points: Sequence[Point], colour: str, place: Place, shift: float) -> str:
-    """The middle half, between neighbouring visits that both have one."""
+    """The middle half, from each visit with scores to the next that has any."""
     drawn = ""
-    for (n, a), (m, b) in itertools.pairwise(enumerate(points)):
+    for (n, a), (m, b) in itertools.pairwise((n, p) for n, p in enumerate(points) if p.quartiles is not None):
         if a.quartiles is None or b.quartiles is None:
             continue
         ends = [(n, a.quartiles[1]), (m, b.quartiles[1]), (m, b.quartiles[0]), (n, a.quartiles[0])]
@@ -86,8 +86,7 @@ def _arm(points: Sequence[Point], colour: str, place: Place, shift: float) -> st
     spots = [None if p.mean is None else np.add(place(n, p.mean), (shift, 0.0)) for n, p in enumerate(points)]
     data = "".join(
         f"M{a[0]:.1f} {a[1]:.1f}L{b[0]:.1f} {b[1]:.1f}"
-        for a, b in itertools.pairwise(spots)
-        if a is not None and b is not None
+        for a, b in itertools.pairwise(spot for spot in spots if spot is not None)
     )
     more: dict[str, str] = {"stroke_dasharray": "7 5"} if colour == OPENED else {}
     drawn = svg.element("path", d=data, fill="none", stroke=colour, stroke_width=2.4, **more) if data else ""

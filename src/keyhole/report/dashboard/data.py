@@ -15,6 +15,7 @@ Mask: TypeAlias = NDArray[np.bool_]
 Dates: TypeAlias = NDArray[np.datetime64]
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.int64]
+Groups: TypeAlias = tuple[tuple[str, ...], ...]
 
 MISS, OPEN, BOTH, UNKNOWN = 1, 0, 2, -1
 """What an episode's operation was: a small opening, open, one of each, or not recorded."""
@@ -61,8 +62,8 @@ class Answers:
 class Data:
     """Every episode that counts, and what is known of it.
 
-    `surgery` is NaT before the operation; `died` NaT where no death is recorded. `groups` are the instruments asked
-    for at every visit, of each group one being enough. `has_approaches` is False where only the operation is known.
+    `surgery` is NaT before the operation; `died` NaT where no death is recorded. `asked` has for each visit the
+    instruments asked for, in groups of which one is enough. `has_approaches` is False where only operations are known.
     """
 
     name: str
@@ -79,12 +80,17 @@ class Data:
     complications: Events
     readmissions: Events
     reoperations: Events
-    groups: tuple[tuple[str, ...], ...]
+    asked: tuple[Groups, ...]
     has_approaches: bool = True
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.surgery)
+
+    @property
+    def groups(self) -> Groups:
+        """Every group asked for at some visit, in order."""
+        return tuple(dict.fromkeys(group for groups in self.asked for group in groups))
 
     @property
     def operated(self) -> Mask:

@@ -10,7 +10,7 @@ import numpy as np
 from keyhole.registry.schedule import VISITS, Visit
 from keyhole.report.dashboard.data import Data, Mask
 
-LISTED = 30
+LISTED = 12
 """How many of those to ask are named on the page."""
 
 
@@ -18,7 +18,8 @@ LISTED = 30
 class Completeness:
     """One visit: of those whose window has closed, how many answered; and where the others stand.
 
-    `asked` = answered + missing. `whole` answered every instrument asked for; `groups` say how many answered each.
+    `asked` = answered + missing. `whole` answered every instrument asked for; `groups` say how many answered each
+    (None: not asked at this visit).
     `open_answered` and `waiting` are in their window, `early` before it, `died` before the day meant.
     """
 
@@ -32,7 +33,7 @@ class Completeness:
     waiting: int
     early: int
     died: int
-    groups: tuple[tuple[str, int], ...]
+    groups: tuple[tuple[str, int | None], ...]
 
     @property
     def share(self) -> float | None:
@@ -71,16 +72,16 @@ def completeness(data: Data, today: date) -> tuple[Completeness, ...]:
 def _completeness(data: Data, visit: Visit, n: int, today: np.datetime64) -> Completeness:
     operated = data.operated
     target, opens, closes = (data.surgery + np.timedelta64(d, "D") for d in (visit.target, visit.first, visit.last))
-    groups = np.array([_answered(data, group, n) for group in data.groups]).reshape(-1, len(data))
-    anything, everything = groups.any(axis=0), groups.all(axis=0) & bool(len(groups))
+    asked = data.asked[n]
+    groups = _grouped(data, n)
+    anything, everything = groups.any(axis=0), groups.all(axis=0)
     died = operated & ~np.isnat(data.died) & (data.died < target) & ~anything
     baseline = visit.key == "baseline"
     closed = operated & ~died & ((today >= data.surgery) if baseline else (today > closes))
     early = operated & ~died & ~closed & (today < opens)
     in_window = (operated & ~died & ~closed & ~early) | (~operated if baseline else False)
-    told = tuple(
-        (_names(group, data), int((held & closed).sum())) for group, held in zip(data.groups, groups, strict=True)
-    )
+    counts = {group: int((held & closed).sum()) for group, held in zip(asked, groups, strict=True)}
+    told = tuple((_names(group, data), counts.get(group)) for group in data.groups)
     return Completeness(
         visit=visit.key,
         title=visit.title,
@@ -98,6 +99,12 @@ def _completeness(data: Data, visit: Visit, n: int, today: np.datetime64) -> Com
 
 def _names(group: tuple[str, ...], data: Data) -> str:
     return " or ".join(key for key in group if key in data.answers) or group[0]
+
+
+def _grouped(data: Data, n: int) -> Mask:
+    """Who answered each group asked for at visit `n`; (groups, episodes)."""
+    asked = data.asked[n]
+    return np.array([_answered(data, group, n) for group in asked], dtype=bool).reshape(len(asked), len(data))
 
 
 def _answered(data: Data, group: tuple[str, ...], n: int) -> Mask:
@@ -119,7 +126,7 @@ def to_ask(data: Data, today: date) -> tuple[tuple[ToAsk, ...], tuple[Person, ..
     alive = np.isnat(data.died) | (data.died > now)
     counts, persons = [], []
     for n, visit in enumerate(VISITS):
-        wants = alive & ~np.array([_answered(data, group, n) for group in data.groups]).all(axis=0)
+        wants = alive & ~_grouped(data, n).all(axis=0)
         target, opens, closes = (data.surgery + np.timedelta64(d, "D") for d in (visit.target, visit.first, visit.last))
         baseline = visit.key == "baseline"
         timed = wants & data.operated & (now >= opens) & ((now <= data.surgery) if baseline else True)
@@ -146,7 +153,7 @@ def to_ask(data: Data, today: date) -> tuple[tuple[ToAsk, ...], tuple[Person, ..
 def _person(data: Data, row: int, n: int, late: int, closes: np.datetime64) -> Person:
     missing = tuple(
         group[0]
-        for group in data.groups
+        for group in data.asked[n]
         if not any(key in data.answers and data.answers[key].given[row, n] for key in group)
     )
     place = int(data.centre.index[row])
@@ -154,7 +161,7 @@ def _person(data: Data, row: int, n: int, late: int, closes: np.datetime64) -> P
     return Person(
         str(data.code[row]) or f"row {row + 1}",
         centre,
-        VISITS[n].key,
+        VISITS[n].title,
         late,
         "" if np.isnat(closes) else str(closes),
         missing,

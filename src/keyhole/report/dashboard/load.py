@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Executable, select
+from sqlalchemy import Executable, case, select
 from sqlalchemy.orm import Session
 
+from keyhole.recovery.instruments import instruments
 from keyhole.registry.database import Registry
 from keyhole.registry.due import instruments_asked
 from keyhole.registry.models import Complication, Episode, Patient, Procedure, Readmission, Reoperation, Response
@@ -28,7 +28,7 @@ from keyhole.report.dashboard.data import (
     named,
 )
 
-_AT_ONCE = 100_000
+_AT_ONCE = 20_000
 
 
 def from_registry(registry: Registry) -> Data:
@@ -56,7 +56,7 @@ def from_registry(registry: Registry) -> Data:
         complications=events[0],
         readmissions=events[1],
         reoperations=events[2],
-        groups=tuple(tuple(group) for group in instruments_asked(registry.settings)),
+        asked=(tuple(tuple(group) for group in instruments_asked(registry.settings)),) * len(VISIT_KEYS),
     )
 
 
@@ -86,8 +86,8 @@ def _procedures() -> Executable:
 
 def _blocks(session: Session, query: Executable) -> Iterator[Sequence[Any]]:
     """The driver's own rows, a block at a time."""
-    result = session.execute(query, execution_options={"stream_results": True})
-    cursor: Any = result.cursor  # type: ignore[attr-defined]
+    result = session.connection().execute(query)
+    cursor: Any = result.cursor
     while rows := cursor.fetchmany(_AT_ONCE):
         yield rows
     result.close()
@@ -95,9 +95,10 @@ def _blocks(session: Session, query: Executable) -> Iterator[Sequence[Any]]:
 
 def _columns(session: Session, query: Executable, width: int) -> list[NDArray[Any]]:
     """The columns of `query` as objects."""
-    rows = list(chain.from_iterable(_blocks(session, query)))
-    columns = zip(*rows, strict=True) if rows else ((),) * width
-    return [_objects(column) for column in columns]
+    blocks = [[_objects(column) for column in zip(*rows, strict=True)] for rows in _blocks(session, query)]
+    if not blocks:
+        return [_objects(()) for _ in range(width)]
+    return [np.concatenate(columns) for columns in zip(*blocks, strict=True)]
 
 
 def _objects(values: Sequence[Any]) -> NDArray[Any]:
@@ -136,44 +137,30 @@ def _operations(n: int, where: Ints, procedures: list[NDArray[Any]]) -> tuple[ND
 
 
 def _answers(session: Session, ids: Ints) -> dict[str, Answers]:
-    """Every instrument's scores by episode and visit; of several answers at one visit the latest."""
-    query = select(Response.episode_id, Response.visit, Response.instrument, Response.value, Response.date).where(
-        Response.voided_at.is_(None)
-    )
-    visit_of = {key: n for n, key in enumerate(VISIT_KEYS)}
+    """Every instrument's scores by episode and visit; of several answers at one visit the latest.
+
+    The database turns words into numbers and hands the rows over in the order of its own index, the latest last.
+    """
+    known, visits = tuple(instruments()), len(VISIT_KEYS)
+    instrument = case({key: n for n, key in enumerate(known)}, value=Response.instrument, else_=-1)
+    visit = case({key: n for n, key in enumerate(VISIT_KEYS)}, value=Response.visit)
+    order = (Response.episode_id, Response.instrument, Response.visit, Response.date)
+    query = select(Response.episode_id, instrument * visits + visit, Response.value)
     found: dict[str, Answers] = {}
-    latest: dict[str, Dates] = {}
-    for rows in _blocks(session, query):
-        episode, visit, instrument, value, date = zip(*rows, strict=True)
-        place = _places(episode, ids)
-        at = np.fromiter(map(visit_of.__getitem__, visit), dtype=np.int64, count=len(rows))
-        values, days = np.array(value, dtype=np.float64), _dates(date)
-        words = np.array(instrument)
-        for key in dict.fromkeys(instrument):
-            mine = (words == key) & (place >= 0)
-            _put(str(key), found, latest, (place[mine], at[mine], values[mine], days[mine]), len(ids))
+    for rows in _blocks(session, query.where(Response.voided_at.is_(None)).order_by(*order)):
+        block = np.array(rows, dtype=np.float64)
+        place, at = _places(block[:, 0], ids), block[:, 1].astype(np.int64)
+        for n in np.unique(at[(place >= 0) & (at >= 0)] // visits):
+            mine = (at // visits == n) & (place >= 0)
+            answers = found.setdefault(known[n], _empty(len(ids)))
+            answers.value[place[mine], at[mine] % visits] = block[mine, 2]
+            answers.given[place[mine], at[mine] % visits] = True
     return {key: found[key] for key in sorted(found)}
 
 
-def _put(
-    key: str,
-    found: dict[str, Answers],
-    latest: dict[str, Dates],
-    rows: tuple[Ints, Ints, NDArray[np.float64], Dates],
-    n: int,
-) -> None:
-    """Put a block's answers where they are later than what is there."""
+def _empty(n: int) -> Answers:
     shape = (n, len(VISIT_KEYS))
-    if key not in found:
-        found[key] = Answers(np.full(shape, np.nan), np.zeros(shape, dtype=bool))
-        latest[key] = np.full(shape, "0001-01-01", dtype="datetime64[D]")
-    order = np.argsort(rows[3], kind="stable")
-    place, at, value, day = (column[order] for column in rows)
-    later = day >= latest[key][place, at]
-    place, at, value, day = place[later], at[later], value[later], day[later]
-    found[key].value[place, at] = value
-    found[key].given[place, at] = True
-    latest[key][place, at] = day
+    return Answers(np.full(shape, np.nan), np.zeros(shape, dtype=bool))
 
 
 def _events(session: Session, table: Any, code: Any, ids: Ints) -> Events:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from keyhole.report.dashboard.data import (
     Data,
     Dates,
     Events,
+    Groups,
     Ints,
     named,
 )
@@ -50,7 +52,7 @@ def from_table(table: Table) -> Data:
         complications=events[0],
         readmissions=events[1],
         reoperations=events[2],
-        groups=tuple((key,) for key in answers),
+        asked=_asked(table, answers),
         has_approaches=False,
         notes=_notes(table),
     )
@@ -62,16 +64,25 @@ def _answers(table: Table) -> dict[str, Answers]:
         match = _VISIT.match(column)
         if match is None or table.is_text(column):
             continue
-        visit = {"0": "baseline"}.get(match["visit"], match["visit"])
         key = match["name"].replace("_", "-")
         if key not in found:
             shape = (len(table), len(VISIT_KEYS))
             found[key] = Answers(np.full(shape, np.nan), np.zeros(shape, dtype=bool))
         values = numbers(table, column)
-        at = VISIT_KEYS.index(visit)
+        at = VISIT_KEYS.index(_visit(match))
         found[key].value[:, at] = values
         found[key].given[:, at] = np.isfinite(values)
     return found
+
+
+def _asked(table: Table, answers: Mapping[str, Answers]) -> tuple[Groups, ...]:
+    """At every visit the scores for which the table has a column."""
+    held = {(m["name"].replace("_", "-"), _visit(m)) for column in table.columns if (m := _VISIT.match(column))}
+    return tuple(tuple((key,) for key in answers if (key, visit) in held) for visit in VISIT_KEYS)
+
+
+def _visit(match: re.Match[str]) -> str:
+    return {"0": "baseline"}.get(match["visit"], match["visit"])
 
 
 def _words(table: Table, column: str, n: int) -> NDArray[Any]:
