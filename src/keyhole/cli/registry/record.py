@@ -176,9 +176,10 @@ def _items(answers: str) -> list[float | None]:
 
 
 def _identify(work: Work, registry: Registry, number: int, identity: str, key: str | None) -> None:
-    from keyhole.registry.identity import identify, read_key, unlock
+    from keyhole.registry.identity import check_kept, identify, read_key, unlock
     from keyhole.registry.models import Patient
 
+    check_kept(registry)
     vault = unlock(registry, read_key(None if key is None else Path(key), os.environ))
     try:
         text = sys.stdin.read() if identity == "-" else Path(identity).read_text(encoding="utf-8")
