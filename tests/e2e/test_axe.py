@@ -19,16 +19,19 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "unit"))
 
+import rehab_case  # noqa: E402
 from expected_case import case_record, record  # noqa: E402
 from report_case import anatomy, case, plan  # noqa: E402
 
 from keyhole.casefile import CaseRecord, LabelsRecord  # noqa: E402
+from keyhole.recovery.rehab import build  # noqa: E402
 from keyhole.report.content import Records  # noqa: E402
 from keyhole.report.decision import aid_page, outlook_page  # noqa: E402
 from keyhole.report.opening import openings  # noqa: E402
 from keyhole.report.outlook import outlook  # noqa: E402
 from keyhole.report.patient import aid, described  # noqa: E402
 from keyhole.report.planning import plan_page  # noqa: E402
+from keyhole.report.rehab.pages import patient_page, therapist_page  # noqa: E402
 from keyhole.report.sentences import sentences  # noqa: E402
 
 AXE = Path(os.environ.get("KEYHOLE_AXE", ROOT / "node_modules" / "axe-core" / "axe.min.js"))
@@ -67,6 +70,15 @@ def planning():
     return plan_page(records, plan({}), torso)
 
 
+def recovery(write=patient_page):
+    with tempfile.TemporaryDirectory() as name:
+        return write("made-up", build(rehab_case.case(Path(name), age=None), date="2026-12-01"))
+
+
+def therapist():
+    return recovery(therapist_page)
+
+
 def violations(page: str, folder: Path, size: str) -> list[list[str]]:
     """What axe finds in `page` at a window's `size`: impact, rule, where."""
     open_page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
@@ -84,7 +96,7 @@ def violations(page: str, folder: Path, size: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("size", ["390,844", "1280,900"], ids=["phone", "desk"])
-@pytest.mark.parametrize("made", [patient, surgeon, planning])
+@pytest.mark.parametrize("made", [patient, surgeon, planning, recovery, therapist])
 def test_axe_finds_nothing(made, size, tmp_path):
     assert violations(made().decode(), tmp_path, size) == []
 

@@ -149,6 +149,7 @@ def test_without_a_plan_there_is_no_programme_unless_the_operation_is_said(tmp_p
         build(case)
     record = build(case, overrides=setting(("procedure", "fusion"), ("levels", "L4/L5, L5/S1")))
     assert record.levels == ("L4/L5", "L5/S1")
+    assert "one level" not in record.procedure_title
     assert any("there is no plan" in one for one in record.caveats)
     assert "several-levels" in [one.key for one in record.fitted]
 

@@ -59,7 +59,7 @@ def build(
     made = RehabRecord(
         schema="keyhole.rehab/1",
         procedure=known.procedure,
-        procedure_title=procedures()[known.procedure].title,
+        procedure_title=_title(known),
         levels=known.levels,
         approach=known.approach,
         protocol=_protocol_entry(held, conflicts, fitted),
@@ -159,6 +159,11 @@ def _dropped(earlier: RehabRecord | None, asked: Overrides, start: str | None) -
     if earlier.start is not None and start is None:
         said.append(f"the programme before this one began on {earlier.start}; give --date again if that holds")
     return tuple(said)
+
+
+def _title(known: Facts) -> str:
+    title = procedures()[known.procedure].title
+    return title.replace(" of one level", "") if len(known.levels) > 1 else title
 
 
 def _caveats(known: Facts, fitted: Fitting, start: str | None) -> tuple[str, ...]:

@@ -194,7 +194,7 @@ def _told(candidate: CandidateEntry | None, figures: Mapping[str, float | None])
                     FactEntry(key="muscle", title=f"Muscle: {one.name}", value=said, origin="plan.json", note=DISPLACED)
                 )
     told.append(_percent("facet", "Facet joint that loses most", figures["facet"]))
-    reached = {None: NOT_KNOWN, 0.0: "reached", 1.0: "not reached"}[figures["goal_missed"]]
+    reached = {None: "not simulated", 0.0: "reached", 1.0: "not reached"}[figures["goal_missed"]]
     told.append(FactEntry(key="goal", title="Goal of the simulated removal", value=reached, origin="plan.json"))
     return tuple(told)
 
