@@ -55,7 +55,8 @@ def test_a_follow_up_by_commands_alone():
     assert out == "response 1 recorded: episode E1, instrument odi, visit baseline, date 2026-01-02, value 52\n"
     run(
         "record", "operation", "--episode", "E1", "--date", "2026-01-10", "--operation", "discectomy",
-        "--levels", "L4/L5", "--approach", "tubular-paramedian", "--side", "left", "--minutes", "60", "--smoker", "no", "--age", "54",
+        "--levels", "L4/L5", "--approach", "tubular-paramedian", "--side", "left", "--minutes", "60",
+        "--smoker", "no", "--age", "54",
     )  # fmt: skip
     out = run(
         "record", "response", "--episode", "E1", "--instrument", "odi", "--date", "2026-02-20", "--answers",
