@@ -43,6 +43,7 @@ class Case:
 
 CASES = {
     "right": Case("both models right"),
+    "unclustered": Case("the same, surgeons not told (`--cluster none`)", {}, {"cluster": None}),
     "curved-treatment": Case("choice curved: propensity wrong", {"curved": "treatment"}),
     "curved-outcome": Case("outcome curved: outcome model wrong", {"curved": "outcome"}),
     "curved-both": Case("both curved: both models wrong", {"curved": "both"}),

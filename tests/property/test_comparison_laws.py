@@ -76,7 +76,7 @@ def test_rows_twice_change_no_estimate_and_clustered_no_interval(seed):
     table = world(300, seed=seed)
     twice = taken(table, np.tile(np.arange(300), 2))
     alone = estimate(table, "odi_12m", "miss", settings=Settings(cluster="episode"))
-    double = estimate(twice, "odi_12m", "miss")
+    double = estimate(twice, "odi_12m", "miss", settings=Settings(cluster=None))
     told = estimate(twice, "odi_12m", "miss", settings=Settings(cluster="episode"))
     for name in METHODS:
         assert double.estimates[name].value == pytest.approx(alone.estimates[name].value, rel=1e-7)

@@ -24,7 +24,7 @@ def table():
 
 @pytest.fixture(scope="module")
 def found(table):
-    return estimate(table, "odi_12m", "miss")
+    return estimate(table, "odi_12m", "miss", settings=Settings(cluster=None))
 
 
 def test_the_naive_difference_is_off_and_the_adjusted_ones_find_the_effect(found):
@@ -246,16 +246,25 @@ def test_words_claim_an_association_and_no_more(found):
 def test_clusters_widen_intervals_where_patients_hold_together(table):
     shared = np.random.default_rng(1).normal(0, 12, 25)[np.arange(1200) % 25]
     together = with_columns(table, {"odi_12m": table["odi_12m"] + shared * (table["miss"] - 0.5)})
-    alone = estimate(together, "odi_12m", "miss")
+    alone = estimate(together, "odi_12m", "miss", settings=Settings(cluster=None))
     clustered = estimate(together, "odi_12m", "miss", settings=Settings(cluster="surgeon"))
     assert clustered.estimates["aipw"].value == pytest.approx(alone.estimates["aipw"].value)
     assert clustered.estimates["aipw"].se > 1.5 * alone.estimates["aipw"].se
     assert clustered.estimates["aipw"].df == 24
 
 
+def test_the_surgeon_is_the_cluster_where_there_are_enough_of_them(table):
+    precision = dict(estimate(table, "odi_12m", "miss", ["age"]).plan)["Precision"]
+    assert "summed within each surgeon" in precision
+    few = with_columns(table, {"surgeon": np.array([f"S{k % 19}" for k in range(1200)], dtype=object)})
+    assert "summed" not in dict(estimate(few, "odi_12m", "miss", ["age"]).plan)["Precision"]
+    warned = estimate(few, "odi_12m", "miss", ["age"], settings=Settings(cluster="surgeon"))
+    assert any("fewer than 20 values of surgeon" in caveat for caveat in warned.caveats)
+
+
 def test_a_patient_who_comes_twice_is_told(table):
     patients = np.array([f"P{k // 2}" for k in range(1200)], dtype=object)
-    found = estimate(with_columns(table, {"patient": patients}), "odi_12m", "miss")
+    found = estimate(with_columns(table, {"patient": patients}), "odi_12m", "miss", settings=Settings(cluster=None))
     assert any("600 rows are of patients who are there already" in caveat for caveat in found.caveats)
 
 

@@ -13,6 +13,9 @@ from keyhole.comparison.table import Array, Mask, Table, missing, numbers, texts
 COLLINEAR = 1e-8
 """Share of a column's variance that other columns leave unexplained; below it, the column says nothing new."""
 
+CONSTANT = "it is constant among the patients compared"
+COMBINED = "it is a combination of columns before it"
+
 
 @dataclass(frozen=True, slots=True)
 class Variable:
@@ -25,7 +28,7 @@ class Variable:
     @property
     def width(self) -> int:
         """Columns of a design matrix that it takes."""
-        return max(len(self.levels) - 1, 1)
+        return len(self.terms)
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -69,23 +72,23 @@ class Terms:
 
 def terms(chosen: Sequence[Variable], values: Values, rows: Mask, *, squares: bool = False) -> Terms:
     """Columns that say something on these rows: constant ones and combinations of earlier ones are dropped and told."""
-    candidates: list[tuple[tuple[str, int, bool], str, Array]] = []
+    keys: list[tuple[str, int, bool]] = []
+    titles: list[str] = []
+    blocks: list[Array] = []
     for variable in chosen:
         block = columns(variable, values[variable.name][rows])
-        for k, term in enumerate(variable.terms):
-            candidates.append(((variable.name, k, False), term, block[:, k]))
+        blocks.append(block)
+        keys += [(variable.name, k, False) for k in range(variable.width)]
+        titles += variable.terms
         if squares and not variable.levels and not variable.is_claim:
-            centred = block[:, 0] - block[:, 0].mean()
-            candidates.append(((variable.name, 0, True), f"{variable.name} squared", centred**2))
-    kept, names, dropped = [], [], []
-    basis: list[Array] = []
-    for key, name, column in candidates:
-        reason = _nothing_new(column, basis)
-        if reason:
-            dropped.append(LeftOut(name, reason))
-        else:
-            kept.append(key)
-            names.append(name)
+            blocks.append((block - block.mean(axis=0)) ** 2)
+            keys.append((variable.name, 0, True))
+            titles.append(f"{variable.name} squared")
+    reasons = _nothing_new(np.concatenate(blocks, axis=1)) if blocks else []
+    kept = [key for key, reason in zip(keys, reasons, strict=True) if not reason]
+    names = [title for title, reason in zip(titles, reasons, strict=True) if not reason]
+    dropped = [LeftOut(variable.name, CONSTANT) for variable in chosen if len(variable.levels) == 1]
+    dropped += [LeftOut(title, reason) for title, reason in zip(titles, reasons, strict=True) if reason]
     return Terms(tuple(kept), tuple(names), tuple(dropped))
 
 
@@ -129,22 +132,21 @@ def names_the_arm(variable: Variable, values: Array, treated: Mask) -> bool:
     return not set(values[known & treated]) & set(values[known & ~treated])
 
 
-def _nothing_new(column: Array, basis: list[Array]) -> str:
-    """Why the column adds nothing to the basis; where it does, its new direction joins the basis."""
-    centred = column - column.mean()
-    length = float(np.sqrt(centred @ centred))
-    if not length > 1e-12 * max(1.0, float(np.abs(column).max()) * np.sqrt(len(column))):
-        return "it is constant among the patients compared"
-    unit = centred / length
-    left = unit
-    for _ in range(2):  # twice, for rounding
-        for direction in basis:
-            left = left - (direction @ left) * direction
-    remains = float(left @ left)
-    if remains < COLLINEAR:
-        return "it is a combination of columns before it"
-    basis.append(left / np.sqrt(remains))
-    return ""
+def _nothing_new(candidates: Array) -> list[str]:
+    """For each column why it adds nothing to those before it, empty where it does (elimination of their products)."""
+    candidates = candidates - candidates.mean(axis=0)
+    length = np.sqrt(np.einsum("ij,ij->j", candidates, candidates))
+    flat = ~(length > 1e-12 * np.maximum(1.0, np.abs(candidates).max(axis=0)) * np.sqrt(len(candidates)))
+    candidates /= np.where(flat, 1.0, length)
+    left = candidates.T @ candidates
+    reasons = []
+    for k in range(len(left)):
+        if flat[k] or left[k, k] < COLLINEAR:
+            reasons.append(CONSTANT if flat[k] else COMBINED)
+            continue
+        reasons.append("")
+        left = left - np.outer(left[:, k], left[k]) / left[k, k]
+    return reasons
 
 
 def _category(table: Table, name: str) -> tuple[Variable, Array]:

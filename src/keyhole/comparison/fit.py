@@ -128,7 +128,7 @@ def _shortened(
 
 def _likelihood(eta: Array, y: Array, link: str) -> float:
     log = log_expit if link == "logit" else log_ndtr
-    return float(np.sum(np.where(y > 0.5, log(eta), log(-eta))))
+    return float(np.sum(log(np.where(y > 0.5, eta, -eta))))
 
 
 def _pieces(eta: Array, y: Array, link: str) -> tuple[Array, Array, Array, Array]:

@@ -30,7 +30,8 @@ class Settings:
     trim : keep propensities within [trim, 1 - trim]; "crump" for the range that Crump's rule finds; None for all.
     imputations : how many completed tables; None chooses by the number of rows; 1 or more otherwise.
     seed : of the imputation; the same seed gives the same numbers.
-    cluster : column whose values hold together (patient, surgeon, centre), for the standard errors.
+    cluster : column whose values hold together (patient, surgeon, centre), for the standard errors; "auto" takes the
+        surgeon where the table knows at least 20 of them in every row; None for no clusters.
     level : of every interval.
     link : of the propensity model, "logit" or "probit".
     squares : whether squares of measured covariates join both models.
@@ -41,7 +42,7 @@ class Settings:
     trim: float | str | None = 0.05
     imputations: int | None = None
     seed: int = 0
-    cluster: str | None = None
+    cluster: str | None = "auto"
     level: float = 0.95
     link: str = "logit"
     squares: bool = False

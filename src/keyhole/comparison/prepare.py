@@ -35,6 +35,7 @@ class Prepared:
     outcome_variable: Variable
     values: Values
     cluster: Index | None
+    cluster_name: str | None
     n_before: int
     no_counterpart: tuple[tuple[str, int], ...]
     left_out: tuple[LeftOut, ...]
@@ -63,6 +64,7 @@ def prepare(
     chosen = _without_names_of_the_arm(table, chosen, treated, treatment, asked=covariates is not None)
     table, treated, lost = _with_counterpart(table, treated, chosen)
     outcomes(table, outcome, treatment)
+    cluster = _cluster_name(table, settings.cluster)
     extra = settings.auxiliary if settings.auxiliary is not None else auxiliaries(table, outcome, chosen.covariates)
     found, values = variables(table, [*chosen.covariates, outcome, *extra])
     by_name = {variable.name: variable for variable in found}
@@ -77,11 +79,12 @@ def prepare(
         auxiliary=tuple(by_name[name] for name in extra),
         outcome_variable=by_name[outcome],
         values=values,
-        cluster=None if settings.cluster is None else _clusters(table, settings.cluster),
+        cluster=None if cluster is None else _clusters(table, cluster),
+        cluster_name=cluster,
         n_before=int(known.sum()),
         no_counterpart=lost,
         left_out=chosen.left_out,
-        caveats=(*caveats, *_warnings(table, chosen.covariates, settings)),
+        caveats=(*caveats, *_warnings(table, chosen.covariates, cluster)),
     )
     enough(treated, len(prepared.propensity), table.name)
     return prepared
@@ -101,10 +104,10 @@ def enough(treated: Mask, columns: int, name: str) -> None:
 
 def model_terms(prepared: Prepared, values: Values, rows: Mask, settings: Settings) -> tuple[Terms, Terms]:
     """Columns of the propensity's and of the outcome's model on these rows."""
-    return (
-        terms(prepared.propensity, values, rows, squares=settings.squares),
-        terms(prepared.outcome_terms, values, rows, squares=settings.squares),
-    )
+    first = terms(prepared.propensity, values, rows, squares=settings.squares)
+    if prepared.outcome_terms == prepared.propensity:
+        return first, first
+    return first, terms(prepared.outcome_terms, values, rows, squares=settings.squares)
 
 
 def _without_names_of_the_arm(table: Table, chosen: Chosen, treated: Mask, treatment: str, *, asked: bool) -> Chosen:
@@ -157,16 +160,24 @@ def _clusters(table: Table, name: str) -> Index:
     return codes
 
 
-def _warnings(table: Table, covariates: Sequence[str], settings: Settings) -> list[str]:
+def _cluster_name(table: Table, asked: str | None) -> str | None:
+    if asked != "auto":
+        return asked
+    if "surgeon" not in table or missing(table, "surgeon").any():
+        return None
+    return "surgeon" if len(set(texts(table, "surgeon").tolist())) >= FEW_CLUSTERS else None
+
+
+def _warnings(table: Table, covariates: Sequence[str], cluster: str | None) -> list[str]:
     found = []
     for name in covariates:
         share = float(missing(table, name).mean())
         if share > _MUCH_MISSING:
             found.append(f"{name} is missing in {100 * share:.0f} % of rows: what stands for it is mostly drawn")
-    if settings.cluster is None:
+    if cluster is None or cluster == "surgeon":
         found += _together(table)
-    elif int(_clusters(table, settings.cluster).max()) + 1 < FEW_CLUSTERS:
-        found.append(f"there are fewer than {FEW_CLUSTERS} values of {settings.cluster}: intervals can be too narrow")
+    if cluster is not None and int(_clusters(table, cluster).max()) + 1 < FEW_CLUSTERS:
+        found.append(f"there are fewer than {FEW_CLUSTERS} values of {cluster}: intervals can be too narrow")
     if "episode" in table and len(set(texts(table, "episode").tolist())) < len(table):
         found.append("some episodes are in the table more than once")
     return found

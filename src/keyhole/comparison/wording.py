@@ -69,7 +69,7 @@ def analysis_plan(
     kind = "0 or 1; risk difference and risk ratio" if prepared.is_binary else "measured; difference of means"
     model = "logistic" if prepared.is_binary else "linear"
     squares = ", with squares of measured covariates" if settings.squares else ""
-    cluster = "" if settings.cluster is None else f", summed within {settings.cluster}"
+    cluster = "" if prepared.cluster_name is None else f", summed within each {prepared.cluster_name}"
     names = [variable.name for variable in prepared.covariates]
     out = [f"{left.name} ({left.reason})" for left in prepared.left_out]
     return (

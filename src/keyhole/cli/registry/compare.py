@@ -33,7 +33,12 @@ if TYPE_CHECKING:
     "--imputations", type=click.IntRange(1, 1000), help="Completed tables; by default 20, above 20 000 rows 5."
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the imputation.")
-@click.option("--cluster", metavar="COLUMN", help="Rows that hold together: patient, surgeon or centre.")
+@click.option(
+    "--cluster",
+    default="auto",
+    metavar="COLUMN|none",
+    help="Rows that hold together: patient, surgeon, centre; by default the surgeon where there are 20 or more.",
+)
 @click.option("--level", type=click.FloatRange(0.5, 0.999), default=0.95, show_default=True, help="Of every interval.")
 @click.option("--squares", is_flag=True, help="Let both models bend: squares of measured covariates.")
 @click.option(
@@ -50,7 +55,7 @@ def compare_command(
     trim: str,
     imputations: int | None,
     seed: int,
-    cluster: str | None,
+    cluster: str,
     level: float,
     squares: bool,
     out: Path | None,
@@ -67,7 +72,12 @@ def compare_command(
     from keyhole.comparison.record import plain
 
     settings = Settings(
-        trim=_trim(trim), imputations=imputations, seed=seed, cluster=cluster, level=level, squares=squares
+        trim=_trim(trim),
+        imputations=imputations,
+        seed=seed,
+        cluster=None if cluster == "none" else cluster,
+        level=level,
+        squares=squares,
     )
     held = read(table)
     found = estimate(held, outcome, treatment, _names(covariates), settings=settings)
