@@ -211,7 +211,7 @@ def _write(path: Path, data: bytes) -> None:
         os.fsync(stream.fileno())
 
 
-OURS = ("index.html", "plan.html", "report.pdf", "patient.*", "forecast.*", "rehab*", "*.png", "*.glb")
+OURS = ("index.html", "plan.html", "report.pdf", "patient.*", "forecast.*", "rehab-*.*", "rehab.ics", "*.png", "*.glb")
 """What a new report replaces; other files in the folders are carried over."""
 
 
