@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from follow_up import follow_up
 
 from keyhole.cli.main import main
 
@@ -106,6 +107,15 @@ def test_tables_are_readable_without_json(copy):
     plan = run("plan", copy, *ONE)
     assert "open-midline" in plan
     assert "clearance" in plan
+
+
+@pytest.mark.slow
+def test_the_demo_is_followed_up_to_the_comparison_by_commands_alone(demo, tmp_path):
+    case = Path(shutil.copytree(demo[0] / "case", tmp_path / "case"))
+    found = follow_up(case, tmp_path)
+    assert found.two_weeks["advice"]["word"] == "advance"
+    assert found.visits["2026-07-06"]["advice"]["word"] == "call"
+    assert found.comparison["n"] == 401
 
 
 @pytest.mark.parametrize(

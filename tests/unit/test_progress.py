@@ -284,3 +284,17 @@ def test_every_shipped_threshold_has_a_source():
     rules = shipped_rules()
     assert all(one.source in sources() for one in rules.rules)
     assert len({one.name for one in rules.rules}) == len(rules.rules)
+
+
+def test_one_lucky_day_of_steps_meets_no_criterion():
+    base = [seen("phase", 30, 2), seen("5r-sts", 88, 9), seen("nrs-leg", 88, 1), seen("red-flags", 88, 0)]
+    assert followed([*base, seen("steps", 88, 9000)], 89).criteria[1].state == "unknown"
+    assert followed([*base, *steps((86, 87, 88), 3600)], 89).criteria[1].state == "met"
+    assert followed([*base, *steps((86, 87, 88), 3600)], 89).advice.word == "advance"
+    assert followed([*base, *steps((86, 87, 88), 9000), seen("steps", 87, 3000)], 89).criteria[1].state == "not met"
+
+
+def test_an_answer_from_an_earlier_phase_does_not_open_this_one():
+    found = followed([seen("criterion/wound", 10, 1), seen("phase", 12, 1)], 14)
+    assert found.criteria[1].state == "unknown"
+    assert "since the phase was recorded" in found.criteria[1].why

@@ -23,6 +23,7 @@ _COMMANDS = {
     "decompressed": ("keyhole.cli.decompressed", "Write the labels and meshes after a planned decompression."),
     "forecast": ("keyhole.cli.forecast", "Say what to expect after the planned and the open operation: forecast.json."),
     "rehab": ("keyhole.cli.rehab", "Write the rehabilitation programme: rehab.json, sheets, calendar."),
+    "progress": ("keyhole.cli.progress", "Show the course after the operation and whether to advance, hold or call."),
     "report": ("keyhole.cli.stages", "Write the report: one offline page, a PDF, pictures and meshes."),
     "run": ("keyhole.cli.stages", "Assess, plan, forecast and report in one go."),
     "score": ("keyhole.cli.score", "Score a questionnaire or test, and say what is known about a change."),

@@ -53,7 +53,7 @@ def advise(seen: Seen) -> Advice:
 def _red_flag(seen: Seen, rule: Rule) -> list[str]:
     """A yes calls, also where it is dated after today, until the clinic has seen it on that day or later."""
     rows = [*seen.found.used, *seen.found.later]
-    texts = {one.key: f"{one.text} ({_ACT[one.act]})" for one in seen.rehab.red_flags}
+    texts = {one.key: f"{one.text.rstrip('.')} ({_ACT[one.act]})" for one in seen.rehab.red_flags}
     looked = _looked(seen.found)
     said = []
     for one in sorted(rows, key=lambda row: (row.date, row.instrument)):
@@ -86,7 +86,7 @@ def _level(seen: Seen, rule: Rule) -> list[str]:
     for key in _in_time(seen, rule):
         last = _recent(seen, key, rule.days)
         if rule.at is not None and last and worse_by(key, least_bad(key, last), rule.at) >= 0:
-            said.append(f"{_values(key, last)}; {rule.at:g} or worse")
+            said.append(f"{_values(key, last)}; limit {rule.at:g} or worse")
     return said
 
 
@@ -103,7 +103,7 @@ def _worsened(seen: Seen, rule: Rule) -> list[str]:
             continue
         if _is_worse(key, value, best, rule):
             more = f"{rule.by:g} points" if rule.by is not None else f"{100 * (rule.share or 0):.0f} %"
-            said.append(f"{_values(key, last)}; it was {best:g} before, {more} or more is asked")
+            said.append(f"{_values(key, last)}; the best before was {best:g}; limit {more} worse")
     return said
 
 
@@ -127,7 +127,7 @@ def _gain(seen: Seen, rule: Rule) -> list[str]:
         known = instrument(key)
         room = abs(before - (known.low if known.better == "lower" else known.high))
         if room >= rule.below > gain:
-            said.append(f"{_values(key, last)}; {before:g} before the operation; a gain of {rule.below:g} is asked")
+            said.append(f"{_values(key, last)}; {before:g} before the operation; limit a gain of {rule.below:g} points")
     return said
 
 
@@ -178,6 +178,15 @@ def _needed(seen: Seen, rule: Rule) -> list[str]:
     return [f"no fresh value of {names}: {when}"]
 
 
+def _event(seen: Seen, rule: Rule) -> list[str]:
+    said = []
+    for key in _in_time(seen, rule):
+        last = next((one for one in reversed(seen.found.after(key)) if one.worst > 0), None)
+        if last is not None and (rule.within is None or seen.found.age(last) <= rule.within):
+            said.append(f"{key.removeprefix('event/')} on {last.date}")
+    return said
+
+
 def _conflict(seen: Seen, rule: Rule) -> list[str]:
     """Values of one day further apart than answers differ, as long as that day still counts as fresh."""
     said = []
@@ -221,13 +230,17 @@ def _last_phase(seen: Seen, rule: Rule) -> list[str]:
 
 
 def _not_met(seen: Seen, rule: Rule) -> list[str]:
-    return [f"{one.text}: {one.why}" for one in seen.criteria if one.state == "not met"]
+    return [_about(one) for one in seen.criteria if one.state == "not met"]
 
 
 def _unknown(seen: Seen, rule: Rule) -> list[str]:
     if not seen.criteria and seen.phase.next_name is not None:
         return ["the phase has no criterion: nothing can be met"]
-    return [f"{one.text}: {one.why}" for one in seen.criteria if one.state == "unknown"]
+    return [_about(one) for one in seen.criteria if one.state == "unknown"]
+
+
+def _about(one: Criterion) -> str:
+    return f"{one.text.rstrip('.')}: {one.why}"
 
 
 def _applies(seen: Seen, rule: Rule) -> bool:
@@ -260,6 +273,7 @@ _KINDS: dict[str, Callable[[Seen, Rule], list[str]]] = {
     "steps": _steps,
     "overdue": _overdue,
     "needed": _needed,
+    "event": _event,
     "conflict": _conflict,
     "before-operation": _before_operation,
     "after-today": _after_today,

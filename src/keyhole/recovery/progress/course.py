@@ -29,7 +29,7 @@ OUTCOMES: dict[str, tuple[str, ...]] = {
 }
 """Outcomes of the forecast that have a curve, and the instruments that measure them; the first gives the scale."""
 
-TITLES = {"odi": "Disability (ODI)", "leg-pain": "Leg pain", "back-pain": "Back pain"}
+TITLES = {"odi": "Disability", "leg-pain": "Leg pain", "back-pain": "Back pain"}
 
 NO_FORECAST = "there is no forecast"
 NO_CURVE = "the forecast has no range of single patients for this"
@@ -43,11 +43,14 @@ def courses(found: Held, forecast: ForecastRecord | None, rules: Rules) -> tuple
         expected = None
         if forecast is not None:
             expected = next((one for one in forecast.outcomes if one.key == outcome), None)
-        made += [_course(outcome, key, found, expected, rules) for key in keys if found.of(key)]
+        share = None if forecast is None else forecast.range_share
+        made += [_course(outcome, key, found, expected, rules, share) for key in keys if found.of(key)]
     return tuple(made)
 
 
-def _course(outcome: str, key: str, found: Held, expected: ForecastOutcome | None, rules: Rules) -> Course:
+def _course(
+    outcome: str, key: str, found: Held, expected: ForecastOutcome | None, rules: Rules, share: float | None
+) -> Course:
     known = instrument(key)
     scale = known.high / instrument(OUTCOMES[outcome][0]).high
     earlier = found.before(key)
@@ -71,6 +74,8 @@ def _course(outcome: str, key: str, found: Held, expected: ForecastOutcome | Non
         mark=mark,
         mark_source=rules.matters_source,
         points=points,
+        ranges=tuple(tuple((day, _scaled(one, scale)) for day, one in run) for run in _runs(expected)),
+        share=share,
         trend=trend,
         trend_why=why,
         note=NO_FORECAST if expected is None else expected.curve_note,
@@ -113,7 +118,7 @@ def band(expected: ForecastOutcome | None, months: float) -> Band:
     """
     if expected is None:
         return NOBODY
-    known = sorted((one for one in map(_ranged, expected.curve) if one is not None), key=lambda one: one[0])
+    known = _known(expected)
     if not known:
         return replace(NOBODY, why=NO_CURVE)
     for at, found in known:
@@ -130,6 +135,31 @@ def band(expected: ForecastOutcome | None, months: float) -> Band:
         at, found = min(near, key=lambda one: abs(one[0] - months))
         return replace(found, why=f"{found.why}, published for {at:g} months")
     return replace(NOBODY, why=f"nobody published where single patients are at {months:.1f} months")
+
+
+def _runs(expected: ForecastOutcome | None) -> list[list[tuple[float, Band]]]:
+    """The bands as they are to be drawn: runs of days that are joined straight on, as `band` reads them."""
+    known = _known(expected)
+    runs: list[list[tuple[float, Band]]] = [[one] for one in known if one[0] <= 0]
+    last: list[tuple[float, Band]] = []
+    for one in (one for one in known if one[0] > 0):
+        if last and one[0] <= APART * last[-1][0]:
+            last.append(one)
+        else:
+            last = [one]
+            runs.append(last)
+    return [[(at * MONTH, found) for at, found in _widened(run)] for run in runs]
+
+
+def _widened(run: list[tuple[float, Band]]) -> list[tuple[float, Band]]:
+    (first, low), (last, high) = run[0], run[-1]
+    return run if first <= 0 else [(first / NEAR, low), *run, (last * NEAR, high)]
+
+
+def _known(expected: ForecastOutcome | None) -> list[tuple[float, Band]]:
+    """Every published time with a range, ascending, months."""
+    rows = () if expected is None else expected.curve
+    return sorted((one for one in map(_ranged, rows) if one is not None), key=lambda one: one[0])
 
 
 def _ranged(one: CurvePoint) -> tuple[float, Band] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from keyhole.casefile import CriterionEntry, RehabRecord
 from keyhole.recovery.instruments import instruments
+from keyhole.recovery.progress.measured import STEPS
 from keyhole.recovery.progress.model import Criterion, PhaseState, State
 from keyhole.recovery.progress.observation import PHASE
 from keyhole.recovery.progress.rules import Rules
@@ -30,41 +31,53 @@ def phase_of(rehab: RehabRecord, found: Held) -> PhaseState:
 
 
 def criteria_of(rehab: RehabRecord, phase: PhaseState, found: Held, rules: Rules) -> tuple[Criterion, ...]:
-    """Every criterion of `phase`: met, not met or unknown. Stale values and none at all are unknown."""
-    return tuple(_judged(one, found, rules) for one in rehab.phases[phase.number - 1].criteria)
+    """Every criterion of `phase`: met, not met or unknown. Stale values and none at all are unknown.
+
+    What a person answers counts from the day on which the phase was recorded. Steps a day vary: the last three values
+    must all reach what is asked, and fewer are unknown.
+    """
+    return tuple(_judged(one, phase, found, rules) for one in rehab.phases[phase.number - 1].criteria)
 
 
-def _judged(one: CriterionEntry, found: Held, rules: Rules) -> Criterion:
+def _judged(one: CriterionEntry, phase: PhaseState, found: Held, rules: Rules) -> Criterion:
     key = f"criterion/{one.key}" if one.test is None else one.test
-    last = found.latest(key)
     if one.test is not None and (one.test not in instruments() or one.threshold is None or one.rule is None):
         return Criterion(one.key, one.text, "unknown", f"the programme names {one.test} without a value that tells")
-    if last is None:
-        how = f"record {key} as 1 or 0" if one.test is None else f"no value of {key} since the operation"
-        return Criterion(one.key, one.text, "unknown", how)
-    limit, age = rules.fresh_days(key), found.age(last)
-    said = f"{_said(one, last)} on {last.date}"
+    days = found.after(key)
+    if one.test is None and phase.recorded is not None:
+        days = tuple(day for day in days if day.date >= phase.recorded)
+    wanted = rules.steps.least if one.test == STEPS else 1
+    if len(days) < wanted:
+        return Criterion(one.key, one.text, "unknown", _missing(one, key, len(days), wanted, phase))
+    last = days[-wanted:]
+    limit, age = rules.fresh_days(key), found.age(last[-1])
+    said = ", ".join(f"{_said(one, day)} on {day.date}" for day in last)
     if age > limit:
         return Criterion(one.key, one.text, "unknown", f"{said}: {age} days old, more than {limit}")
-    apart = max(last.values) - min(last.values)
-    conflict = apart > rules.tolerance(key)
-    values = f"; that day says {' and '.join(f'{value:g}' for value in sorted(set(last.values)))}" if conflict else ""
-    return Criterion(one.key, one.text, _state(one, last), f"{said}{_limit(one)}{values}", conflict)
+    conflict = any(max(day.values) - min(day.values) > rules.tolerance(key) for day in last)
+    more = "; values of one day contradict each other" if conflict else ""
+    state: State = "met" if all(_is_met(one, day) for day in last) else "not met"
+    return Criterion(one.key, one.text, state, f"{said}{_limit(one)}{more}", conflict)
 
 
-def _state(one: CriterionEntry, last: Day) -> State:
+def _missing(one: CriterionEntry, key: str, n: int, wanted: int, phase: PhaseState) -> str:
+    if one.test is None:
+        since = "" if phase.recorded is None else f" since the phase was recorded on {phase.recorded}"
+        return f"nobody has answered{since}: record {key} as 1 or 0"
+    return f"no value of {key} since the operation" if wanted == 1 else f"{n} values of {key}, {wanted} are needed"
+
+
+def _is_met(one: CriterionEntry, day: Day) -> bool:
     """By the worst value of the day: for a limit from above the largest, from below the smallest."""
-    if one.test is None:
-        return "met" if min(last.values) == 1 else "not met"
-    limit = float(one.threshold if one.threshold is not None else "nan")
-    held = max(last.values) <= limit if one.rule == "at most" else min(last.values) >= limit
-    return "met" if held else "not met"
+    if one.test is None or one.threshold is None:
+        return min(day.values) == 1
+    return max(day.values) <= one.threshold if one.rule == "at most" else min(day.values) >= one.threshold
 
 
-def _said(one: CriterionEntry, last: Day) -> str:
+def _said(one: CriterionEntry, day: Day) -> str:
     if one.test is None:
-        return "yes" if min(last.values) == 1 else "no"
-    worst = max(last.values) if one.rule == "at most" else min(last.values)
+        return "yes" if min(day.values) == 1 else "no"
+    worst = max(day.values) if one.rule == "at most" else min(day.values)
     return f"{instruments()[one.test].short} {worst:g}"
 
 

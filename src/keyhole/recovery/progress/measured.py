@@ -71,8 +71,17 @@ def steps_of(found: Held, rules: Rules) -> Steps | None:
     lacks = [] if enough else [f"{len(recent)} of the last {course.window} days have steps, {course.least} are needed"]
     lacks += [] if base else [f"{len(baseline)} days before the operation have steps, {course.least} are needed"]
     share = now / own if now is not None and own else None
-    return Steps(now, len(recent), own, len(baseline), share, published_share(found.day, rules), "; ".join(lacks),
-                 course.source)  # fmt: skip
+    return Steps(
+        recent=now,
+        recent_days=len(recent),
+        baseline=own,
+        baseline_days=len(baseline),
+        share=share,
+        published_share=published_share(found.day, rules),
+        why="; ".join(lacks),
+        source=course.source,
+        rows=_rows(found.after(STEPS), found),
+    )
 
 
 def published_share(day: int, rules: Rules) -> float | None:
@@ -101,5 +110,10 @@ def diaries_of(found: Held, rules: Rules) -> tuple[Diary, ...]:
         if now is not None and then is not None and key in rules.matters:
             change, limit = now - then, rules.matters[key]
             trend = "worsening" if change >= limit else "improving" if change <= -limit else "steady"
-        made.append(Diary(key, instrument(key).title, len(recent), now, worst, then, trend))
+        title = instrument(key).title
+        made.append(Diary(key, title, len(recent), now, worst, then, trend, _rows(days, found)))
     return tuple(made)
+
+
+def _rows(days: tuple[Day, ...], found: Held) -> tuple[tuple[int, float], ...]:
+    return tuple(((one.date - found.start).days, one.worst) for one in days)

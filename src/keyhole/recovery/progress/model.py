@@ -78,6 +78,8 @@ class Course:
     mark: float | None  # the value that is the smallest noticed gain from `before`
     mark_source: str
     points: tuple[Point, ...]
+    ranges: tuple[tuple[tuple[float, Band], ...], ...]  # runs of (day, band); inside a run it is drawn straight on
+    share: float | None  # of single patients in a band
     trend: Trend
     trend_why: str
     note: str  # whose the band is
@@ -124,6 +126,7 @@ class Steps:
     published_share: float | None
     why: str
     source: str
+    rows: tuple[tuple[int, float], ...] = ()  # day after the operation, steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,7 @@ class Diary:
     worst: float | None
     before: float | None
     trend: Trend
+    rows: tuple[tuple[int, float], ...] = ()  # day after the operation, worst value of the day
 
 
 @dataclass(frozen=True, slots=True)

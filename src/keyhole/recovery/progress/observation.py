@@ -21,6 +21,9 @@ BESIDE = ("note", "visit", "by")
 ANSWERS = ("red-flag/", "criterion/")
 SEEN = "seen"
 RED_FLAGS = "red-flags"
+EVENTS = ("event/reoperation", "event/readmission")
+"""What happened since, 1 on its day: a registry tells it, or a row."""
+
 PHASE = "phase"
 
 
@@ -131,7 +134,7 @@ def check_observation(one: Observation) -> None:
     """Refuse an observation of nothing known, or of a value that cannot be."""
     where = one.where or f"{one.instrument} on {one.date}"
     key = one.instrument
-    if (key.startswith((*ANSWERS, f"{SEEN}/")) and not key.endswith("/")) or key == SEEN:
+    if key in (SEEN, *EVENTS) or (key.startswith((*ANSWERS, f"{SEEN}/")) and not key.endswith("/")):
         if one.value not in (0, 1):
             raise InvalidInput(f"{where}: {key} is 1 (yes) or 0 (no), got {one.value:g}")
     elif key in (RED_FLAGS, PHASE):
@@ -142,7 +145,7 @@ def check_observation(one: Observation) -> None:
         known = ", ".join(instruments())
         raise InvalidInput(
             f"{where}: no instrument is called {key!r}; known are {known}, and {RED_FLAGS}, red-flag/NAME, "
-            f"criterion/NAME, {SEEN}, {PHASE}"
+            f"criterion/NAME, {SEEN}, {PHASE}, {', '.join(EVENTS)}"
         )
     elif why := check(key, one.value):
         raise InvalidInput(f"{where}: {why}")

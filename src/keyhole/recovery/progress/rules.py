@@ -17,7 +17,7 @@ from keyhole.errors import InvalidInput, UnreadableFile
 from keyhole.evidence import sources
 from keyhole.recovery.instruments import instruments
 from keyhole.recovery.progress.model import Word
-from keyhole.recovery.progress.observation import RED_FLAGS
+from keyhole.recovery.progress.observation import EVENTS, RED_FLAGS
 
 GUARDS: dict[str, tuple[Word, ...]] = {
     "red-flag": ("call",),
@@ -42,6 +42,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "steps": ("part",),
     "overdue": ("days",),
     "needed": ("instruments",),
+    "event": ("instruments",),
 }
 TAKES: dict[str, tuple[str, ...]] = {
     "level": ("days", "from_day", "to_day"),
@@ -51,10 +52,11 @@ TAKES: dict[str, tuple[str, ...]] = {
     "steps": ("from_day", "to_day"),
     "overdue": (),
     "needed": (),
+    "event": ("within",),
     "phase-unknown": ("days",),
 }
 COMMON = ("name", "advice", "kind", "says", "source")
-_WHOLE = ("days", "visits", "from_day", "to_day")
+_WHOLE = ("days", "visits", "within", "from_day", "to_day")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class Rule:
     part: float | None = None
     days: int = 1
     visits: int = 1
+    within: int | None = None
     from_day: int | None = None
     to_day: int | None = None
 
@@ -194,7 +197,7 @@ def _rule(row: Mapping[str, Any], n: int, where: str) -> Rule:
 def _setting(row: Mapping[str, Any], name: str, place: str) -> Any:
     value = _number(row, name, place, -math.inf)
     if name in _WHOLE:
-        if value != int(value) or value < (1 if name in ("days", "visits") else 0):
+        if value != int(value) or value < (1 if name in ("days", "visits", "within") else 0):
             raise InvalidInput(f"{place}: {name} must be a whole number of days, got {value:g}")
         return int(value)
     if name in ("share", "part") and not 0 < value < 1:
@@ -209,7 +212,7 @@ def _instruments(row: Mapping[str, Any], place: str) -> tuple[str, ...]:
     if not isinstance(found, list) or ("instruments" in row and not found):
         raise InvalidInput(f"{place}: instruments must be a list of names")
     for key in found:
-        if key not in instruments() and key != RED_FLAGS:
+        if key not in instruments() and key not in (RED_FLAGS, *EVENTS):
             raise InvalidInput(f"{place}: no instrument is called {key!r}; known are {', '.join(instruments())}")
     return tuple(found)
 

@@ -94,7 +94,7 @@ def better(key: str) -> Better:
     """Which way is better; warning signs and unknown answers: fewer, criteria and phases: more."""
     if key in instruments():
         return instrument(key).better
-    return "lower" if key == RED_FLAGS or key.startswith("red-flag/") else "higher"
+    return "lower" if key == RED_FLAGS or key.startswith(("red-flag/", "event/")) else "higher"
 
 
 def worse_by(key: str, value: float, than: float) -> float:
