@@ -299,3 +299,24 @@ def test_a_table_of_nothing_else_still_compares():
     rng = np.random.default_rng(0)
     bare = Table({"miss": np.repeat([0.0, 1.0], 20), "y": rng.normal(size=40)})
     assert estimate(bare, "y", "miss").covariates == ()
+
+
+@pytest.mark.parametrize(
+    ("propensity", "outcome", "is_right"),
+    [
+        (BASELINE, BASELINE, True),
+        (("smoker",), BASELINE, True),
+        (BASELINE, ("smoker",), True),
+        (("smoker",), ("smoker",), False),
+    ],
+)
+def test_the_doubly_robust_estimate_is_right_when_either_model_is(propensity, outcome, is_right):
+    """A sample of benchmarks/comparison.py, whose full table is in docs/comparison.md."""
+    settings = Settings(propensity=propensity, outcome=outcome, cluster=None)
+    runs = [estimate(world(500, seed=k), "odi_12m", "miss", BASELINE, settings=settings) for k in range(24)]
+    aipw = [run.estimates["aipw"] for run in runs]
+    error = np.mean([one.value for one in aipw]) - EFFECT
+    covered = np.mean([one.interval[0] <= EFFECT <= one.interval[1] for one in aipw])
+    assert np.mean([run.estimates["naive"].value for run in runs]) < EFFECT - 1.5
+    assert (abs(error) < 0.45) == is_right
+    assert (covered >= 0.87) == is_right

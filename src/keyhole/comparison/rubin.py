@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,5 +49,5 @@ def pooled(values: Sequence[float], variances: Sequence[float], complete_df: flo
 
 def interval(value: float, se: float, df: float, level: float = 0.95) -> tuple[float, float]:
     """Interval of `level` by Student's t, normal where `df` is infinite."""
-    half = se * float(stats.norm.ppf(0.5 + level / 2) if math.isinf(df) else stats.t.ppf(0.5 + level / 2, df))
+    half = se * float(ndtri(0.5 + level / 2) if math.isinf(df) else stdtrit(df, 0.5 + level / 2))
     return value - half, value + half
