@@ -11,6 +11,7 @@ from sqlalchemy import event, inspect, text
 from keyhole.errors import InvalidInput, KeyholeError, StorageFailure, WrongRegistry
 from keyhole.registry import database
 from keyhole.registry.database import REVISIONS, create, migrate, open_registry, run_revisions
+from keyhole.registry.faults import told
 from keyhole.registry.models import VERSION_TABLE, Base
 
 BATCH = "INSERT INTO batches (file, sha256, started, actor, rows, skipped) VALUES ('a', 'b', '2026-01-01', 'c', 1, 0)"
@@ -253,10 +254,28 @@ def test_a_full_disk_and_a_read_only_one_are_told_in_one_sentence(tmp_path, prag
             assert session.execute(text("SELECT count(*) FROM batches")).scalar() == 0
 
 
+@pytest.mark.parametrize(
+    ("said", "kind", "sentence"),
+    [
+        ("database or disk is full", StorageFailure, "the disk is full; nothing was written"),
+        ("could not extend file: No space left on device\nHINT: x", StorageFailure, "the disk is full"),
+        ("permission denied for table audit", StorageFailure, "may not be written by this user"),
+        ("database disk image is malformed", WrongRegistry, "is damaged: SQLite cannot read all of it"),
+        ("attempt to write a readonly database", StorageFailure, "it is read-only"),
+        ("deadlock detected\nDETAIL: y", StorageFailure, "could not be read or written: deadlock detected; nothing"),
+    ],
+)
+def test_what_a_driver_says_becomes_one_sentence(said, kind, sentence):
+    with pytest.raises(kind, match=sentence) as told_of, told("r.db"):
+        raise sqlite3.OperationalError(said)
+    assert str(told_of.value).startswith("r.db ")
+    assert "\n" not in str(told_of.value)
+
+
 def test_another_program_that_holds_the_file_is_waited_for_and_then_told(tmp_path, monkeypatch):
     monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
-    told = pytest.raises(StorageFailure, match="held by another program")
-    with create(tmp_path / "registry.db") as registry, registry.writing(), told, registry.writing():
+    refused = pytest.raises(StorageFailure, match="held by another program")
+    with create(tmp_path / "registry.db") as registry, registry.writing(), refused, registry.writing():
         pass
 
 

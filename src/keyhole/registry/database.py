@@ -187,7 +187,7 @@ def _address(url: str | Path) -> URL:
     except (ArgumentError, ValueError) as error:
         raise InvalidInput("the registry's URL cannot be read: expected postgresql://user@host/name") from error
     kind = address.drivername.partition("+")[0]
-    if kind == "sqlite" and address.database:
+    if kind == "sqlite" and address.database and address.database != ":memory:":
         return URL.create("sqlite", database=address.database)
     if kind in ("postgresql", "postgres"):
         return address.set(drivername="postgresql+psycopg")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -48,7 +49,9 @@ def told(name: str) -> Iterator[None]:
     except IntegrityError as error:
         raise _refused(error) from error
     except DBAPIError as error:
-        raise _meant(name, error) from error
+        raise _meant(name, str(error.orig), is_lost=error.connection_invalidated) from error
+    except sqlite3.Error as error:  # of the driver itself, before a transaction
+        raise _meant(name, str(error)) from error
 
 
 def _refused(error: IntegrityError) -> InvalidInput:
@@ -61,14 +64,13 @@ def _refused(error: IntegrityError) -> InvalidInput:
     return InvalidInput(f"the registry refuses the record: {_first_line(said)}; {_KEPT}")
 
 
-def _meant(name: str, error: DBAPIError) -> KeyholeError:
-    said = str(error.orig)
+def _meant(name: str, said: str, is_lost: bool = False) -> KeyholeError:
     if "keyhole: " in said:
         return InvalidInput(f"{name}: {_first_line(said).partition('keyhole: ')[2]}; {_KEPT}")
     for part, kind, meaning in _MEANS:
         if part in said:
             return kind(f"{name} {meaning}")
-    if error.connection_invalidated or "connect" in said:
+    if is_lost or "connect" in said:
         return WrongRegistry(f"{name} could not be reached: {_first_line(said)}")
     return StorageFailure(f"{name} could not be read or written: {_first_line(said)}; {_KEPT}")
 

@@ -106,8 +106,13 @@ def void(work: Work, entity: str, key: str, *, reason: str) -> tuple[tuple[str, 
     return tuple((one.__tablename__, int(one.id)) for one in rows)
 
 
-def find(session: Session, entity: str, key: str, *, lock: bool = False, voided: bool = False) -> Any:
-    """The record of `entity` under `key`: a pseudonym, an episode's code, or a number; refused if there is none."""
+def find(
+    session: Session, entity: str, key: str, *, lock: bool = False, shared: bool = False, voided: bool = False
+) -> Any:
+    """The record of `entity` under `key`: a pseudonym, an episode's code, or a number; refused if there is none.
+
+    `lock`: nobody else changes it until the transaction ends; `shared`: others may lean on it too.
+    """
     if entity not in ENTITIES:
         raise InvalidInput(f"no record is called {entity!r}; there are {', '.join(ENTITIES)}")
     model: Any = ENTITIES[entity]
@@ -121,8 +126,8 @@ def find(session: Session, entity: str, key: str, *, lock: bool = False, voided:
         asked = asked.where(getattr(model, name) == key)
     if not voided:
         asked = asked.where(model.voided_at.is_(None))
-    if lock:
-        asked = asked.with_for_update()
+    if lock or shared:
+        asked = asked.with_for_update(read=not lock)
     row = session.scalars(asked.order_by(model.id.desc()).limit(1)).first()
     if row is None:
         raise Refused(entity, f"there is no {entity} {key[:60]!r} in the registry")
@@ -147,13 +152,13 @@ def _checked(session: Session, entity: str, found: dict[str, Any], old: Any = No
             check_episode(_plain_episode(episode), Patient(**found))
         return Patient(**found), caveats
     if entity == "episode":
-        patient = find(session, "patient", found.pop("patient"))
+        patient = find(session, "patient", found.pop("patient"), shared=True)
         check_episode(found, patient)
         fresh = Episode(**found, patient_id=patient.id)
         if old is not None:
             _check_hanging(session, old, fresh)
         return fresh, caveats
-    episode = find(session, "episode", found.pop("episode"))
+    episode = find(session, "episode", found.pop("episode"), shared=True)
     if entity == "procedure":
         check_procedure(found)
     elif entity == "response":
