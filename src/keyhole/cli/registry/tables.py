@@ -19,7 +19,7 @@ _SHOWN = 10
 
 
 @click.command("import")
-@click.argument("url", metavar="DB", envvar="KEYHOLE_REGISTRY")
+@click.argument("url", metavar="DB")
 @click.argument("file", metavar="FILE.csv", type=click.Path(exists=True, path_type=Path))
 @click.option("--mapping", type=_FILE, help="A TOML file that says which column is which field; see docs/registry.md.")
 @click.option(
@@ -126,7 +126,7 @@ def _end(found: tuple[Imported, ...], name: str, report: Path | None, unchanged:
 
 
 @click.command("export")
-@click.argument("url", metavar="DB", envvar="KEYHOLE_REGISTRY")
+@click.argument("url", metavar="DB")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The folder for the files.")
 @click.option("--format", "form", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
 @click.option(

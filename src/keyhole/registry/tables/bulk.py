@@ -13,9 +13,12 @@ from typing import Any
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from keyhole.registry.database import BUSY_SECONDS
+
 AT_ONCE = 50_000
 _LOCK = 20250720  # of PostgreSQL's advisory locks: one import at a time
 _WAIT_MS = 600_000
+_CACHE_KIB = 64_000
 
 
 def is_file(connection: Connection) -> bool:
@@ -30,11 +33,21 @@ def take_turn(connection: Connection) -> None:
         connection.execute(text("SET LOCAL enable_seqscan = off"))  # it knows nothing yet of the rows just put in
 
 
-def be_patient(connection: Connection, milliseconds: int = _WAIT_MS) -> None:
-    """Let SQLite wait longer for another writer than it does for a single record; to be called before it begins."""
+def prepare(connection: Connection) -> None:
+    """Let SQLite wait longer for another writer than for a single record, and keep more pages in memory."""
+    _set(connection, _WAIT_MS, -_CACHE_KIB)
+
+
+def restore(connection: Connection) -> None:
+    """The connection's settings as they are for single records; not inside a transaction."""
+    _set(connection, 1000 * BUSY_SECONDS, -2000)
+
+
+def _set(connection: Connection, wait_ms: int, pages: int) -> None:
     if is_file(connection):
         driver: Any = connection.connection.driver_connection
-        driver.execute(f"PRAGMA busy_timeout = {milliseconds}")
+        driver.execute(f"PRAGMA busy_timeout = {wait_ms}")
+        driver.execute(f"PRAGMA cache_size = {pages}")
 
 
 def insert(connection: Connection, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:

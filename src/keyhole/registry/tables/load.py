@@ -19,7 +19,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from keyhole.casefile.store import RESEARCH_USE, sha256, write_whole
 from keyhole.errors import InvalidInput
-from keyhole.registry.database import BUSY_SECONDS, Registry
+from keyhole.registry.database import Registry
 from keyhole.registry.faults import told
 from keyhole.registry.models import Audit, Batch
 from keyhole.registry.tables import bulk
@@ -238,13 +238,13 @@ def _turn(registry: Registry) -> Iterator[Connection]:
     """A connection in a transaction, when it is this import's turn; taken back unless it was committed."""
     with told(registry.name), registry.engine.connect() as opened:
         connection = opened.execution_options(keyhole_writes=True)
-        bulk.be_patient(connection)
+        bulk.prepare(connection)
         try:
             bulk.take_turn(connection)
             yield connection
         finally:
             connection.rollback()
-            bulk.be_patient(connection, 1000 * BUSY_SECONDS)
+            bulk.restore(connection)
 
 
 def _check_new(connection: Connection, name: str, digest: str, asked: Asked) -> None:
