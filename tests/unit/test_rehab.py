@@ -2,7 +2,6 @@
 
 import json
 import tomllib
-from importlib.resources import files
 
 import pytest
 import rehab_case as made
@@ -24,6 +23,7 @@ from keyhole.recovery.rehab import (
     read_protocol,
     rehab_case,
     shipped,
+    shipped_text,
     sign_off,
     staleness,
 )
@@ -33,10 +33,6 @@ BY = "Dr A. Example"
 
 def setting(*pairs):
     return Overrides(tuple(pairs), BY)
-
-
-def shipped_text(key):
-    return files("keyhole.recovery.rehab").joinpath("protocols", f"{key}.toml").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("key", SHIPPED)
@@ -227,6 +223,23 @@ def test_overrides_come_from_a_file_too(tmp_path):
 def test_an_open_operation_of_the_plan_can_be_what_the_programme_is_for(tmp_path):
     record = build(made.case(tmp_path), overrides=setting(("approach", "open-midline")))
     assert record.approach == "open-midline"
+    plan = made.lateral(quantity(3.5, "mL"))
+    opened = plan.candidates[0].model_copy(update={"approach": "open-tlif", "rank": None, "burden": {}})
+    case = made.case(tmp_path, plan=plan.model_copy(update={"open": opened}))
+    assert build(case).procedure == "lateral-fusion"
+    assert build(case, overrides=setting(("approach", "open-tlif"))).procedure == "fusion"
+
+
+def test_a_plan_without_a_small_opening_gives_the_programme_of_its_open_operation(tmp_path):
+    plan = made.decompression()
+    opened = plan.candidates[0].model_copy(update={"approach": "open-laminectomy", "rank": None})
+    case = made.case(tmp_path, plan=plan.model_copy(update={"candidates": (), "pareto": (), "open": opened}))
+    record = build(case)
+    assert (record.procedure, record.approach) == ("decompression", "open-laminectomy")
+    assert any("no small opening is feasible" in one for one in record.caveats)
+    nothing = made.case(tmp_path, plan=plan.model_copy(update={"candidates": (), "pareto": (), "open": None}))
+    with pytest.raises(WrongCase, match="the plan holds no operation"):
+        build(nothing)
 
 
 def test_the_sign_off_outlives_a_new_programme_and_a_changed_list_voids_it(tmp_path):
@@ -246,6 +259,16 @@ def test_the_sign_off_outlives_a_new_programme_and_a_changed_list_voids_it(tmp_p
     assert void.signed_off is None
     assert any(f"changed since {BY} signed it off on 2026-11-22" in one for one in void.caveats)
     assert UNSIGNED in void.caveats
+
+
+def test_a_list_edited_in_the_file_is_signed_by_nobody(tmp_path):
+    case = made.case(tmp_path)
+    rehab_case(case)
+    signed = sign_off(case, by=BY, today="2026-11-22")
+    assert signed.signature == signed.signed_off
+    softer = signed.red_flags[0].model_copy(update={"text": "All is well."})
+    edited = signed.model_copy(update={"red_flags": (softer, *signed.red_flags[1:])})
+    assert edited.signature is None
 
 
 def test_a_sign_off_needs_a_name_a_day_and_a_programme_of_this_plan(tmp_path):
@@ -357,6 +380,18 @@ def test_a_protocol_of_the_clinic_brings_its_exercises_and_citations(tmp_path):
     assert not swim.drawn
     with pytest.raises(InvalidInput, match=r"own.toml is for discectomy, decompression, but the operation is fusion"):
         build(made.case(tmp_path / "case"), protocol=read_protocol(file), overrides=setting(("procedure", "fusion")))
+
+
+def test_a_shipped_protocol_can_be_printed_changed_and_given_back_for_screws(tmp_path):
+    text = command("--template", "fusion")
+    assert text == shipped_text("fusion")
+    file = tmp_path / "screws.toml"
+    file.write_text(text.replace('procedures = ["fusion", "lateral-fusion"]', 'procedures = ["screws"]'))
+    record = build(
+        made.case(tmp_path / "case"), protocol=read_protocol(file), overrides=setting(("procedure", "screws"))
+    )
+    assert (record.procedure, record.protocol.file) == ("screws", "screws.toml")
+    assert "no protocol of Keyhole's is called 'yoga'" in command("--template", "yoga", code=1)
 
 
 def test_no_exercise_is_defined_that_no_protocol_prescribes():

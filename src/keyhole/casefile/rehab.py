@@ -5,6 +5,8 @@ Days are counted from the operation (day 0), so a programme needs no date; `star
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -111,6 +113,12 @@ class RedFlagEntry(Strict):
     act: Literal["now", "today"]
 
 
+def flags_digest(flags: tuple[RedFlagEntry, ...]) -> str:
+    """SHA-256 of a list of red flags: what a sign-off is of."""
+    plain = [one.model_dump(mode="json") for one in flags]
+    return hashlib.sha256(json.dumps(plain, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
+
+
 class SignOff(Strict):
     """A person of the clinic answers for the list of red flags whose digest is `sha256`."""
 
@@ -173,3 +181,9 @@ class RehabRecord(Strict):
     calendar: str  # what the calendar's entries are named by: no word of the patient in it
     revision: Annotated[int, Field(ge=0)] = 0  # grows when a programme is built anew and differs
     provenance: Provenance
+
+    @property
+    def signature(self) -> SignOff | None:
+        """The sign-off, where there is one and it is of this very list of red flags."""
+        found = self.signed_off
+        return found if found is not None and found.sha256 == flags_digest(self.red_flags) else None

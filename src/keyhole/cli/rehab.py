@@ -19,7 +19,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command("rehab")
-@click.argument("case", type=click.Path(path_type=Path))
+@click.argument("case", required=False, type=click.Path(path_type=Path))
 @click.option("--date", "start", metavar="YYYY-MM-DD", help="Day of the operation; without it there is no calendar.")
 @click.option("--protocol", type=_FILE, help="Your own protocol, a TOML file (docs/rehabilitation.md).")
 @click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="Set one thing in its place; repeatable.")
@@ -27,8 +27,9 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--by", metavar="NAME", default="", help="Who sets or signs; recorded in the file and on the pages.")
 @click.option("--sign-off-red-flags", "signs", is_flag=True, help="Record that --by answers for the list of red flags.")
 @click.option("--today", metavar="YYYY-MM-DD", help="Day of the sign-off.  [default: the system's date]")
+@click.option("--template", metavar="NAME", help="Print a protocol of Keyhole's to copy: decompression or fusion.")
 @click.option("--json", "as_json", is_flag=True, help="Print rehab.json.")
-def rehab_command(case: Path, signs: bool, as_json: bool, **options: Any) -> None:
+def rehab_command(case: Path | None, signs: bool, as_json: bool, **options: Any) -> None:
     """Write the rehabilitation programme of CASE: rehab.json, a sheet for the patient, a page for the therapist.
 
     Phases with exercises, criteria and warning signs, from a protocol file that says where published ones conflict.
@@ -36,6 +37,13 @@ def rehab_command(case: Path, signs: bool, as_json: bool, **options: Any) -> Non
     from keyhole.casefile import Case
     from keyhole.report.rehab import write_rehab
 
+    if options["template"] is not None:
+        from keyhole.recovery.rehab import shipped_text
+
+        click.echo(shipped_text(options["template"]), nl=False)
+        return
+    if case is None:
+        raise click.UsageError("Missing argument 'CASE'.")
     found = Case(case)
     record = _signed(found, options) if signs else _built(found, options)
     files = write_rehab(found, record)
@@ -96,7 +104,7 @@ def show_rehab(record: RehabRecord) -> None:
         click.echo(f"sources disagree: {one.question} Followed: {one.followed}{by}")
     for fit in record.fitted:
         click.echo(f"fitted: {fit.because}: {fit.patient or fit.therapist}")
-    signed = record.signed_off
+    signed = record.signature
     click.echo(
         "red flags: NOT signed off by the clinic"
         if signed is None

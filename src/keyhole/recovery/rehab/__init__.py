@@ -11,6 +11,7 @@ from keyhole.recovery.rehab.protocol import (
     read_protocol,
     red_flags,
     shipped,
+    shipped_text,
 )
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "red_flags",
     "rehab_case",
     "shipped",
+    "shipped_text",
     "sign_off",
     "staleness",
 ]

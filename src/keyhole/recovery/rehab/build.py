@@ -132,7 +132,7 @@ CHANGED = "the list of red flags has changed since"
 
 def _signed(held: ProtocolFile, earlier: RehabRecord | None) -> tuple[SignOff | None, tuple[str, ...]]:
     """The earlier sign-off where it is of the same list; else what must be said."""
-    before = None if earlier is None else earlier.signed_off
+    before = None if earlier is None else earlier.signature
     if before is None:
         return None, (UNSIGNED,)
     if before.sha256 == held.red_flags.digest:

@@ -86,23 +86,39 @@ def _procedure(
         if asked not in procedures():
             raise InvalidInput(f"no operation is called {asked!r}; known are {', '.join(procedures())}")
         return asked, "as set"
-    forecast = current_forecast(case)
-    if forecast is not None:
-        return forecast.procedure.key, forecast.procedure.why
     if plan is None or candidate is None:
         raise WrongCase(
             f"{case.path}: the plan holds no operation, so nobody knows what the programme is for; "
             "say it with --set procedure=NAME"
         )
+    found, why = _meant(case, plan, candidate)
+    if "approach" not in settings or procedures()[found].has(candidate.approach):
+        return found, why
+    of_it = _of_approach(plan.goal, candidate.approach)
+    return (of_it[0], f"{candidate.approach}, as set") if of_it else (found, why)
+
+
+def _meant(case: Case, plan: PlanRecord, candidate: CandidateEntry) -> tuple[str, str]:
+    """The operation of the forecast, else what the plan and the findings mean, else what an open operation is of."""
+    forecast = current_forecast(case)
+    if forecast is not None:
+        return forecast.procedure.key, forecast.procedure.why
     if plan.candidates:
         return operation_of(case, plan)
-    able = [one.key for one in procedures().values() if one.goal == plan.goal and one.open == candidate.approach]
+    able = _of_approach(plan.goal, candidate.approach)
     if not able:
         raise InvalidInput(
             f"no operation is known for {candidate.approach} with the goal {plan.goal}; "
             "say it with --set procedure=NAME"
         )
     return able[0], f"the plan has only {candidate.approach}"
+
+
+def _of_approach(goal: str, approach: str) -> list[str]:
+    """The operations with `goal` that `approach` is a technique of, or the open operation beside."""
+    return [
+        key for key, one in procedures().items() if one.goal == goal and (one.has(approach) or one.open == approach)
+    ]
 
 
 def _levels(plan: PlanRecord | None, settings: Mapping[str, str]) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from keyhole.casefile import CitedSource, CriterionEntry, RedFlagEntry
+from keyhole.casefile.rehab import flags_digest
 from keyhole.casefile.values import Strict
 from keyhole.errors import InvalidInput, UnreadableFile
 from keyhole.evidence import sources
@@ -125,8 +125,7 @@ class RedFlags(Strict):
     @property
     def digest(self) -> str:
         """SHA-256 of the list alone: what a sign-off is of."""
-        plain = [one.model_dump(mode="json") for one in self.flag]
-        return hashlib.sha256(json.dumps(plain, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
+        return flags_digest(self.flag)
 
 
 class Protocol(Strict):
@@ -174,6 +173,13 @@ def red_flags() -> RedFlags:
 def shipped(key: str) -> ProtocolFile:
     """The protocol `key` that comes with Keyhole."""
     return _checked(_shipped("protocols", f"{key}.toml"), f"{key}.toml", is_own=False)
+
+
+def shipped_text(key: str) -> str:
+    """The file of the protocol `key` that comes with Keyhole, to be copied and changed."""
+    if key not in SHIPPED:
+        raise InvalidInput(f"no protocol of Keyhole's is called {key!r}; there are {', '.join(SHIPPED)}")
+    return _shipped("protocols", f"{key}.toml").decode("utf-8")
 
 
 def protocol_for(procedure: str) -> ProtocolFile:

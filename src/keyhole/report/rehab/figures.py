@@ -149,9 +149,16 @@ def _arrow(start: Point, stop: Point, bow: float) -> str:
     heading = math.degrees(math.atan2(stop[1] - control[1], stop[0] - control[0]))
     way = f"M{_svg(start)}Q{_svg(control)} {_svg(stop)}"
     barbs = [_step(stop, heading + turn, 8.0) for turn in (150.0, -150.0)]
-    look = {"fill": "none", "stroke": MOVE, "stroke_width": 3.0, "stroke_linecap": "round", "stroke_linejoin": "round"}
     head = f"M{_svg(barbs[0])}L{_svg(stop)}L{_svg(barbs[1])}"
-    return element("path", d=way + head, **look)
+    return element(
+        "path",
+        d=way + head,
+        fill="none",
+        stroke=MOVE,
+        stroke_width=3.0,
+        stroke_linecap="round",
+        stroke_linejoin="round",
+    )
 
 
 def line(*points: Point, width: float = 4.0) -> str:

@@ -40,7 +40,7 @@ def dates(record: RehabRecord, phase: PhaseEntry) -> str:
 
 def signed(record: RehabRecord) -> str:
     """Who answers for the red flags; empty where nobody does."""
-    found = record.signed_off
+    found = record.signature
     return "" if found is None else f"Checked for the clinic by {found.by} on {day(found.date, 0)}."
 
 
