@@ -1,6 +1,6 @@
 """The case folder: its files, checked on read and write."""
 
-from keyhole.casefile.decompress import BeforeAfter, Decompression, FacetCurve, GoalEntry, LeftEntry
+from keyhole.casefile.decompress import BeforeAfter, Decompression, FacetCurve, GoalEntry, LeftEntry, PlanesEntry
 from keyhole.casefile.doubt import BudgetRecord, BudgetTermEntry, DoubtEntry, NeededEntry, RegistrationEntry, TermShare
 from keyhole.casefile.forecast import (
     AddedEntry,
@@ -163,6 +163,7 @@ __all__ = [
     "PhaseEntry",
     "PlanRecord",
     "PlaneEntry",
+    "PlanesEntry",
     "PoolEntry",
     "PortalEntry",
     "PositionEntry",

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from keyhole.casefile.values import Quantity, Side, Strict
+from keyhole.casefile.values import Quantity, Side, Strict, Triple
 
 
 class BeforeAfter(Strict):
@@ -36,10 +36,26 @@ class LeftEntry(Strict):
     volume: Quantity
 
 
+class PlanesEntry(Strict):
+    """Where the canal is measured: a plane through `point`, LPS mm, and those a multiple of `apart` mm along `normal`.
+
+    `left` and `back` lie in the planes; the area counts within 20 mm of `point` along both.
+    """
+
+    point: Triple
+    normal: Triple
+    left: Triple
+    back: Triple
+    apart: float
+
+
 class Decompression(Strict):
     """Area before and after the simulated removal at the level, and what it takes.
 
     `removed` is mL by structure key; `bone` their sum over bones, of which `in_tube` lies in the docked tube itself.
+    `voxels` are the voxels of labels.nii.gz that go, as runs "first:length" in order of the index
+    (i * nj + j) * nk + k of voxel (i, j, k) in an array of (ni, nj, nk) voxels. Of these, what lies within `fill` mm of
+    the free canal (what is drawn out of the disc counts as free) and hangs on it becomes canal, the rest fat.
     """
 
     canal_area_before: Quantity
@@ -51,6 +67,9 @@ class Decompression(Strict):
     in_tube: Quantity | None = None
     facet_removed: dict[str, Quantity] = Field(default_factory=dict)
     left: tuple[LeftEntry, ...] = ()
+    planes: PlanesEntry | None = None
+    voxels: str | None = None
+    fill: float | None = None  # mm
     caveats: tuple[str, ...] = ()
 
 

@@ -14,7 +14,7 @@ from keyhole.assessment.canal.section import CanalPlane, canal_plane, lumen, sec
 from keyhole.assessment.canal.size import FREE, PLACE_SD, Doubt, canal_area
 from keyhole.assessment.disc.heights import mid_plane
 from keyhole.assessment.model import Measurement
-from keyhole.geometry import LabelMap, Points, Volume
+from keyhole.geometry import Grid, LabelMap, Points, Volume
 from keyhole.plan.decompress.measured import Measures, again, measures, reaches
 from keyhole.plan.site import Mask, Site
 from keyhole.terms import belongs, in_key
@@ -34,8 +34,8 @@ that every voxel bears on one [keyhole-choice]."""
 class Canal:
     """The free canal at a level before anything is removed.
 
-    `anatomy` holds the labels around the level alone. `area` and its `sd`, mm², are those that `assess` reports;
-    `made` keeps what several corridors share.
+    `anatomy` holds the labels around the level alone, `whole` is the grid of all of them. `area` and its `sd`, mm²,
+    are those that `assess` reports; `made` keeps what several corridors share.
     """
 
     site: Site
@@ -45,6 +45,7 @@ class Canal:
     area: float
     sd: float
     before: Measures
+    whole: Grid
     made: dict[Any, Any] = field(default_factory=dict)
 
 
@@ -65,7 +66,12 @@ def canal(anatomy: Anatomy, site: Site) -> Canal | None:
     if area.value is None or area.sd is None:
         return None
     before = measures(near, site.frame.level, area)
-    return Canal(core, near, at, doubt, area.value, area.sd, before)
+    return Canal(core, near, at, doubt, area.value, area.sd, before, anatomy.labels.grid)
+
+
+def apart(found: Canal) -> float:
+    """Distance of the planes on which a goal is to be reached, mm."""
+    return min(APART, 2 * float(found.site.labels.grid.spacing.min()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,9 +91,9 @@ def planes(found: Canal, length: float) -> Planes:
     """The planes within `length` mm of the disc-level one; kept in `found.made`."""
     key = ("planes", length)
     if key not in found.made:
-        apart = min(APART, 2 * float(found.site.labels.grid.spacing.min()))
-        n = int(length / apart + 1e-9)
-        shifts: Points = apart * np.arange(-n, n + 1, dtype=np.float64)
+        step = apart(found)
+        n = int(length / step + 1e-9)
+        shifts: Points = step * np.arange(-n, n + 1, dtype=np.float64)
         bare = Planes(shifts, np.zeros(len(shifts)), np.zeros((0, 0), dtype=np.float32))
         weight = np.stack([_weights(found, float(s)) for s in shifts])
         found.made[key] = Planes(shifts, plane_areas(found, found.site.labels, bare), weight)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import numpy as np
+
 from keyhole.assessment.canal.grades import CANAL_CUTOFF
 from keyhole.assessment.flank.frame import Side
 from keyhole.assessment.model import Measurement
-from keyhole.casefile import BeforeAfter, Decompression, GoalEntry, LeftEntry, Quantity
-from keyhole.plan.decompress.bites import BITE, FLAVUM, is_bone
+from keyhole.casefile import BeforeAfter, Decompression, GoalEntry, LeftEntry, PlanesEntry, Quantity
+from keyhole.casefile.values import Triple
+from keyhole.geometry import Points
+from keyhole.plan.decompress.bites import BITE, FILL, FLAVUM, is_bone
+from keyhole.plan.decompress.canal import apart
 from keyhole.plan.decompress.removal import Removal
 from keyhole.plan.decompress.spreads import BONE
 from keyhole.terms import belongs
@@ -38,8 +43,34 @@ def decompression(found: Removal | None, level: str) -> Decompression:
         in_tube=_amount(found.by_tube, None, "mL"),
         facet_removed={key: _amount(v, doubt.facet.get(key, v), "%") for key, v in found.facet.items()},
         left=tuple(LeftEntry(key=one.key, volume=_amount(one.volume, None, "mL", *one.reasons)) for one in found.left),
+        planes=_planes(found),
+        voxels=runs(found),
+        fill=FILL,
         caveats=_caveats(found),
     )
+
+
+def runs(found: Removal) -> str:
+    """The voxels taken, as runs "first:length" of the flat index into the whole label map (`Decompression.voxels`)."""
+    whole, part = found.canal.whole, found.labels.grid
+    start = np.rint(whole.index(part.centres(np.zeros((1, 3))))[0]).astype(np.int64)
+    flat = np.sort(np.ravel_multi_index(tuple((np.argwhere(found.mask) + start).T), whole.shape))
+    breaks = np.flatnonzero(np.diff(flat) > 1) + 1
+    first, stop = np.concatenate([[0], breaks]), np.concatenate([breaks, [len(flat)]])
+    return " ".join(f"{flat[a]}:{b - a}" for a, b in zip(first, stop, strict=True) if b > a)
+
+
+def _planes(found: Removal) -> PlanesEntry:
+    at = found.canal.at
+    return PlanesEntry(
+        point=_triple(at.plane.point), normal=_triple(at.plane.normal, 6), left=_triple(at.left, 6),
+        back=_triple(at.back, 6), apart=apart(found.canal),
+    )  # fmt: skip
+
+
+def _triple(point: Points, digits: int = 4) -> Triple:
+    x, y, z = (round(float(value), digits) + 0.0 for value in point)
+    return x, y, z
 
 
 def _caveats(found: Removal) -> tuple[str, ...]:

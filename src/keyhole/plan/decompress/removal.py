@@ -40,13 +40,14 @@ SHORT = 0.005
 class Removal:
     """What is taken away to reach `goal`, and what comes of it.
 
-    `mask` are the voxels taken; `labels` is the map around the level afterwards. `volumes` are mL by structure key, of
-    which `by_tube` mL lies inside the docked tube itself, `facet` % of each joint. `least` is the least
-    area over the goal's planes before and after, mm², `wanted` the area aimed at (None: the goal is no area), `reached`
-    whether the goal is. `left` is what compresses and stays, with reasons.
+    `canal` is what it was found in, `mask` are the voxels taken; `labels` is the map around the level afterwards.
+    `volumes` are mL by structure key, of which `by_tube` mL lies inside the docked tube itself, `facet` % of each
+    joint. `least` is the least area over the goal's planes before and after, mm², `wanted` the area aimed at (None: the
+    goal is no area), `reached` whether the goal is. `left` is what compresses and stays, with reasons.
     """
 
     goal: Goal
+    canal: Canal
     mask: Mask
     labels: LabelMap
     volumes: Mapping[str, float]
@@ -122,7 +123,7 @@ def _removal(found: Canal, approach: Approach, tool: Tool, goal: Goal, *, with_b
     volumes, by_tube = _volumes(at, mask)
     reached = not _still_touching(task) if wanted is None else bool((areas >= (1 - 2 * SHORT) * wanted).all())
     return Removal(
-        goal, mask, labels, volumes, by_tube, facet_of(found, volumes), found.before,
+        goal, found, mask, labels, volumes, by_tube, facet_of(found, volumes), found.before,
         after_removal(found, labels, mask, with_bone=with_bone), (float(on.areas.min()), float(areas.min())), wanted,
         reached, left_behind(at, task, goal), spreads(found, mask), task.problem, taken,
     )  # fmt: skip
