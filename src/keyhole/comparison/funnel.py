@@ -19,6 +19,8 @@ LEVELS = (0.95, 0.998)
 WINSORISED = 0.1
 """Share of centres at each end whose deviation counts only as much as the next one's, for the overdispersion."""
 FEWEST = 3
+FOLLOWED = ("reoperated", "recovered")
+"""Events that are seen only while a patient is followed."""
 _DRAWN = 60  # sizes at which limits are drawn
 
 
@@ -156,7 +158,9 @@ def _sizes(counts: NDArray[np.int64]) -> Array:
 def _caveats(
     places: Sequence[Place], dispersion: float, p: float, without: int, unnamed: int, outcome: str
 ) -> tuple[str, ...]:
-    said = ["a centre outside the limits is a question, not an answer: coding, patients and chance come first"]
+    said = []
+    if outcome in FOLLOWED:
+        said.append("counted is what was seen in each patient's own follow-up: centres that follow longer see more")
     if p < 0.05 and dispersion > 1:
         said.append(
             f"centres differ more than chance explains (dispersion {dispersion:.1f}, p {p:.2g}): with limits this "

@@ -55,7 +55,7 @@ class Curve:
 
     days, share, low, high : (k,) steps; 1 before the first; intervals are Greenwood's on the log-log scale.
     at_risk, events : (k,) patients at risk just before, and events on each day.
-    last : the longest follow-up; beyond it nothing is known.
+    last : the longest follow-up, beyond which nothing is known; inf where the last patient had the event.
     """
 
     days: Array
@@ -159,7 +159,7 @@ def curve(days: Array, event: Mask, level: float = 0.95) -> Curve:
         low, high = np.power(share, np.exp(spread)), np.power(share, np.exp(-spread))
     gone = share <= 0.0
     low, high = np.where(gone, 0.0, low), np.where(gone, np.nan, high)
-    return Curve(at, share, low, high, risk, count, len(days), float(days.max(initial=0.0)))
+    return Curve(at, share, low, high, risk, count, len(days), _reach(days, event))
 
 
 def kaplan_meier(table: Table, clock: str, treatment: str = "miss", *, horizon: float | None = None) -> Survival:
@@ -256,7 +256,7 @@ def _restricted(
     asked = HORIZON[found.clock] if horizon is None else horizon
     if not asked > 0:
         raise InvalidInput(f"the horizon must be more than 0 days, got {asked:g}")
-    reach = min(float(found.days[arm].max()) for arm in (found.treated, ~found.treated))
+    reach = min(_reach(found.days[arm], found.event[arm]) for arm in (found.treated, ~found.treated))
     used, caveats = min(asked, reach), list(found.caveats)
     if used < asked:
         caveats.append(f"{found.clock}: one arm was followed to day {used:g} only, so that is the horizon")
@@ -272,6 +272,12 @@ def _restricted(
     return Restricted(
         found.clock, what, used, (means[0], means[1]), difference, se, ends, adjusted, tuple(dict.fromkeys(caveats))
     )
+
+
+def _reach(days: Array, event: Mask) -> float:
+    """The day to which an arm's curve is known: for good where the last patient of all had the event."""
+    last = float(days.max())
+    return math.inf if event[days == last].all() else last
 
 
 def pseudo_values(found: Times, what: str, horizon: float) -> Array:

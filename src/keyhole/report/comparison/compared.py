@@ -123,7 +123,7 @@ def love(found: Comparison) -> Drawing:
     """Standardised differences of every covariate before and after weighting."""
     rows = sorted(found.balance, key=lambda row: -abs(row.smd_before))
     most = max([abs(v) for row in rows for v in (row.smd_before, row.smd_after) if math.isfinite(v)] + [0.2])
-    left, top, step = 196.0, 26.0, 23.0
+    left, top, step = 178.0, 26.0, 23.0
     frame = Frame(
         (-most * 1.08, most * 1.08), (0, 1), left=left, right=WIDTH - 14, top=top, bottom=top + step * len(rows)
     )
@@ -157,8 +157,8 @@ def _band(frame: Frame) -> str:
 
 def _balance(row: Balance, frame: Frame, y: float) -> str:
     before, after = frame.across(row.smd_before), frame.across(row.smd_after)
-    name = titled(named(row.covariate))
-    drawn = svg.text(name if len(name) <= 28 else name[:27] + "…", frame.left - 10, y + 4, 13, text_anchor="end")
+    name = titled(named(row.covariate)).replace(" before the operation", " before")
+    drawn = svg.text(name if len(name) <= 23 else name[:22] + "…", frame.left - 10, y + 4, 13, text_anchor="end")
     drawn += line(before, y, after, y, RULE, 1.5)
     drawn += svg.element("circle", cx=before, cy=y, r=4.5, fill="#ffffff", stroke=INK, stroke_width=1.5)
     return drawn + svg.element("circle", cx=after, cy=y, r=4.5, fill=MISS)

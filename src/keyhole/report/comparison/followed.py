@@ -41,15 +41,16 @@ def curves(held: Survival, times: Times, arms: tuple[str, str]) -> Drawing:
     """Share of both arms with the event, 95 % bands, and the numbers still at risk below."""
     top = _top(held)
     frame = Frame((0, held.horizon), (0, top), bottom=260)
-    days = _days(held.horizon)
+    marks, unit = _marks(held.horizon)
+    days = list(marks)
     upward = {at: f"{100 * at:g} %" for at in marks_of(0, top) if at <= top * 1.001}
-    ground = axes(frame, {d: f"{d:g}" for d in days}, upward, ("Days since the operation", _EVENT[held.clock]))
+    ground = axes(frame, marks, upward, (f"{unit} since the operation", _EVENT[held.clock]))
     drawn = [ground]
     for n, colour in ((0, OPEN), (1, MISS)):
         drawn.append(_curve(held.curves[n], frame, colour, held.horizon))
     drawn.append(_numbers(times, days, frame, arms))
     said = "; ".join(_said(held, n, arms[n]) for n in (1, 0))
-    title = f"Time to {held.clock}"
+    title = f"Share of patients {_EVENT[held.clock].lower()}"
     foot = "Not adjusted. Bands: 95 % intervals of each curve by itself."
     return Drawing(held.clock, title, said, svg.drawing(WIDTH, 372, "".join(drawn), said, FONT), foot)
 
@@ -65,9 +66,15 @@ def _low(held: Curve, horizon: float) -> float:
     return float(np.nanmin(ends)) if ends.size and np.isfinite(ends).any() else 1.0
 
 
-def _days(horizon: float) -> list[float]:
-    step = next(s for s in (7, 14, 30, 60, 91, 182, 365, 730, 1826) if horizon / s <= 6.01 or s == 1826)
-    return [float(day) for day in np.arange(0, horizon + 1, step)]
+def _marks(horizon: float) -> tuple[dict[float, str], str]:
+    """Places on the axis of time in days, with their words, and the unit of the words."""
+    if horizon < 150:
+        step = 7.0 if horizon <= 45 else 30.0
+        return {float(day): f"{day:g}" for day in np.arange(0, horizon + 1, step)}, "Days"
+    month = 365 / 12
+    step = next((s for s in (1, 3, 6, 12, 24) if horizon / (s * month) <= 6.01), 60)
+    count = int(horizon / (step * month) + 0.01)
+    return {step * month * n: f"{step * n:g}" for n in range(count + 1)}, "Months"
 
 
 def _curve(held: Curve, frame: Frame, colour: str, horizon: float) -> str:

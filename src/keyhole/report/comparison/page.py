@@ -17,7 +17,17 @@ from keyhole.report.comparison import compared, followed
 from keyhole.report.comparison.patients import flow, is_simulated, setting
 from keyhole.report.comparison.plan import further_plan
 from keyhole.report.comparison.told import centre_words, clocks, surgeons
-from keyhole.report.comparison.words import agreement, between, effect_words, named, scaled, signed, strength, titled
+from keyhole.report.comparison.words import (
+    agreement,
+    between,
+    effect_words,
+    named,
+    plainly,
+    scaled,
+    signed,
+    strength,
+    titled,
+)
 from keyhole.report.page import environment
 
 SYNTHETIC = "Synthetic: no patient, surgeon or centre of this table exists."
@@ -50,7 +60,8 @@ def _said(table: Table, found: Comparison, more: Further) -> dict[str, Any]:
         "arms": arms,
         "unit": unit,
         "found": found,
-        "plan": [*found.plan, *further_plan(found)],
+        "verdict": plainly(found.verdict, found.outcome),
+        "plan": [*_plan(found), *further_plan(found)],
         "setting": setting(table),
         "flow": flow(table, found),
         "estimates": compared.estimates(found),
@@ -76,6 +87,15 @@ def _said(table: Table, found: Comparison, more: Further) -> dict[str, Any]:
         "strobe": strobe(),
         "references": [(source(key).text, source(key).address) for key in SOURCES],
     }
+
+
+def _plan(found: Comparison) -> list[tuple[str, str]]:
+    """The plan as stated, with the columns that are left out brought together by reason."""
+    reasons: dict[str, list[str]] = {}
+    for left in found.left_out:
+        reasons.setdefault(left.reason, []).append(left.name)
+    together = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in reasons.items())
+    return [(heading, f"{together}." if heading == "Left out" and together else text) for heading, text in found.plan]
 
 
 def _warnings(table: Table, found: Comparison) -> list[str]:

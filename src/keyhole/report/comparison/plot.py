@@ -12,7 +12,7 @@ from keyhole.report.palette import OPEN_COLOUR
 
 INK, FAINT, RULE, SOFT = "#1c1c1c", "#5c5c5c", "#d4d4d4", "#eeeeec"
 MISS, OPEN, ALARM = "#004488", OPEN_COLOUR, "#b3261e"
-WIDTH = 540
+WIDTH = 480
 FONT = "system-ui, sans-serif"
 
 
@@ -34,7 +34,7 @@ class Frame:
     x: tuple[float, float]
     y: tuple[float, float]
     left: float = 62
-    right: float = 520
+    right: float = 462
     top: float = 14
     bottom: float = 290
 
@@ -115,8 +115,9 @@ def forest(rows: Sequence[Row], axis: str, sides: tuple[str, str]) -> str:
 
 def _row(row: Row, frame: Frame, y: float) -> str:
     colour, weight = (MISS, 600) if row.is_main else (INK, 400)
-    drawn = svg.text(row.label, 14, y + 10, 13.5, fill=INK, font_weight=weight, **_halo())
-    drawn += svg.text(row.words, WIDTH - 14, y + 10, 13.5, fill=INK, font_weight=weight, text_anchor="end", **_halo())
+    drawn = _plate(14, y, row.label) + svg.text(row.label, 14, y + 10, 13.5, fill=INK, font_weight=weight)
+    drawn += _plate(WIDTH - 14 - _width(row.words), y, row.words)
+    drawn += svg.text(row.words, WIDTH - 14, y + 10, 13.5, fill=INK, font_weight=weight, text_anchor="end")
     if not math.isfinite(row.value):
         return drawn
     at, size = y + 23, 5.0 if row.is_main else 4.0
@@ -126,8 +127,14 @@ def _row(row: Row, frame: Frame, y: float) -> str:
     return drawn + svg.element("rect", x=x - size, y=at - size, width=2 * size, height=2 * size, fill=colour)
 
 
-def _halo() -> dict[str, str | float]:
-    return {"stroke": "#ffffff", "stroke_width": 3, "paint_order": "stroke", "stroke_linejoin": "round"}
+def _width(words: str) -> float:
+    """About the width of a line of words, px."""
+    return 7.4 * len(words)
+
+
+def _plate(x: float, y: float, words: str) -> str:
+    """A white ground under words, so that no rule runs through them."""
+    return svg.element("rect", x=x - 3, y=y - 3, width=_width(words) + 6, height=18, fill="#ffffff")
 
 
 def _tick(at: float) -> str:

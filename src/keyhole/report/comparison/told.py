@@ -13,8 +13,8 @@ from keyhole.comparison.survival import Restricted, Survival
 from keyhole.report.comparison import followed
 from keyhole.report.comparison.words import between, effect_words, named, p_value, scaled, signed, titled
 
-MOST_CHARTS = 24
-"""Charts of surgeons shown at once; those with an alarm come first, the others can be opened."""
+MOST_CHARTS = 8
+"""Charts of surgeons that are all shown at once; where there are more, those without an alarm can be opened."""
 
 
 def centre_words(held: CentreEffects, found: Comparison) -> list[str]:
@@ -30,6 +30,8 @@ def centre_words(held: CentreEffects, found: Comparison) -> list[str]:
         f"to centres and {100 * held.icc[1]:.1f} % to surgeons.",
         f"That the difference is alike in all centres: p {p_value(held.p_effect_varies)}.",
     ]
+    if not effect:
+        said.append("No spread of the difference between centres was found, so that every centre is given the mean.")
     if math.isfinite(low) and (low > 0 or high < 0):
         said.append(
             "Centres that use small openings more have other outcomes in all their patients: a comparison between "
@@ -105,12 +107,12 @@ def surgeons(held: Learning) -> dict[str, Any]:
     drawings = followed.charts(held)
     alarmed = [d for d, chart in zip(drawings, held.charts, strict=True) if chart.alarms]
     quiet = [d for d, chart in zip(drawings, held.charts, strict=True) if not chart.alarms]
-    ordered = drawings if len(drawings) <= MOST_CHARTS else [*alarmed, *quiet]
+    shown, folded = (drawings, []) if len(drawings) <= MOST_CHARTS else (alarmed, quiet)
     return {
         "title": titled(named(held.outcome)),
         "what": held.what,
-        "charts": ordered[:MOST_CHARTS],
-        "others": ordered[MOST_CHARTS:],
+        "charts": shown,
+        "others": folded,
         "words": _surgeon_words(held),
         "caveats": [titled(c) + "." for c in held.caveats],
     }

@@ -109,6 +109,12 @@ def effect_words(effect: Effect, scale: float) -> str:
     return f"{signed(effect.value * scale, se)} {between((low * scale, high * scale), se)}"
 
 
+def plainly(words: str, outcome: str) -> str:
+    """A sentence about a column with its name for readers, and true minus signs."""
+    said = re.sub(rf"(?<!\w){re.escape(outcome)}(?!\w)", named(outcome), words)
+    return titled(re.sub(r"(?<![\w–-])-(?=\d)", "−", said))
+
+
 def strength(found: EValue | None) -> str:
     """The E-value in words."""
     if found is None:
