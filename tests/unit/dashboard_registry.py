@@ -59,8 +59,9 @@ def fill(url, episodes, responses=(), complications=(), readmissions=(), reopera
     ]
     with open_registry(url) as registry, registry.writing() as session:
         for table, rows in tables:
-            for row in rows:
-                session.execute(insert(table), row)
+            keys = dict.fromkeys(key for row in rows for key in row)
+            if rows:
+                session.execute(insert(table), [keys | row for row in rows])
 
 
 def told(url):
