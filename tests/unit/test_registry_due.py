@@ -114,6 +114,11 @@ def test_those_that_still_count_come_first_and_the_longest_overdue_of_them(regis
     ]
 
 
+def test_an_episode_leaves_the_list_when_nothing_of_it_can_be_asked_any_more(registry):
+    assert {one.visit for one in listed(registry, 1095)} == {"6w", "3m", "6m", "12m", "24m"}
+    assert listed(registry, 1096) == ()
+
+
 def test_a_registry_may_ask_for_its_own_instruments():
     assert instruments_asked({}) == asked()
     assert instruments_asked({"instruments": '[["odi"], ["nrs-leg", "vas-leg"]]'}) == (("odi",), ("nrs-leg", "vas-leg"))

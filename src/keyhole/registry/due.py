@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
 from keyhole.registry.models import Complication, Episode, Patient, Response
@@ -47,63 +46,79 @@ def due(session: Session, today: date, *, groups: Groups | None = None) -> tuple
     """Every visit that is due or overdue on `today`: those that still count first, the longest overdue first.
 
     A visit is due from the first day of its window, and overdue after the day meant. Nobody is asked after death or
-    once taken back. The baseline is due until the operation: after it nothing can be asked any more.
+    once taken back, nor when the window of the last visit has closed. The baseline is due until the operation.
     """
     wanted = asked() if groups is None else groups
-    answered = _answered(session)
+    answered = _answered(session, today, wanted)
     gone = _died(session)
+    everything = (1 << len(wanted)) - 1
+    missing = [tuple(g[0] for n, g in enumerate(wanted) if not mask >> n & 1) for mask in range(everything + 1)]
     found: list[Due] = []
-    for row in _episodes(session):
+    for row in session.execute(_episodes(today)):
         died = gone.get(row.patient_id)
-        if died is None or died > today:
-            found += _of_episode(row, answered.get(row.id, {}), today, wanted)
+        if died is not None and died <= today:
+            continue
+        for n, visit in enumerate(VISITS):
+            mask = answered.get((row.id, n), 0)
+            if mask != everything:
+                found += _visit(row, visit, today, missing[mask])
     return tuple(sorted(found, key=lambda one: (not one.is_open, one.status == "due", -abs(one.days), one.episode)))
 
 
-def _of_episode(
-    row: Any,
-    answered: Mapping[str, set[str]],
-    today: date,
-    groups: Groups,
-) -> Iterable[Due]:
-    for visit in VISITS:
-        missing = tuple(g[0] for g in groups if not answered.get(visit.key, set()).intersection(g))
-        if not missing:
-            continue
-        if row.surgery_date is None:
-            if visit.key == "baseline":
-                yield Due(row.code, row.pseudonym, row.centre, visit.key, "due", 0, None, None, True, missing)
-            continue
-        one = _timed(visit, row.surgery_date, today)
-        if one is not None:
-            status, days, is_open = one
-            target, closes = visit.day(row.surgery_date), visit.closes(row.surgery_date)
-            yield Due(row.code, row.pseudonym, row.centre, visit.key, status, days, target, closes, is_open, missing)
+def _visit(row: Any, visit: Visit, today: date, missing: tuple[str, ...]) -> Iterator[Due]:
+    """The visit of an episode, if it wants answers today."""
+    surgery = row.surgery_date
+    if surgery is None:
+        if visit.key == "baseline":
+            yield Due(row.code, row.pseudonym, row.centre, visit.key, "due", 0, None, None, True, missing)
+        return
+    day = (today - surgery).days
+    if day < visit.first or (visit.key == "baseline" and day > 0):
+        return
+    late = day - visit.target
+    yield Due(
+        row.code,
+        row.pseudonym,
+        row.centre,
+        visit.key,
+        "overdue" if late > 0 else "due",
+        abs(late),
+        visit.day(surgery),
+        visit.closes(surgery),
+        day <= visit.last,
+        missing,
+    )
 
 
-def _timed(visit: Visit, surgery: date, today: date) -> tuple[Literal["due", "overdue"], int, bool] | None:
-    """Status, days and whether answers still count; None where nothing is to be asked yet, or any more."""
-    if today < visit.opens(surgery) or (visit.key == "baseline" and today > surgery):
-        return None
-    late = (today - visit.day(surgery)).days
-    return ("overdue" if late > 0 else "due"), abs(late), today <= visit.closes(surgery)
+def _within(today: date) -> ColumnElement[bool]:
+    """Episodes of which something may be asked on `today`."""
+    day = Episode.surgery_date
+    between = day.between(today - timedelta(days=VISITS[-1].last), today - timedelta(days=VISITS[0].first))
+    return and_(Episode.voided_at.is_(None), or_(day.is_(None), between))
 
 
-def _episodes(session: Session) -> Sequence[Any]:
-    query = (
+def _episodes(today: date) -> Any:
+    return (
         select(Episode.id, Episode.code, Episode.patient_id, Episode.centre, Episode.surgery_date, Patient.pseudonym)
         .join(Patient, Episode.patient_id == Patient.id)
-        .where(Episode.voided_at.is_(None), Patient.voided_at.is_(None))
+        .where(_within(today), Patient.voided_at.is_(None))
+        .order_by(Episode.id)
     )
-    return session.execute(query.order_by(Episode.id)).all()
 
 
-def _answered(session: Session) -> dict[int, dict[str, set[str]]]:
-    """Episode -> visit -> the instruments answered."""
-    found: dict[int, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-    query = select(Response.episode_id, Response.visit, Response.instrument).where(Response.voided_at.is_(None))
+def _answered(session: Session, today: date, groups: Groups) -> dict[tuple[int, int], int]:
+    """Episode and visit -> the groups answered, a bit each."""
+    bits = {key: 1 << n for n, group in enumerate(groups) for key in group}
+    places = {visit.key: n for n, visit in enumerate(VISITS)}
+    query = (
+        select(Response.episode_id, Response.visit, Response.instrument)
+        .join(Episode, Response.episode_id == Episode.id)
+        .where(Response.voided_at.is_(None), Response.instrument.in_(list(bits)), _within(today))
+    )
+    found: dict[tuple[int, int], int] = {}
     for episode, visit, instrument in session.execute(query):
-        found[episode][visit].add(instrument)
+        place = episode, places[visit]
+        found[place] = found.get(place, 0) | bits[instrument]
     return found
 
 
