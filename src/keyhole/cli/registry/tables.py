@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from keyhole.cli.registry.options import actor_option, echo_json, json_option, now, today_option
+from keyhole.cli.render import progress
 
 if TYPE_CHECKING:
     from keyhole.registry.tables import Imported, Plan, Text
@@ -58,10 +59,10 @@ def import_command(  # one argument an option
     from keyhole.registry.database import open_registry
     from keyhole.registry.tables import Asked, import_files, own_tables
 
-    asked = Asked(actor, now(), today, str(how["on_error"]), bool(how["dry_run"]), bool(how["again"]))
     files = own_tables(file) if file.is_dir() else [file]
     plan, text = _how(mapping, how)
-    with open_registry(url) as registry:
+    with open_registry(url) as registry, progress("import") as tell:
+        asked = Asked(actor, now(), today, str(how["on_error"]), bool(how["dry_run"]), bool(how["again"]), tell)
         found = import_files(registry, files, asked, plan=plan, text=text, decimal=_told(how["decimal"]), report=report)
         name = registry.name
     failed = asked.on_error == "abort" and any(one.skipped for one in found)

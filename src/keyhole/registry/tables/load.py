@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -41,7 +41,8 @@ REPORT = ("row", "field", "found", "expected")
 class Asked:
     """How to import. `at` is now, `on_error` abort or skip; `again`: even a file that was imported before.
 
-    `today` is the last day that anything in the file can have happened; without it the day of `at`, UTC.
+    `today` is the last day that anything in the file can have happened; without it the day of `at`, UTC. `tell` hears
+    how far the import is.
     """
 
     actor: str
@@ -50,6 +51,7 @@ class Asked:
     on_error: str = "abort"
     dry_run: bool = False
     again: bool = False
+    tell: Callable[[str, float], None] = lambda sentence, share: None
 
     def __post_init__(self) -> None:
         if self.on_error not in {"abort", "skip"}:
@@ -216,10 +218,12 @@ def _one(connection: Connection, source: _Source, asked: Asked, tally: _Tally) -
     sink = Sink(connection, _batch(connection, name, source.digest, asked), asked.today)
     put = WideWriter(sink).put if plan.is_wide else writer_of(plan.table, sink, plan.nominal_dates)
     reader = Reader(plan, source.header, asked.today)
+    size = max(source.path.stat().st_size, 1)
     for block in source.blocks:
         values = reader.values(block)
         put(values)
         tally.add(block, values)
+        asked.tell(f"{name}, {tally.rows:,} rows", min(block.read / size, 1.0))
     if sha256(source.path) != source.digest:
         raise InvalidInput(f"{name} changed while it was read; nothing was imported")
     _finish(sink, tally, (asked, source.digest, name))

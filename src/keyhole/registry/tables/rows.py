@@ -57,13 +57,14 @@ class Block:
     numbers: list[int] = field(default_factory=list)
     cells: list[list[str]] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    read: int = 0  # characters of the file up to here
 
 
 class _Lines:
     """The lines of a file, which remembers what was wrong with those since it was last asked."""
 
     def __init__(self, lines: Iterator[str]):
-        self._lines, self._wrong, self.since = lines, "", 0
+        self._lines, self._wrong, self.since, self.read = lines, "", 0, 0
 
     def __iter__(self) -> _Lines:
         return self
@@ -71,6 +72,7 @@ class _Lines:
     def __next__(self) -> str:
         line = next(self._lines)
         self.since += 1
+        self.read += len(line)
         if self.since > LONGEST_QUOTE:
             raise csv.Error("quote")
         if "\0" in line:
@@ -175,6 +177,7 @@ def _blocks(reader: Iterator[list[str]], lines: _Lines, width: int, about: tuple
             block.numbers.append(row)
             block.cells.append(cells)
         if len(block.cells) >= at_once:
+            block.read = lines.read
             yield block
             block = Block()
     if block.numbers or block.problems:
