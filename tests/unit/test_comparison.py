@@ -84,6 +84,13 @@ def test_dates_constants_empty_columns_and_names_are_left_out():
         ({}, "odi_12m", "miss", ["miss"], "is the treatment"),
         ({}, "odi_12m", "miss", ["odi_12m"], "is the outcome"),
         ({"miss": (np.arange(60) < 4).astype(float)}, "odi_12m", "miss", ["age"], "too few rows: arm 1 has 4"),
+        (
+            {"odi_12m": np.where(np.arange(60) < 15, np.arange(60.0), np.nan)},
+            "odi_12m",
+            "miss",
+            [],
+            "rows with odi_12m: too",
+        ),
         ({"age": np.array(["54"] * 59 + ["old"], dtype=object)}, "odi_12m", "miss", None, None),
     ],
 )

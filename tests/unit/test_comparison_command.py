@@ -1,6 +1,8 @@
 """`keyhole registry compare`: what it prints, as text and JSON, and how it refuses."""
 
 import json
+import sys
+from types import ModuleType
 
 import pytest
 from click.testing import CliRunner
@@ -8,7 +10,7 @@ from two_arms import world
 
 from keyhole.casefile.store import RESEARCH_USE
 from keyhole.cli.main import main
-from keyhole.comparison.table import write_table
+from keyhole.comparison.table import read_table, write_table
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +22,13 @@ def csv(tmp_path_factory):
 
 def _run(*words):
     return CliRunner().invoke(main, ["registry", "compare", *map(str, words)])
+
+
+def stand_in(monkeypatch, module, **names):
+    """A module of these names alone in place of a heavy one that has tests of its own."""
+    light = ModuleType(module)
+    vars(light).update(names)
+    monkeypatch.setitem(sys.modules, module, light)
 
 
 def test_text_tells_the_plan_before_the_result_and_ends_with_what_weakens_it(csv):
@@ -97,7 +106,7 @@ def test_the_report_and_its_json_are_written(csv, tmp_path, monkeypatch):
         (folder / "index.html").write_text(f"{len(table)} {found.outcome}")
         return folder / "index.html"
 
-    monkeypatch.setattr("keyhole.report.comparison.write_comparison", page)
+    stand_in(monkeypatch, "keyhole.report.comparison", write_comparison=page)
     done = _run(csv, "--outcome", "odi_12m", "--imputations", 2, "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
     assert done.output.rstrip().endswith(f"Report: {tmp_path / 'out' / 'index.html'}")
@@ -107,14 +116,12 @@ def test_the_report_and_its_json_are_written(csv, tmp_path, monkeypatch):
 
 
 def test_a_registry_is_read_through_its_analysis_table(tmp_path, monkeypatch):
-    from keyhole.comparison.table import read_table
-
     file = tmp_path / "clinic.db"
     file.write_bytes(b"SQLite format 3\x00" + bytes(100))
     write_table(world(200, seed=6), tmp_path / "same.csv")
     opened = []
-    monkeypatch.setattr("keyhole.registry.database.open_registry", lambda where: opened.append(where))
-    monkeypatch.setattr("keyhole.registry.tables.analysis_table", lambda _: read_table(tmp_path / "same.csv"))
+    stand_in(monkeypatch, "keyhole.registry.database", open_registry=opened.append)
+    stand_in(monkeypatch, "keyhole.registry.tables", analysis_table=lambda _: read_table(tmp_path / "same.csv"))
     words = ("--outcome", "odi_12m", "--json")
     assert _run(file, *words).output == _run(tmp_path / "same.csv", *words).output
     assert _run("postgresql://clinic/keyhole", *words).exit_code == 0

@@ -121,6 +121,7 @@ def estimate(
             prepared, estimates, seen, balanced, told, absent, run.dropped, separated=separated or run.separated
         ),
         settings=chosen,
+        cluster=prepared.cluster_name,
     )
 
 

@@ -205,14 +205,14 @@ class _State:
 def _matched(X: Array, y: Array, missing: Array, rng: np.random.Generator, coarse: bool) -> Array:
     """A donor whose fitted mean is near the drawn one gives its value, or, for fine measures, its residual."""
     cross = X.T @ X
-    cross[np.diag_indices_from(cross)] *= 1 + _RIDGE
-    inverse = linalg.pinvh(cross)
-    fitted = inverse @ (X.T @ y)
+    cross[np.diag_indices_from(cross)] += _RIDGE * len(y)
+    root: Array = linalg.cholesky(cross, lower=True)
+    fitted = linalg.cho_solve((root, True), X.T @ y, check_finite=False)
     means = X @ fitted
     freedom = max(len(y) - X.shape[1], 1)
     residual = float(np.sum((y - means) ** 2))
     sigma = np.sqrt(residual / rng.chisquare(freedom))
-    drawn = fitted + sigma * _root(inverse) @ rng.standard_normal(len(fitted))
+    drawn = fitted + sigma * _spread(root, rng)
     wanted = missing @ drawn
     donors = _donors(means, wanted, rng)
     if coarse:
@@ -261,12 +261,13 @@ def _categories(X: Array, y: Array, missing: Array, count: int, rng: np.random.G
 def _logistic_draw(X: Array, y: Array, rng: np.random.Generator) -> Array:
     """Coefficients drawn from the normal approximation of their posterior."""
     fitted, information = held_logistic(X, y, _PRECISION)
-    drawn: Array = fitted + _root(linalg.pinvh(information)) @ rng.standard_normal(len(fitted))
+    root: Array = linalg.cholesky(information, lower=True)
+    drawn: Array = fitted + _spread(root, rng)
     return drawn
 
 
-def _root(covariance: Array) -> Array:
-    """A square root of a covariance, which may be singular."""
-    values, vectors = np.linalg.eigh(covariance)
-    root: Array = vectors * np.sqrt(np.maximum(values, 0.0))
-    return root
+def _spread(root: Array, rng: np.random.Generator) -> Array:
+    """A normal draw whose precision has the lower Cholesky factor `root`."""
+    noise = rng.standard_normal(len(root))
+    drawn: Array = linalg.solve_triangular(root, noise, lower=True, trans="T", check_finite=False)
+    return drawn

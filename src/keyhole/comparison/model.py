@@ -218,3 +218,4 @@ class Comparison:
     verdict: str
     caveats: tuple[str, ...]
     settings: Settings
+    cluster: str | None = None  # the column that standard errors were summed within

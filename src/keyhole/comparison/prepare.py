@@ -63,7 +63,7 @@ def prepare(
     treated = arm == 1
     chosen = _without_names_of_the_arm(table, chosen, treated, treatment, asked=covariates is not None)
     table, treated, lost = _with_counterpart(table, treated, chosen)
-    outcomes(table, outcome, treatment)
+    answered = ~np.isnan(outcomes(table, outcome, treatment))
     cluster = _cluster_name(table, settings.cluster)
     extra = settings.auxiliary if settings.auxiliary is not None else auxiliaries(table, outcome, chosen.covariates)
     found, values = variables(table, [*chosen.covariates, outcome, *extra])
@@ -87,6 +87,7 @@ def prepare(
         caveats=(*caveats, *_warnings(table, chosen.covariates, cluster)),
     )
     enough(treated, len(prepared.propensity), table.name)
+    enough(treated[answered], 0, f"{table.name}, rows with {outcome}")
     return prepared
 
 

@@ -38,6 +38,7 @@ def plain(found: Comparison) -> dict[str, Any]:
         "left_out": [asdict(left) for left in found.left_out],
         "dropped": [asdict(left) for left in found.dropped],
         "settings": asdict(found.settings),
+        "cluster": found.cluster,
         "caveats": list(found.caveats),
     }
     return {key: _finite(value) for key, value in told.items()}
