@@ -217,6 +217,30 @@ def test_what_goes_wrong_is_one_sentence(words, sentence):
     assert len([line for line in done.output.splitlines() if line.startswith("Error")]) == 1
 
 
+def test_the_registry_is_the_first_word_or_an_option_or_a_variable(monkeypatch):
+    run("init", "one.db")
+    run("record", "patient", "one.db", "--pseudonym", "P1")
+    run("record", "patient", "--registry", "one.db", "--pseudonym", "P2")
+    monkeypatch.setenv("KEYHOLE_REGISTRY", "one.db")
+    run("record", "patient", "--pseudonym", "P3")
+    for words in (("status", "one.db"), ("status", "-r", "one.db"), ("status",)):
+        assert as_json(*words)["counts"]["patients"]["records"] == 3
+    assert "0 due, 0 overdue" in run("due", "one.db")
+
+
+def test_the_history_of_an_imported_record_begins_with_the_file(tmp_path):
+    run("init")
+    Path("patients.csv").write_text("pseudonym,sex\nP1,F\n")
+    run("import", "registry.db", "patients.csv", "--by", "ann")
+    run("correct", "patient", "P1", "--set", "sex=M", "--reason", "misread", "--by", "bob")
+    first, second = as_json("history", "patient", "P1")["history"]
+    assert (first["by"], first["file"], first["action"]) == ("ann", "patients.csv", "insert")
+    assert (second["by"], second["before"], second["after"]) == (
+        "bob", {"sex": "F", "version": 1}, {"sex": "M", "version": 2},
+    )  # fmt: skip
+    assert "from patients.csv" in run("history", "patient", "P1")
+
+
 def test_the_instruments_asked_for_can_be_ones_own():
     run("init", "--instruments", "odi,nrs-leg|vas-leg")
     run("record", "patient", "--pseudonym", "P1")

@@ -107,7 +107,7 @@ def _entries(session: Session, row: Base) -> list[Entry]:
     asked = select(Audit, Batch.file).outerjoin(Batch, Audit.batch_id == Batch.id).order_by(Audit.id)
     mine = session.execute(asked.where(Audit.entity == row.__tablename__, Audit.entity_id == entity_id)).all()
     batch = getattr(row, "batch_id", None)
-    if batch is not None and not any(entry.action in ("insert", "update") for entry, _ in mine):
+    if batch is not None and not any(entry.action == "insert" for entry, _ in mine):
         of_batch = session.execute(asked.where(Audit.batch_id == batch, Audit.entity_id.is_(None))).all()
         named = [one for one in of_batch if one[0].entity == row.__tablename__]
         mine = [*(named or of_batch), *mine]

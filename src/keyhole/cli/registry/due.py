@@ -7,13 +7,13 @@ from datetime import date
 
 import click
 
-from keyhole.cli.registry.options import echo_json, json_option, registry_option, today_option
+from keyhole.cli.registry.options import echo_json, json_option, registry_place, today_option
 
 
 @click.command("due")
 @click.option("--open", "only_open", is_flag=True, help="Only visits for which answers still count.")
 @click.option("--centre", metavar="NAME", help="Only this centre.")
-@registry_option
+@registry_place
 @today_option
 @json_option
 def due_command(only_open: bool, centre: str | None, url: str, today: date, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from keyhole.cli.registry.options import echo_json, json_option, key_option, registry_option
+from keyhole.cli.registry.options import echo_json, json_option, key_option, registry_place
 
 
 @click.command("init")
@@ -71,7 +71,7 @@ def migrate_command(url: str, target: str, as_json: bool) -> None:
 
 
 @click.command("status")
-@registry_option
+@registry_place
 @json_option
 def status_command(url: str, as_json: bool) -> None:
     """Say what a registry holds: version, records, what was taken back, the last change."""

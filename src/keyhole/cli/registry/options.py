@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import getpass
 import json
 from collections.abc import Callable, Mapping
@@ -29,6 +30,17 @@ key_option = click.option(
     type=click.Path(dir_okay=False),
     help="The file of the identities' key; else KEYHOLE_IDENTITY_KEY.",
 )
+
+
+def registry_place(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The registry as the first word, as import and export take it, or by `--registry`."""
+
+    @functools.wraps(command)
+    def run(*, place: str | None, url: str, **rest: Any) -> Any:
+        return command(url=place or url, **rest)
+
+    argument = click.argument("place", required=False, metavar="[FILE|URL]")
+    return registry_option(argument(run))
 
 
 def actor_option(command: Command) -> Command:

@@ -20,7 +20,7 @@ from keyhole.cli.registry.options import (
     json_option,
     key_option,
     now,
-    registry_option,
+    registry_place,
     today_option,
 )
 from keyhole.errors import Refused
@@ -124,7 +124,7 @@ def _snapshot() -> click.Command:
 
 def _command(name: str, run: Callable[..., None], options: Sequence[Callable[..., Any]]) -> click.Command:
     decorated: Any = run
-    for option in reversed([*options, registry_option, actor_option, today_option, json_option]):
+    for option in reversed([*options, registry_place, actor_option, today_option, json_option]):
         decorated = option(decorated)
     return click.command(name, help=_ABOUT[name])(decorated)
 
