@@ -298,3 +298,52 @@ def test_an_answer_from_an_earlier_phase_does_not_open_this_one():
     found = followed([seen("criterion/wound", 10, 1), seen("phase", 12, 1)], 14)
     assert found.criteria[1].state == "unknown"
     assert "since the phase was recorded" in found.criteria[1].why
+
+
+# limits belong to the better or the worse side as they are written
+
+
+def test_the_worst_value_of_a_day_counts():
+    assert "moderate-pain" in rules_of(followed([*ready(), seen("nrs-back", 30, 4), seen("nrs-back", 30, 6)]))
+    assert "moderate-pain" not in rules_of(followed([*ready(), seen("nrs-back", 30, 4)]))
+
+
+def test_two_values_in_a_row_must_both_be_severe():
+    assert "severe-back-pain" not in rules_of(followed([*ready(), seen("nrs-back", 29, 6), seen("nrs-back", 30, 9)]))
+    assert "severe-back-pain" in rules_of(followed([*ready(), seen("nrs-back", 29, 7), seen("nrs-back", 30, 9)]))
+
+
+def test_a_value_as_old_as_the_limit_is_still_fresh():
+    rows = [one for one in ready() if one.instrument != "criterion/wound"]
+    assert followed([*rows, seen("criterion/wound", 16, 1)]).advice.word == "advance"
+    assert followed([*rows, seen("criterion/wound", 15, 1)]).advice.word == "hold"
+
+
+def test_an_answer_of_the_day_the_phase_began_counts():
+    assert followed([seen("criterion/wound", 12, 1), seen("phase", 12, 1)], 14).criteria[1].state == "met"
+
+
+def test_the_range_between_two_times_is_nearer_to_the_nearer():
+    odi = next(one for one in forecast_record().outcomes if one.key == "odi")
+    assert band(odi, 1.5).high == pytest.approx(51.8126 + 0.25 * (39.1932 - 51.8126))
+
+
+def test_a_gain_of_just_what_matters_is_noticed_and_a_trend():
+    points = followed([seen("odi", -10, 48), seen("odi", 20, 38)]).courses[0].points
+    assert points[-1].matters
+    assert not followed([seen("odi", -10, 48), seen("odi", 20, 39)]).courses[0].points[-1].matters
+    for last, trend in ((28, "improving"), (29, "steady"), (47, "steady"), (48, "worsening")):
+        assert followed([seen("odi", 10, 38), seen("odi", 20, last)]).courses[0].trend == trend
+
+
+def test_steps_of_the_day_of_the_operation_are_no_baseline():
+    assert followed([*steps(range(-5, 0), 6000), seen("steps", 0, 10)], 5).steps.baseline == 6000
+
+
+def test_a_band_holds_its_limit():
+    assert norm_of(instrument("5r-sts"), 10.4)[0].startswith("no impairment")
+
+
+def test_a_programme_phase_that_has_no_criterion_is_never_ready():
+    bare = rehab().model_copy(update={"phases": (rehab().phases[2], *rehab().phases[1:])})
+    assert "criterion-unknown" in rules_of(followed(ready(90), 90, rehab=bare))

@@ -127,6 +127,32 @@ def test_rules_that_would_be_unsafe_or_cannot_be_are_refused(old, new, said):
         parse_rules(RULES.replace(old, new, 1).encode(), "mine.toml")
 
 
+def test_the_order_of_the_rules_does_not_matter():
+    head, *blocks = RULES.split("[[rule]]\n")
+    *blocks, last = blocks
+    rule, tail = last.split("\n# The published course", 1)
+    mixed = "[[rule]]\n".join([head, *reversed([*blocks, rule])]) + "\n# The published course" + tail
+    rows = [*ready(), seen("nrs-leg", 30, 9), seen("red-flag/fever", 30, 1)]
+    found, other = followed(rows), followed(rows, rules=parse_rules(mixed.encode(), "mixed.toml"))
+    assert found.advice.word == other.advice.word == "call"
+    assert set(found.advice.reasons) == set(other.advice.reasons)
+    assert followed(ready(), rules=parse_rules(mixed.encode(), "mixed.toml")).advice.word == "advance"
+
+
+def test_a_guard_that_is_there_twice_is_refused():
+    twice = RULES.replace("[steps]", '[[rule]]\nname = "again"\nadvice = "hold"\nkind = "conflict"\nsays = "x"\n'
+                          'source = "y"\n\n[steps]')  # fmt: skip
+    with pytest.raises(InvalidInput, match="exactly one rule of kind conflict is needed, found 2"):
+        parse_rules(twice.encode(), "mine.toml")
+
+
+def test_a_threshold_beside_may_name_its_own_source():
+    rule = next(one for one in shipped_rules().rules if one.name == "leg-pain-back")
+    assert (rule.source, rule.beside) == ("parai2020", ("gerbershagen2011",))
+    with pytest.raises(InvalidInput, match="'shade_source' is not known here"):
+        parse_rules(RULES.replace("\nat_source", "\nshade_source", 1).encode(), "mine.toml")
+
+
 def test_rules_without_anything_that_must_be_known_are_refused():
     mine = RULES.replace('kind = "needed"', 'kind = "level"\nat = 99')
     with pytest.raises(InvalidInput, match="missing data must never advance"):

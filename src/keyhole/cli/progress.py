@@ -148,7 +148,7 @@ def show_progress(found: Progress, notes: tuple[str, ...]) -> None:
     )
     click.echo(f"advice: {_advice(found)}")
     for reason in found.advice.reasons:
-        click.echo(f"  {reason.advice:<8}{reason.says} [{reason.rule}; {reason.source}]")
+        click.echo(f"  {reason.advice:<8}{reason.says} [{reason.rule}; {', '.join((reason.source, *reason.beside))}]")
         click.echo(f"          {reason.evidence}")
     if found.criteria:
         click.echo(table(["criterion", "is", "because"], [[one.text, one.state, one.why] for one in found.criteria]))

@@ -41,7 +41,7 @@ def advise(seen: Seen) -> Advice:
     for rule in seen.rules.rules:
         if rule.kind != "ready":
             found = _KINDS[rule.kind](seen, rule)
-            reasons += [Reason(rule.name, rule.advice, rule.says, said, rule.source) for said in found]
+            reasons += [Reason(rule.name, rule.advice, rule.says, said, rule.source, rule.beside) for said in found]
     if not reasons:
         ready = next(rule for rule in seen.rules.rules if rule.kind == "ready")
         met = f"{len(seen.criteria)} of {len(seen.criteria)} criteria met on day {seen.found.day}"

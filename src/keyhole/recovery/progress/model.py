@@ -152,6 +152,7 @@ class Reason:
     says: str
     evidence: str
     source: str
+    beside: tuple[str, ...] = ()  # sources of its other thresholds
 
 
 @dataclass(frozen=True, slots=True)

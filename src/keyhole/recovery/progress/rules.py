@@ -68,6 +68,7 @@ class Rule:
     kind: str
     says: str
     source: str
+    beside: tuple[str, ...] = ()  # sources of single settings
     instruments: tuple[str, ...] = ()
     at: float | None = None
     by: float | None = None
@@ -123,7 +124,12 @@ class Rules:
 def shipped_rules() -> Rules:
     """Keyhole's own rules."""
     made = parse_rules(files("keyhole.recovery.progress").joinpath("rules.toml").read_bytes(), "rules.toml")
-    for key in (made.matters_source, made.steps.source, *(one.source for one in made.rules)):
+    for key in (
+        made.matters_source,
+        made.steps.source,
+        *(one.source for one in made.rules),
+        *(key for one in made.rules for key in one.beside),
+    ):
         if key not in sources():
             raise InvalidInput(f"rules.toml: no source has the key {key!r}")
     return made
@@ -172,7 +178,9 @@ def _rule(row: Mapping[str, Any], n: int, where: str) -> Rule:
     kind = _text(row, "kind", place)
     if kind not in GUARDS and kind not in NEEDS:
         raise InvalidInput(f"{place}: no kind is called {kind!r}; known are {', '.join((*GUARDS, *NEEDS))}")
-    _only(row, (*COMMON, *NEEDS.get(kind, ()), *TAKES.get(kind, ())), place)
+    able = (*NEEDS.get(kind, ()), *TAKES.get(kind, ()))
+    beside = {f"{name}_source": name for name in able if name != "instruments"}
+    _only(row, (*COMMON, *able, *beside), place)
     for name in (*COMMON, *NEEDS.get(kind, ())):
         if name not in row:
             raise InvalidInput(f"{place}: {name} is missing")
@@ -180,7 +188,7 @@ def _rule(row: Mapping[str, Any], n: int, where: str) -> Rule:
     allowed = GUARDS.get(kind, ("call", "hold"))
     if advice not in get_args(Word) or advice not in allowed:
         raise InvalidInput(f"{place}: a rule of kind {kind} may advise {' or '.join(allowed)}, not {advice!r}")
-    given = {name: _setting(row, name, place) for name in row if name not in (*COMMON, "instruments")}
+    given = {name: _setting(row, name, place) for name in row if name not in (*COMMON, *beside, "instruments")}
     if kind == "worsened" and ("by" in given) == ("share" in given):
         raise InvalidInput(f"{place}: a rule of kind worsened needs either by or share")
     return Rule(
@@ -189,6 +197,7 @@ def _rule(row: Mapping[str, Any], n: int, where: str) -> Rule:
         kind=kind,
         says=_text(row, "says", place),
         source=_text(row, "source", place),
+        beside=tuple(_text(row, name, place) for name in beside if name in row),
         instruments=_instruments(row, place),
         **given,
     )

@@ -139,7 +139,7 @@ def _reasons(found: Progress, cited: References) -> tuple[Reasons, ...]:
     made = []
     for word, title in (("call", "Why to call"), ("hold", "What holds"), ("advance", "Why to advance")):
         rows = tuple(
-            (one.rule, one.says, one.evidence, cited.cite(one.source))
+            (one.rule, one.says, one.evidence, " ".join(map(cited.cite, (one.source, *one.beside))))
             for one in found.advice.reasons
             if one.advice == word
         )
