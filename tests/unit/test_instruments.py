@@ -308,3 +308,25 @@ def test_text_that_does_not_fit_the_instrument_is_refused(tmp_path):
     (tmp_path / "own.json").write_text("{")
     with pytest.raises(UnreadableFile):
         load_items(tmp_path / "own.json", "odi")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.json", '{"resourceType": "Questionnaire", "item": true}'),
+        ("a.json", '{"resourceType": "Questionnaire", "item": [{"type": "choice", "answerOption": 3}]}'),
+        ("a.json", '{"resourceType": "Questionnaire", "item": [{"type": {}, "item": "x"}]}'),
+        ("a.toml", "items = 3"),
+        ("a.toml", "items = [{ number = 1, options = 2 }]"),
+        ("a.csv", "item,text\n1,a,b,c\n"),
+        ("a.csv", 'item,text\r1,"a'),
+        ("a.txt", "item"),
+    ],
+)
+def test_a_file_of_any_shape_is_refused_in_a_sentence(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InvalidInput):
+        load_items(tmp_path / name, "odi")
+    for read in (value_set, t_scores):
+        with pytest.raises(InvalidInput):
+            read(tmp_path / name)

@@ -74,11 +74,11 @@ def _top(this: Instrument, value: float) -> str:
 
 def _float(this: Instrument, n: int, answer: Answer) -> float:
     try:
-        value = float(str(answer).strip().replace(",", "."))
+        value = float(answer if isinstance(answer, bool) else str(answer).strip().replace(",", "."))
     except ValueError:
         raise InvalidInput(f"{this.short}, item {n}: {str(answer)[:40]!r} is not a number") from None
     if not math.isfinite(value):
-        raise InvalidInput(f"{this.short}, item {n}: {answer} is not a number that an answer can have")
+        raise InvalidInput(f"{this.short}, item {n}: {str(answer)[:20]} is not a number that an answer can have")
     return value
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ from typing import Any
 from keyhole.errors import InvalidInput, UnreadableFile
 from keyhole.recovery.instruments.answers import Answer
 from keyhole.recovery.instruments.model import Instrument
+from keyhole.recovery.instruments.parts import dicts, rows
 
 _NUMBER = re.compile(r"^(?:.*\D)?0*([1-9]\d*)$")
 
@@ -49,14 +48,10 @@ def read_forms(path: Path, this: Instrument) -> tuple[Form, ...]:
 
 
 def _csv(path: Path, text: str, this: Instrument) -> Iterator[Form]:
-    first = text.partition("\n")[0]
-    reader = csv.DictReader(io.StringIO(text), delimiter=";" if first.count(";") > first.count(",") else ",")
-    columns = _columns(path, [name or "" for name in reader.fieldnames or ()], this)
-    for row in reader:
-        if None in row:
-            raise InvalidInput(f"{path.name}, line {reader.line_num}: more cells than columns")
-        name = row.get("id") or f"line {reader.line_num}"
-        yield Form(name, {number: row[column] for column, number in columns.items()})
+    names, found = rows(path, text)
+    columns = _columns(path, names, this)
+    for line, row in found:
+        yield Form(row.get("id") or f"line {line}", {number: row[column] for column, number in columns.items()})
 
 
 def _columns(path: Path, names: list[str], this: Instrument) -> dict[str, int]:
@@ -105,13 +100,11 @@ def _answers(path: Path, form: Any, this: Instrument) -> dict[int, Answer]:
 def _fhir(item: dict[str, Any]) -> dict[str, Any]:
     """Answers of a response by linkId, results left aside."""
     found: dict[str, Any] = {}
-    for child in item.get("item", ()):
-        if not isinstance(child, dict):
-            continue
+    for child in dicts(item.get("item")):
         found.update(_fhir(child))
-        answer = next(iter(child.get("answer", ())), None)
+        answer = next(iter(dicts(child.get("answer"))), None)
         name = str(child.get("linkId", ""))
-        if isinstance(answer, dict) and _NUMBER.match(name):
+        if answer is not None and _NUMBER.match(name):
             found[name] = _fhir_value(answer)
     return found
 
@@ -119,9 +112,7 @@ def _fhir(item: dict[str, Any]) -> dict[str, Any]:
 def _fhir_value(answer: dict[str, Any]) -> Answer:
     coding = answer.get("valueCoding")
     if isinstance(coding, dict):
-        weight = [
-            e.get("valueDecimal", e.get("valueInteger")) for e in coding.get("extension", ()) if isinstance(e, dict)
-        ]
+        weight = [e.get("valueDecimal", e.get("valueInteger")) for e in dicts(coding.get("extension"))]
         return next((w for w in weight if w is not None), coding.get("code"))
     value = next((v for k, v in answer.items() if k in {"valueInteger", "valueDecimal", "valueString"}), None)
     if isinstance(answer.get("valueBoolean"), bool):

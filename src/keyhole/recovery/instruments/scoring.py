@@ -142,8 +142,8 @@ def band(key: str, value: float | None) -> str:
 def check(key: str, value: float) -> str:
     """Why `value` cannot be a score of `key`, in one sentence; nothing where it can."""
     this = instrument(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return f"{this.short} is a number from {this.low:g} to {this.high:g}, got {value!r}"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not (abs(value) < 1e300):
+        return f"{this.short} is a finite number from {this.low:g} to {this.high:g}, got something else"
     if not this.low <= value <= this.high:
         return f"{this.short} lies between {this.low:g} and {this.high:g}{_unit(this)}, got {value:g}"
     if this.method == "profile" and not (value == int(value) and set(str(int(value))) <= set("12345")):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import itertools
 import math
 import tomllib
@@ -13,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keyhole.errors import InvalidInput, UnreadableFile
+from keyhole.recovery.instruments.parts import rows
 
 _DIMENSIONS = ("d1", "d2", "d3", "d4", "d5")
 _PROFILES = tuple("".join(digits) for digits in itertools.product("12345", repeat=5))
@@ -58,9 +57,8 @@ def value_set(path: Path) -> ValueSet:
 def t_scores(path: Path) -> TScores:
     """The table in `path`: a CSV with the columns raw and t, one row for every sum."""
     text, digest = _text(path)
-    rows = _rows(path, text, ("raw", "t"))
     values: dict[int, float] = {}
-    for line, row in rows:
+    for line, row in _rows(path, text, ("raw", "t")):
         raw = _decimal(path, line, row["raw"])
         if raw != int(raw) or int(raw) in values:
             raise InvalidInput(f"{path.name}, line {line}: every whole sum stands once, got {row['raw']!r}")
@@ -82,14 +80,11 @@ def _text(path: Path) -> tuple[str, str]:
 
 
 def _rows(path: Path, text: str, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
-    dialect = csv.excel
-    dialect_of = ";" if text.partition("\n")[0].count(";") > text.partition("\n")[0].count(",") else ","
-    reader = csv.DictReader(io.StringIO(text), dialect=dialect, delimiter=dialect_of)
-    found = [name.strip().casefold() for name in reader.fieldnames or ()]
-    if not set(columns) <= set(found):
-        raise InvalidInput(f"{path.name}: needs the columns {' and '.join(columns)}, has {', '.join(found) or 'none'}")
-    reader.fieldnames = found
-    return [(reader.line_num, {name: (row[name] or "").strip() for name in columns}) for row in reader]
+    names, found = rows(path, text)
+    named = {name.strip().casefold(): name for name in names}
+    if not set(columns) <= set(named):
+        raise InvalidInput(f"{path.name}: needs the columns {' and '.join(columns)}, has {', '.join(names) or 'none'}")
+    return [(line, {column: row[named[column]].strip() for column in columns}) for line, row in found]
 
 
 def _decimal(path: Path, line: int, word: str) -> float:

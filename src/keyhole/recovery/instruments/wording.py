@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import math
 import tomllib
@@ -16,6 +14,7 @@ from typing import Any
 from keyhole.errors import InvalidInput, UnreadableFile
 from keyhole.recovery.instruments.catalogue import instrument
 from keyhole.recovery.instruments.model import Instrument
+from keyhole.recovery.instruments.parts import dicts, rows
 
 _ORDINAL = (
     "http://hl7.org/fhir/StructureDefinition/ordinalValue",
@@ -116,34 +115,30 @@ def _toml(path: Path, text: str) -> _Read:
         entry = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UnreadableFile(f"{path.name}: is not TOML ({error})") from error
-    rows = entry.get("items")
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+    if not isinstance(entry.get("items"), list):
         raise InvalidInput(f"{path.name}: needs a list of items")
     items = tuple(
         Item(
             _whole(path, row.get("number")),
             str(row.get("text", "")),
-            tuple(
-                Option(_value(path, o), str(o.get("text", ""))) for o in row.get("options", ()) if isinstance(o, dict)
-            ),
+            tuple(Option(_value(path, o), str(o.get("text", ""))) for o in dicts(row.get("options"))),
         )
-        for row in rows
+        for row in dicts(entry["items"])
     )
     return str(entry.get("instrument", "")), str(entry.get("title", "")), str(entry.get("licence", "")), items
 
 
 def _csv(path: Path, text: str) -> _Read:
-    reader = csv.DictReader(io.StringIO(text))
-    reader.fieldnames = [name.strip().casefold() for name in reader.fieldnames or ()]
-    if not {"item", "text"} <= set(reader.fieldnames):
-        raise InvalidInput(
-            f"{path.name}: needs the columns item and text, has {', '.join(reader.fieldnames) or 'none'}"
-        )
+    names, found = rows(path, text)
+    columns = {name.strip().casefold(): name for name in names}
+    if not {"item", "text"} <= set(columns):
+        raise InvalidInput(f"{path.name}: needs the columns item and text, has {', '.join(names) or 'none'}")
     texts: dict[int, str] = {}
     options: dict[int, list[Option]] = {}
-    for row in reader:
+    for _, cells in found:
+        row = {key: cells[name] for key, name in columns.items()}
         number = _whole(path, row["item"])
-        texts[number] = texts.get(number) or row["text"] or ""
+        texts[number] = texts.get(number) or row["text"]
         if row.get("option"):
             options.setdefault(number, []).append(Option(_value(path, row), row["option"]))
     return "", "", "", tuple(Item(n, texts[n], tuple(options.get(n, ()))) for n in sorted(texts))
@@ -156,9 +151,9 @@ def _fhir(path: Path, text: str) -> _Read:
         raise UnreadableFile(f"{path.name}: is not JSON ({error})") from error
     if not isinstance(form, dict) or form.get("resourceType") != "Questionnaire":
         raise InvalidInput(f"{path.name}: is not a FHIR Questionnaire")
-    asked = [item for item in _leaves(form) if item.get("type") in _CHOICES and not _is_result(item)]
+    asked = [item for item in _leaves(form) if str(item.get("type")) in _CHOICES and not _is_result(item)]
     items = tuple(
-        Item(n, str(item.get("text", "")), tuple(_fhir_option(path, n, o) for o in item.get("answerOption", ())))
+        Item(n, str(item.get("text", "")), tuple(_fhir_option(path, n, o) for o in dicts(item.get("answerOption"))))
         for n, item in enumerate(asked, 1)
     )
     return "", str(form.get("title", "")), str(form.get("copyright", "")), items
@@ -166,12 +161,11 @@ def _fhir(path: Path, text: str) -> _Read:
 
 def _leaves(item: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Every item without items of its own, in the form's order."""
-    for child in item.get("item", ()):
-        if isinstance(child, dict):
-            if child.get("item"):
-                yield from _leaves(child)
-            else:
-                yield child
+    for child in dicts(item.get("item")):
+        if child.get("item"):
+            yield from _leaves(child)
+        else:
+            yield child
 
 
 def _is_result(item: dict[str, Any]) -> bool:
@@ -181,11 +175,12 @@ def _is_result(item: dict[str, Any]) -> bool:
 
 
 def _fhir_option(path: Path, n: int, option: dict[str, Any]) -> Option:
-    coding = option.get("valueCoding", {})
+    coding = option.get("valueCoding")
+    coding = coding if isinstance(coding, dict) else {}
     weights = [
         extension.get("valueDecimal", extension.get("valueInteger"))
         for holder in (coding, option)
-        for extension in holder.get("extension", ())
+        for extension in dicts(holder.get("extension"))
         if extension.get("url") in _ORDINAL
     ]
     value = weights[0] if weights else option.get("valueInteger", coding.get("code"))
