@@ -122,6 +122,17 @@ def test_a_third_of_a_facet_joint_adds_a_precaution(tmp_path, share, said):
     assert ("facet" in [one.key for one in record.fitted]) == said
 
 
+def test_the_joint_that_loses_most_counts_and_a_way_in_counts_with_the_decompression_through_it(tmp_path):
+    shares = made.facet(10.0) | {"L4/L5/right": quantity(50.0, "%")}
+    record = build(made.case(tmp_path, plan=made.decompression(facet_removed=shares, decompression=None)))
+    assert "50 %" in [one.value for one in record.facts]
+    first = made.decompression().candidates[0].decompression
+    assert first is not None
+    simulated = first.model_copy(update={"facet_removed": made.facet(60.0)})
+    plan = made.decompression(facet_removed=made.facet(10.0), decompression=simulated)
+    assert "60 %" in [one.value for one in build(made.case(tmp_path, plan=plan)).facts]
+
+
 def test_a_facet_nobody_measured_is_a_caveat_and_no_clean_programme(tmp_path):
     plan = made.decompression(facet_removed=made.facet(None), decompression=None)
     record = build(made.case(tmp_path, plan=plan))

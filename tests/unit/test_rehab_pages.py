@@ -127,6 +127,13 @@ def test_every_page_says_what_it_is_and_that_nobody_signed(record):
     assert "not signed off by the clinic" in therapist_page(NAME, record).decode()
 
 
+def test_the_patient_is_told_where_nobody_checked_the_levels(record):
+    assert "levels not confirmed" in record.caveats
+    assert '<p class="warning" role="note">' in patient_page(NAME, record).decode()
+    checked = record.model_copy(update={"caveats": ()})
+    assert '<p class="warning" role="note">' not in patient_page(NAME, checked).decode()
+
+
 def test_a_signed_list_names_who_answers_and_the_warning_goes(record):
     by = SignOff(by="Dr <b>A</b>", date="2026-11-22", sha256=record.red_flags_sha256)
     signed = record.model_copy(update={"signed_off": by})

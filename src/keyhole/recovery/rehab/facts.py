@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from keyhole.casefile import CandidateEntry, Case, CaseRecord, FactEntry, PlanRecord, Quantity
+from keyhole.anatomy import gate
+from keyhole.casefile import CandidateEntry, Case, CaseRecord, FactEntry, LabelsRecord, PlanRecord, Quantity
 from keyhole.errors import InvalidInput, WrongCase
 from keyhole.evidence import procedures
 from keyhole.forecast import current_forecast, operation_of
@@ -49,10 +50,17 @@ def facts(case: Case, settings: Mapping[str, str], by: str) -> Facts:
         *told,
         *_told(candidate, figures),
     )
-    unconfirmed = plan is None or plan.levels is None or plan.levels.confirmation is None
-    gate = ("no person has confirmed the names of the levels",) if unconfirmed else ()
     approach = settings.get("approach", "") if candidate is None else candidate.approach
-    return Facts(procedure, levels, approach, figures, entries, (*notes, *gate))
+    return Facts(procedure, levels, approach, figures, entries, (*notes, *_gate(case, plan)))
+
+
+def _gate(case: Case, plan: PlanRecord | None) -> tuple[str, ...]:
+    """What every result says of the names of the levels: by the labels, else by the plan, else that nobody checked."""
+    if case.has(LabelsRecord):
+        return gate.caveats(gate.state(case.read(CaseRecord), case.read(LabelsRecord)))
+    if plan is not None and plan.levels is not None:
+        return gate.caveats(plan.levels)
+    return ("levels not confirmed",)
 
 
 def _candidate(

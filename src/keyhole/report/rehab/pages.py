@@ -6,6 +6,7 @@ from importlib.resources import files
 from typing import Any
 
 from keyhole import __version__
+from keyhole.anatomy.gate import NOT_CONFIRMED
 from keyhole.casefile import RESEARCH_USE, ExerciseEntry, RehabRecord
 from keyhole.recovery.rehab import UNSIGNED
 from keyhole.report.decision import set_paper
@@ -53,6 +54,7 @@ def patient_content(case: str, record: RehabRecord) -> dict[str, Any]:
         "levels": ", ".join(record.levels),
         "date": "" if record.start is None else said.day(record.start, 0),
         "signed": said.signed(record),
+        "warning": said.UNCHECKED if _is_unconfirmed(record) else "",
         "flags": [
             {"title": title, "kind": act, "texts": [one.text for one in record.red_flags if one.act == act]}
             for act, title in said.ACTS
@@ -63,6 +65,10 @@ def patient_content(case: str, record: RehabRecord) -> dict[str, Any]:
         "questions": [{"question": one.question, "followed": one.followed, "by": one.by} for one in record.conflicts],
         "protocol": f"{record.protocol.name}, version {record.protocol.version}",
     }
+
+
+def _is_unconfirmed(record: RehabRecord) -> bool:
+    return any(one.startswith(NOT_CONFIRMED) for one in record.caveats)
 
 
 def _part(record: RehabRecord, n: int) -> dict[str, Any]:

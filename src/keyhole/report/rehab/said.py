@@ -15,6 +15,11 @@ ACTS = (("now", "Go to an emergency department now"), ("today", "Call the clinic
 """How soon to act on a red flag."""
 
 
+UNCHECKED = (
+    "Nobody has yet checked that the level named above is the right one. Ask your surgeon: who checked it, and how?"
+)
+
+
 def weeks(phase: PhaseEntry) -> str:
     """The weeks of a phase after the operation, counted from 1."""
     first, last = phase.from_day // 7 + 1, (phase.to_day + 1) // 7
