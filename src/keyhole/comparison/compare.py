@@ -20,7 +20,7 @@ from keyhole.comparison.overlap import overlap, trimming
 from keyhole.comparison.prepare import Prepared, enough, model_terms, prepare
 from keyhole.comparison.rubin import interval, pooled
 from keyhole.comparison.table import Array, Index, Mask, Table
-from keyhole.comparison.wording import analysis_plan, arm_names, caveats, missing_told, trimmed_told, verdict
+from keyhole.comparison.wording import Grounds, analysis_plan, arm_names, caveats, missing_told, trimmed_told, verdict
 from keyhole.errors import InvalidInput
 
 _DIFFERENCE = np.array([-1.0, 1.0])
@@ -96,6 +96,7 @@ def estimate(
     balanced = balance(run.sides)
     strength = _e_value(estimates["aipw"], run.spread, is_binary=prepared.is_binary)
     arms = prepared.treated[kept]
+    grounds = Grounds(seen, balanced, told, absent, run.dropped, separated or run.separated)
     return Comparison(
         source=table.name,
         outcome=outcome,
@@ -117,9 +118,7 @@ def estimate(
         dropped=run.dropped,
         plan=analysis_plan(prepared, absent, told, chosen),
         verdict=verdict(estimates["aipw"], outcome, names, is_binary=prepared.is_binary, level=chosen.level),
-        caveats=caveats(
-            prepared, estimates, seen, balanced, told, absent, run.dropped, separated=separated or run.separated
-        ),
+        caveats=caveats(prepared, estimates, grounds),
         settings=chosen,
         cluster=prepared.cluster_name,
     )

@@ -5,6 +5,7 @@ All take a design matrix with its intercept in column 0 and the other columns of
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,14 +100,18 @@ def _newton(X: Array, y: Array, link: str, precision: float) -> tuple[Array, Arr
     prior = np.full(X.shape[1], precision)
     prior[0] = 0.0
     found = np.zeros(X.shape[1])
-    best = _likelihood(X @ found, y, link)
+
+    def value(at: Array) -> float:
+        return _likelihood(X @ at, y, link) - 0.5 * float(prior @ at**2)
+
+    best = value(found)
     settled = False
     for _ in range(_STEPS):
         _, _, score, weight = _pieces(X @ found, y, link)
         information = (X * weight[:, None]).T @ X + np.diag(prior)
         step = linalg.pinvh(information) @ (X.T @ score - prior * found)
-        trial, value = _shortened(X, y, link, prior, found, step, best)
-        gain, best, found = value - best, value, trial
+        trial, reached = _shortened(value, found, step, best)
+        gain, best, found = reached - best, reached, trial
         if gain <= _TOLERANCE * (abs(best) + 1):
             settled = True
             break
@@ -114,15 +119,13 @@ def _newton(X: Array, y: Array, link: str, precision: float) -> tuple[Array, Arr
     return found, (X * weight[:, None]).T @ X + np.diag(prior), settled
 
 
-def _shortened(
-    X: Array, y: Array, link: str, prior: Array, found: Array, step: Array, best: float
-) -> tuple[Array, float]:
-    """The step, halved until the likelihood does not fall; where it always does, no step."""
+def _shortened(value: Callable[[Array], float], found: Array, step: Array, best: float) -> tuple[Array, float]:
+    """The step, halved until `value` does not fall; where it always does, no step."""
     for halving in range(30):
         trial = found + step / 2**halving
-        value = _likelihood(X @ trial, y, link) - 0.5 * float(prior @ trial**2)
-        if value >= best:
-            return trial, value
+        reached = value(trial)
+        if reached >= best:
+            return trial, reached
     return found, best
 
 

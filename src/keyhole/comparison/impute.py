@@ -9,10 +9,11 @@ auxiliary columns, and is fitted in each arm by itself, so that no difference be
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
 from scipy import linalg
 from scipy.special import expit
 
@@ -93,7 +94,8 @@ def impute(variables: Sequence[Variable], values: Values, treated: Mask, imputat
     for k in range(imputations):
         rng = np.random.default_rng([seed, k])
         for stratum in strata:
-            _draw_stratum(variables, values, stratum, shared, cycles, rng, {name: draws[name][k] for name in rows})
+            for name, where, drawn in _drawn(variables, values, stratum, shared, cycles, rng):
+                draws[name][k, np.searchsorted(rows[name], where)] = drawn
     return Imputed(rows, draws, imputations, cycles, by_arm)
 
 
@@ -106,23 +108,16 @@ def _known_in_both(values: Values, rows: Mapping[str, Index], treated: Mask) -> 
     return True
 
 
-def _draw_stratum(
-    variables: Sequence[Variable],
-    values: Values,
-    stratum: Index,
-    shared: Array | None,
-    cycles: int,
-    rng: np.random.Generator,
-    out: Mapping[str, Array],
-) -> None:
-    """Fill the draws of one stratum's rows in `out` (one vector a variable, over all its missing rows)."""
+def _drawn(
+    variables: Sequence[Variable], values: Values, stratum: Index, shared: Array | None, cycles: int, rng: Generator
+) -> Iterator[tuple[str, Index, Array]]:
+    """One stratum's draws: variable, rows of the table, values."""
     state = _State.of(variables, values, stratum, shared, rng)
     for _ in range(cycles):
         for name in state.order:
             state.renew(name, rng)
     for name, where in state.holes.items():
-        at = np.searchsorted(np.flatnonzero(np.isnan(values[name])), stratum[where])
-        out[name][at] = state.values[name][where]
+        yield name, stratum[where], state.values[name][where]
 
 
 @dataclass(slots=True, eq=False)
@@ -146,7 +141,7 @@ class _State:
         values: Values,
         stratum: Index,
         shared: Array | None,
-        rng: np.random.Generator,
+        rng: Generator,
     ) -> _State:
         """The stratum with every hole filled by a value drawn among the known ones."""
         held, holes = {}, {}
@@ -175,7 +170,7 @@ class _State:
         coarse = {name: is_coarse(values[name]) for name in holes}
         return cls({v.name: v for v in variables}, held, holes, order, matrix, where, scale, sample, coarse)
 
-    def renew(self, name: str, rng: np.random.Generator) -> None:
+    def renew(self, name: str, rng: Generator) -> None:
         """Draw the holes of one variable anew, given the current values of all the others."""
         variable, holes, own = self.variables[name], self.holes[name], self.where[name]
         others = np.ones(self.matrix.shape[1], dtype=np.bool_)
@@ -202,7 +197,7 @@ class _State:
         return within if within.size >= 1000 else np.flatnonzero(known)[:FITTED_ON]
 
 
-def _matched(X: Array, y: Array, missing: Array, rng: np.random.Generator, coarse: bool) -> Array:
+def _matched(X: Array, y: Array, missing: Array, rng: Generator, coarse: bool) -> Array:
     """A donor whose fitted mean is near the drawn one gives its value, or, for fine measures, its residual."""
     cross = X.T @ X
     cross[np.diag_indices_from(cross)] += _RIDGE * len(y)
@@ -221,7 +216,7 @@ def _matched(X: Array, y: Array, missing: Array, rng: np.random.Generator, coars
     return filled
 
 
-def _donors(means: Array, wanted: Array, rng: np.random.Generator) -> Index:
+def _donors(means: Array, wanted: Array, rng: Generator) -> Index:
     """For each wanted mean one of the `DONORS` nearest means, at random; equal means are all alike."""
     shuffled = rng.permutation(len(means))
     order = shuffled[np.argsort(means[shuffled], kind="stable")]
@@ -239,14 +234,14 @@ def _donors(means: Array, wanted: Array, rng: np.random.Generator) -> Index:
     return found
 
 
-def _claims(X: Array, y: Array, missing: Array, rng: np.random.Generator) -> Array:
+def _claims(X: Array, y: Array, missing: Array, rng: Generator) -> Array:
     """0/1 drawn with the probability that drawn logistic coefficients give."""
     chance = expit(missing @ _logistic_draw(X, y, rng))
     drawn = rng.random(len(missing)) < chance
     return np.where(drawn, 1.0, 0.0)
 
 
-def _categories(X: Array, y: Array, missing: Array, count: int, rng: np.random.Generator) -> Array:
+def _categories(X: Array, y: Array, missing: Array, count: int, rng: Generator) -> Array:
     """Codes drawn from a multinomial model, by one drawn logistic model for each level against the commonest."""
     logit = np.zeros((len(missing), count))
     for k in range(1, count):
@@ -258,7 +253,7 @@ def _categories(X: Array, y: Array, missing: Array, count: int, rng: np.random.G
     return codes
 
 
-def _logistic_draw(X: Array, y: Array, rng: np.random.Generator) -> Array:
+def _logistic_draw(X: Array, y: Array, rng: Generator) -> Array:
     """Coefficients drawn from the normal approximation of their posterior."""
     fitted, information = held_logistic(X, y, _PRECISION)
     root: Array = linalg.cholesky(information, lower=True)
@@ -266,7 +261,7 @@ def _logistic_draw(X: Array, y: Array, rng: np.random.Generator) -> Array:
     return drawn
 
 
-def _spread(root: Array, rng: np.random.Generator) -> Array:
+def _spread(root: Array, rng: Generator) -> Array:
     """A normal draw whose precision has the lower Cholesky factor `root`."""
     noise = rng.standard_normal(len(root))
     drawn: Array = linalg.solve_triangular(root, noise, lower=True, trans="T", check_finite=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -194,32 +195,35 @@ def _how(imputed: Imputed, helped: Sequence[str], settings: Settings) -> str:
     )
 
 
-def caveats(
-    prepared: Prepared,
-    estimates: Mapping[str, Effect],
-    overlap: Overlap,
-    balance: Sequence[Balance],
-    trimmed: Trimmed,
-    missing: Missing,
-    dropped: Sequence[LeftOut],
-    *,
-    separated: bool,
-) -> tuple[str, ...]:
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """What a result rests on."""
+
+    overlap: Overlap
+    balance: Sequence[Balance]
+    trimmed: Trimmed
+    missing: Missing
+    dropped: Sequence[LeftOut]
+    separated: bool
+
+
+def caveats(prepared: Prepared, estimates: Mapping[str, Effect], grounds: Grounds) -> tuple[str, ...]:
     """Everything that weakens the result, the worst first."""
     found = []
-    if overlap.is_poor:
-        found.append(f"OVERLAP IS POOR: {'; '.join(overlap.reasons)}. The estimates lean on the models, not on data.")
-    if separated:
+    if grounds.overlap.is_poor:
+        reasons = "; ".join(grounds.overlap.reasons)
+        found.append(f"OVERLAP IS POOR: {reasons}. The estimates lean on the models, not on data.")
+    if grounds.separated:
         found.append(
             "the covariates tell the arm or the outcome apart without doubt for some patients (separation); the "
             "model's coefficients are held back by a prior, and the estimates rest on it"
         )
-    found += _of_trimming(trimmed)
-    found += _of_balance(balance)
-    found += _of_missing(missing)
+    found += _of_trimming(grounds.trimmed)
+    found += _of_balance(grounds.balance)
+    found += _of_missing(grounds.missing)
     found += _of_agreement(estimates)
     found += prepared.caveats
-    found += [f"{left.name} is dropped from the models: {left.reason}" for left in dropped]
+    found += [f"{left.name} is dropped from the models: {left.reason}" for left in grounds.dropped]
     if prepared.is_binary and estimates["aipw"].ratio is None:
         found.append("an arm has no event, or none left after adjustment: there is no risk ratio and no E-value")
     found.append(NO_LOT)
