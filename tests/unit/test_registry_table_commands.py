@@ -88,6 +88,7 @@ def test_a_folder_of_tables_comes_in_together_or_not_at_all(run, tmp_path):
         (("import", "r.db", "list.csv", "--separator", "ab"), "separator must be one character"),
         (("import", "r.db", "list.csv", "--mapping", "list.csv"), "list.csv is no TOML file"),
         (("import", "r.db", "list.csv", "--encoding", "latin-99"), "no encoding is called 'latin-99'"),
+        (("import", "r.db", "list.csv", "--mapping", "m.toml", "--report", "list.csv"), "give the report another name"),
         (("export", "r.db", "--out", "list.csv"), "list.csv is a file; expected a folder"),
         (("fields", "people"), "there is no table 'people'"),
     ],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,8 @@ _EVENTS = (
 _MEASURES = "SELECT episode_id, name, value FROM measures WHERE voided_at IS NULL AND name IN ({}) ORDER BY id"
 _TABLE_OF = {"complication": "complications", "readmission": "readmissions", "reoperation": "reoperations"}
 _FAR = 10**6
+_EPOCH = date(1970, 1, 1).toordinal()
+BASELINE = "baseline"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,47 +123,80 @@ def _operations(connection: Connection, episodes: _Episodes) -> dict[str, NDArra
     return columns
 
 
+class _Places(dict[tuple[str, str], int]):
+    """The column of each instrument and visit; those that the table lacks come after, baselines at an even number."""
+
+    def __init__(self) -> None:
+        self.outcomes = [column for column in analysis_plan().columns if column.instrument]
+        super().__init__({(column.instrument, column.visit): n for n, column in enumerate(self.outcomes)})
+
+    def __missing__(self, pair: tuple[str, str]) -> int:
+        first = len(self.outcomes) + len(self.outcomes) % 2
+        place = self[pair] = first + (pair[1] != BASELINE)
+        return place
+
+    def is_follow_up(self, places: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether each place is of a visit after the operation."""
+        count = len(self.outcomes)
+        known = np.array([column.visit != BASELINE for column in self.outcomes])
+        follows: NDArray[np.bool_] = np.where(places < count, known[np.minimum(places, count - 1)], places % 2 == 1)
+        return follows
+
+
+class _Calendar(dict[str, int]):
+    """Days since 1970 of ISO texts, each read once."""
+
+    def __missing__(self, text: str) -> int:
+        day = self[text] = date.fromisoformat(text).toordinal() - _EPOCH
+        return day
+
+
 def _answers(connection: Connection, episodes: _Episodes) -> tuple[dict[str, NDArray[Any]], Array]:
     """The outcome columns, and the day after the operation of each episode's last follow-up, nan without one."""
-    outcomes = [column for column in analysis_plan().columns if column.instrument]
-    place = {(column.instrument, column.visit): n for n, column in enumerate(outcomes)}
-    targets = np.array([visits()[column.visit].target for column in outcomes])
-    n = len(episodes.ids)
-    values = np.full(n * len(outcomes), np.nan)
-    nearest = np.full(n * len(outcomes), 2 * _FAR)
+    places, calendar, n = _Places(), _Calendar(), len(episodes.ids)
+    width = len(places.outcomes)
+    targets = np.array([visits()[column.visit].target for column in places.outcomes])
+    values = np.full(n * width, np.nan)
+    nearest = np.full(n * width, 2 * _FAR)
     last = np.full(n, -np.inf)
     for block in bulk.stream(connection, _ANSWERS):
         ids, instruments, when, days, scores = zip(*block, strict=True)
         rows = episodes.rows(ids)
-        after = _days(days) - episodes.surgery[rows]
-        followed = (rows >= 0) & np.array([visit != "baseline" for visit in when])
+        place = _mapped(places, zip(instruments, when, strict=True), len(block))
+        after = _mapped(calendar, days, len(block)) - episodes.surgery[rows]
+        followed = np.flatnonzero((rows >= 0) & places.is_follow_up(place))
         np.maximum.at(last, rows[followed], after[followed])
-        column = np.array([place.get(pair, -1) for pair in zip(instruments, when, strict=True)])
         score = np.array(scores, dtype=np.float64)
-        used = np.flatnonzero((rows >= 0) & (column >= 0) & ~np.isnan(score))
-        cell = rows[used] * len(outcomes) + column[used]
-        away = after[used] - targets[column[used]]
+        used = np.flatnonzero((rows >= 0) & (place < width) & ~np.isnan(score))
+        cell = rows[used] * width + place[used]
+        away = after[used] - targets[place[used]]
         rank = 2 * np.abs(away) + (away > 0)
         order = np.argsort(-rank, kind="stable")  # the nearest is written last
         order = order[rank[order] < nearest[cell[order]]]
         nearest[cell[order]] = rank[order]
         values[cell[order]] = score[used][order]
-    table = values.reshape(n, len(outcomes))
-    columns = {column.name: table[:, k].copy() for k, column in enumerate(outcomes)}
+    table = values.reshape(n, width)
+    columns = {column.name: table[:, k].copy() for k, column in enumerate(places.outcomes)}
     return columns, np.where(np.isfinite(last), last, np.nan)
+
+
+def _mapped(known: Mapping[Any, int], keys: Iterable[Any], count: int) -> NDArray[np.int64]:
+    return np.fromiter(map(known.__getitem__, keys), dtype=np.int64, count=count)
 
 
 def _measures(connection: Connection, episodes: _Episodes) -> dict[str, Array]:
     """What an imported table said beyond events and answers, nan where nothing."""
     names = [name for name, _ in TOLD.values()] + [ASKED.format(word) for word in EVENTS.values()]
     found = {name: np.full(len(episodes.ids), np.nan) for name in names}
+    place = {name: n for n, name in enumerate(names)}
     listed = ", ".join(f"'{name}'" for name in names)
     for block in bulk.stream(connection, _MEASURES.format(listed)):
         ids, told, values = zip(*block, strict=True)
-        rows, kinds, numbers = episodes.rows(ids), np.array(told, dtype=object), np.array(values, dtype=np.float64)
-        for name in set(told):
-            chosen = (kinds == name) & (rows >= 0)
-            found[name][rows[chosen]] = numbers[chosen]
+        rows, numbers = episodes.rows(ids), np.array(values, dtype=np.float64)
+        kinds = _mapped(place, told, len(block))
+        for kind in np.unique(kinds):
+            chosen = np.flatnonzero((kinds == kind) & (rows >= 0))
+            found[names[kind]][rows[chosen]] = numbers[chosen]
     return found
 
 

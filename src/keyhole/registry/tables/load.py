@@ -154,6 +154,8 @@ def import_files(
     sources = [_source(path, (plan, text, decimal)) for path in files]
     if report is None:
         return _imported(registry, sources, asked, None)
+    if any(report.resolve() == path.resolve() for path in files):
+        raise InvalidInput(f"{report} is the file that is imported; give the report another name")
     found: list[tuple[Imported, ...]] = []
 
     def fill(temporary: Path) -> None:
@@ -223,7 +225,7 @@ def _one(connection: Connection, source: _Source, asked: Asked, tally: _Tally) -
         values = reader.values(block)
         put(values)
         tally.add(block, values)
-        asked.tell(f"{name}, {tally.rows:,} rows", min(block.read / size, 1.0))
+        asked.tell(name, min(block.read / size, 1.0))
     if sha256(source.path) != source.digest:
         raise InvalidInput(f"{name} changed while it was read; nothing was imported")
     _finish(sink, tally, (asked, source.digest, name))
