@@ -11,13 +11,14 @@ from keyhole.comparison.simulate import Settings, simulate
 
 @pytest.fixture(scope="module")
 def registry():
-    table = simulate(Settings(3000, 3, missing="none")).table
+    table = simulate(Settings(2000, 3, missing="none")).table
     y, arm = table["odi_12m"], table["miss"]
     X = np.column_stack([np.ones(len(y)), arm, (table["odi_0"] - 45) / 16])
     centre, surgeon = (np.unique(table[name].astype(str), return_inverse=True)[1] for name in ("centre", "surgeon"))
     return y, X, centre, surgeon
 
 
+@pytest.mark.slow
 def test_fixed_effects_sds_predictions_and_likelihood_are_those_of_statsmodels(registry):
     pandas = pytest.importorskip("pandas")
     formula = pytest.importorskip("statsmodels.formula.api")

@@ -24,6 +24,7 @@ def _times(rossi):
     return Times("recovery", rossi.week.to_numpy(float), event, treated, np.ones(n, bool), 0, ())
 
 
+@pytest.mark.slow
 def test_cox_finds_the_coefficients_errors_and_likelihood_of_the_rossi_data(rossi):
     names = ("fin", "age", "race", "wexp", "mar", "paro", "prio")
     columns = {name: rossi[name].to_numpy(float) for name in names}
@@ -36,6 +37,7 @@ def test_cox_finds_the_coefficients_errors_and_likelihood_of_the_rossi_data(ross
     assert p[names.index("mar")] > 0.05
 
 
+@pytest.mark.slow
 def test_the_curve_its_interval_and_the_log_rank_test_are_those_of_lifelines(rossi):
     fitters = pytest.importorskip("lifelines")
     statistics = pytest.importorskip("lifelines.statistics")
@@ -52,6 +54,7 @@ def test_the_curve_its_interval_and_the_log_rank_test_are_those_of_lifelines(ros
     assert log_rank(found) == pytest.approx(test.p_value, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_the_share_free_of_arrest_after_a_year_and_the_restricted_mean_are_known(rossi):
     found = _times(rossi)
     whole = curve(found.days, found.event)

@@ -19,7 +19,7 @@ COVARIATES = ("age", "bmi", "asa", "smoker", "diabetes", "prior_surgery", "level
 
 @pytest.fixture(scope="module")
 def large():
-    return simulate(Settings(20_000, 11, missing="none"))
+    return simulate(Settings(8_000, 11, missing="none"))
 
 
 def _naive(found, name):
@@ -42,12 +42,12 @@ def test_the_same_settings_give_the_same_bytes_and_another_seed_others():
 def test_the_naive_difference_is_about_twice_the_effect_and_a_right_model_finds_it(large):
     assert large.truth["effect"]["odi_12m"] == -5.0
     assert -13 < _naive(large, "odi_12m") < -8.5
-    assert abs(_regression(large, "odi_12m") + 5.0) < 0.7  # three standard errors
+    assert abs(_regression(large, "odi_12m") + 5.0) < 1.2  # three standard errors
 
 
 def test_without_confounding_the_naive_difference_is_the_effect():
-    found = simulate(Settings(15_000, 3, confounding=0.0, missing="none"))
-    assert abs(_naive(found, "odi_12m") + 5.0) < 0.9
+    found = simulate(Settings(6_000, 3, confounding=0.0, missing="none"))
+    assert abs(_naive(found, "odi_12m") + 5.0) < 1.4
     for name in ("minutes", "complication", "readmitted", "reoperated", "recovered", "leg_12m"):
         y = found.table[name]
         error = 4 * y.std() / np.sqrt(len(y) / 4)
@@ -55,7 +55,7 @@ def test_without_confounding_the_naive_difference_is_the_effect():
 
 
 def test_a_hidden_confounder_misleads_even_the_right_model():
-    found = simulate(Settings(10_000, 3, hidden=1.0, missing="none"))
+    found = simulate(Settings(4_000, 3, hidden=1.0, missing="none"))
     assert _regression(found, "odi_12m") < -7
 
 
@@ -103,8 +103,8 @@ def test_surgeons_learn(large):
         mine = np.flatnonzero((table["surgeon"] == surgeon) & (table["miss"] == 1))
         mine = mine[np.argsort(table["surgery_date"][mine], kind="stable")]
         first.extend(slow[mine[:10]])
-        last.extend(slow[mine[100:]])
-    assert np.mean(first) > np.mean(last) + 0.03
+        last.extend(slow[mine[60:]])
+    assert np.mean(first) > np.mean(last) + 0.02
 
 
 def test_odd_wishes_are_refused_in_one_sentence():

@@ -14,6 +14,8 @@ from keyhole.comparison.impute import LARGE, completed, impute
 from keyhole.comparison.table import Array, Mask, Table, numbers, taken
 from keyhole.errors import InvalidInput
 
+FOR_CHANCES = 2
+"""Completed tables behind the expected outcomes of charts and funnels, which average over patients anyway."""
 OUTCOME_KNOWN = "rows without the outcome are left out here; missing covariates are drawn"
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from keyhole.comparison.adjust import chances, completed_designs
+from keyhole.comparison.adjust import FOR_CHANCES, chances, completed_designs
 from keyhole.comparison.table import Array, Table, numbers, texts
 from keyhole.errors import InvalidInput
 
@@ -94,7 +94,7 @@ def funnel(
     values = numbers(table, outcome)
     if not np.isin(values[~np.isnan(values)], (0.0, 1.0)).all():
         raise InvalidInput(f"{table.name}: a funnel needs an event, 0 or 1; {outcome} is a measure")
-    found = completed_designs(table, outcome, treatment, covariates, seed=seed)
+    found = completed_designs(table, outcome, treatment, covariates, imputations=FOR_CHANCES, seed=seed)
     target = float(found.y.mean())
     if not 0 < target < 1:
         raise InvalidInput(f"{table.name}: {outcome} is {target:g} in every row: there is nothing to compare")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from keyhole.comparison.adjust import chances, completed_designs, expected
+from keyhole.comparison.adjust import FOR_CHANCES, chances, completed_designs, expected
 from keyhole.comparison.table import Array, Index, Mask, Table, numbers, texts
 from keyhole.errors import InvalidInput
 
@@ -92,7 +92,7 @@ def cusum(
     their average and no outer one.
     """
     among = numbers(table, treatment) == 1
-    found = completed_designs(table, outcome, treatment, covariates, among=among, seed=seed)
+    found = completed_designs(table, outcome, treatment, covariates, among=among, imputations=FOR_CHANCES, seed=seed)
     if np.ptp(found.y) == 0:
         raise InvalidInput(f"{table.name}: {outcome} is {found.y[0]:g} in every operation of {treatment} = 1")
     is_event = bool(np.isin(found.y, (0.0, 1.0)).all())
