@@ -282,7 +282,7 @@ def test_another_program_that_holds_the_file_is_waited_for_and_then_told(tmp_pat
 def test_urls_are_read_and_shown_without_their_password():
     assert database.open_name("postgres://me:secret@host/db") == "postgresql://me:***@host/db"
     assert database.open_name("sqlite:///a/b.db") == "a/b.db"
-    for wrong in ("mysql://x/y", "://", "sqlite://"):
+    for wrong in ("mysql://x/y", "://", "sqlite://", "sqlite:///:memory:", ""):
         with pytest.raises(InvalidInput):
             database.open_name(wrong)
 

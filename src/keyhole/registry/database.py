@@ -180,6 +180,8 @@ def shown(address: URL) -> str:
 
 def _address(url: str | Path) -> URL:
     """`url` as SQLAlchemy has it; a bare path is a SQLite file."""
+    if not str(url).strip():
+        raise InvalidInput("the registry needs a name: a file, or postgresql://user@host/name")
     if isinstance(url, Path) or "://" not in url:
         return URL.create("sqlite", database=str(url))
     try:

@@ -21,6 +21,7 @@ from keyhole.errors import InvalidInput, MissingPart, Refused, StorageFailure, W
 from keyhole.registry.audit import Work
 from keyhole.registry.database import Registry
 from keyhole.registry.models import Identity, Patient
+from keyhole.registry.record import told_of
 
 KEY_VARIABLE = "KEYHOLE_IDENTITY_KEY"
 CHECK = "identity_check"  # the setting that tells a wrong key before anything is written with it
@@ -130,12 +131,11 @@ def reveal(work: Work, vault: Vault, patient: Patient) -> dict[str, str]:
 
 def forget(work: Work, patient: Patient, reason: str) -> None:
     """Erase who `patient` is; what was recorded under the pseudonym stays."""
-    if not reason.strip():
-        raise Refused("reason", "expected why, in a few words, got nothing")
+    told = told_of(reason)
     row = work.session.get(Identity, patient.id)
     if row is None:
         raise Refused("patient", f"no identity is kept of {patient.pseudonym!r}")
-    work.note("void", row, None, None, reason.strip())
+    work.note("void", row, None, None, told)
     work.session.delete(row)
     work.session.flush()
 

@@ -40,6 +40,7 @@ from keyhole.registry.models import (
 
 EVENTS = ("complication", "readmission", "reoperation")
 _KEYS = {"patient": "pseudonym", "episode": "code"}
+_LONGEST_REASON = 500
 _OURS = {"id", "voided_at", "batch_id", "version", "replaces_id", "patient_id", "episode_id"}
 
 
@@ -76,7 +77,7 @@ def correct(work: Work, entity: str, key: str, changes: Mapping[str, object], *,
         given["items"] = None
     if "items" in changes and "value" not in changes:
         given["value"] = None
-    told = _told(reason)
+    told = told_of(reason)
     found = values(entity, given | dict(changes), today)
     fresh, caveats = _checked(work.session, entity, found, row)
     _refuse_twice(work.session, fresh, besides=row.id)
@@ -94,7 +95,7 @@ def correct(work: Work, entity: str, key: str, changes: Mapping[str, object], *,
 def void(work: Work, entity: str, key: str, *, reason: str) -> tuple[tuple[str, int], ...]:
     """Take back what is recorded under `key`, and all that hangs on it; returns table and number of each."""
     row = find(work.session, entity, key, lock=True)
-    told = _told(reason)
+    told = told_of(reason)
     rows = [*_hanging(work.session, row), row]
     for one in rows:
         before = plain(one)
@@ -128,7 +129,7 @@ def find(
         asked = asked.where(model.voided_at.is_(None))
     if lock or shared:
         asked = asked.with_for_update(read=not lock)
-    row = session.scalars(asked.order_by(model.id.desc()).limit(1)).first()
+    row = session.scalars(asked.order_by(model.id.desc()).limit(1)).first() if key.isprintable() else None
     if row is None:
         raise Refused(entity, f"there is no {entity} {key[:60]!r} in the registry")
     return row
@@ -258,7 +259,9 @@ def _plain_episode(episode: Episode) -> dict[str, Any]:
     return {"surgery_date": episode.surgery_date, "age": episode.age}
 
 
-def _told(reason: str) -> str:
-    if not reason.strip():
-        raise Refused("reason", "expected why, in a few words, got nothing")
-    return reason.strip()
+def told_of(reason: str) -> str:
+    """The reason as the trail keeps it; refused where there is none."""
+    told = reason.strip()
+    if not told or len(told) > _LONGEST_REASON or not told.isprintable():
+        raise Refused("reason", f"expected why, in 1 to {_LONGEST_REASON} letters on one line, got {told[:40]!r}")
+    return told
