@@ -13,6 +13,7 @@ from dashboard_registry import LONG_AGO, TODAY, answer, drawn, episode, fill, to
 from keyhole.cli.main import main
 from keyhole.comparison.table import Table
 from keyhole.errors import InvalidInput
+from keyhole.recovery.instruments import change
 from keyhole.registry.database import open_registry
 from keyhole.registry.due import due
 from keyhole.report.dashboard import dashboard_page, from_registry, from_table, summary, to_json
@@ -254,3 +255,33 @@ def test_the_command_refuses_in_one_sentence(words, said, tmp_path, monkeypatch)
 def test_a_score_that_is_no_quantity_is_not_averaged(registry_url):
     fill(registry_url, [episode(1, LONG_AGO)], [answer(1, "baseline", 11213, LONG_AGO, key="eq5d-5l")])
     assert summary(_read(registry_url), TODAY).outcomes == ()
+
+
+@pytest.mark.parametrize(("key", "low", "high"), [("odi", 0, 100), ("nrs-leg", 0, 10), ("eq5d-index", -0.5, 1)])
+def test_thresholds_are_reached_by_those_whose_single_change_reaches_them(key, low, high):
+    lot = np.random.default_rng(3)
+    first, last = (np.round(lot.uniform(low, high, 60), 1) for _ in range(2))
+    last[:10] = np.nan
+    table = Table(
+        {"surgery_date": ["2022-03-01"] * 60, "miss": np.arange(60) % 2, f"{key}_0": first, f"{key}_12m": last}
+    )
+    found = summary(from_table(table), TODAY).outcomes[0]
+    assert found.reached
+    pairs = [n for n in range(60) if np.isfinite(last[n])]
+    single = {n: dict(change(key, first[n], last[n]).reached) for n in pairs}
+    for line in found.reached:
+        for arm, counted in ((1, line.small), (0, line.open)):
+            said = [
+                yes
+                for n in pairs
+                if n % 2 == arm
+                for t, yes in single[n].items()
+                if (t.at, t.per) == (line.at, line.per) and t.kind == line.kind and t.value == line.value
+            ]
+            assert (counted.count, counted.of) == (sum(said), len(said))
+
+
+def test_a_column_with_words_among_its_numbers_is_left_out_and_said():
+    found = summary(from_table(_table(odi_12m=["20", "soon", "", ""])), TODAY)
+    assert "odi_12m holds words among its numbers and was left out" in found.caveats
+    assert ("odi", None) in _visit(found, "12m").groups

@@ -120,10 +120,11 @@ def to_ask(data: Data, today: date) -> tuple[tuple[ToAsk, ...], tuple[Person, ..
     """How many are to be asked at every visit, and the first of those whose answers still count.
 
     The same rule as the registry's own list: due from the first day of the window, overdue after the day meant,
-    nobody after death, no baseline once operated.
+    nobody after death or once the window of the last visit has closed, no baseline once operated.
     """
     now = np.datetime64(today, "D")
     alive = np.isnat(data.died) | (data.died > now)
+    alive &= ~data.operated | (now <= data.surgery + np.timedelta64(VISITS[-1].last, "D"))
     counts, persons = [], []
     for n, visit in enumerate(VISITS):
         wants = alive & ~_grouped(data, n).all(axis=0)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
 
-from keyhole.recovery.instruments import instruments
+from keyhole.recovery.instruments import Instrument, instruments
 from keyhole.registry.schedule import VISITS
+from keyhole.report.dashboard.counts import Share, share
 from keyhole.report.dashboard.data import MISS, OPEN, VISIT_KEYS, Data, Floats, Mask
 
 ARMS = ((MISS, "small openings"), (OPEN, "open operations"))
@@ -42,6 +44,19 @@ class Absent:
 
 
 @dataclass(frozen=True, slots=True)
+class Reached:
+    """One published threshold: of those with the scores it needs, how many reach it at a year."""
+
+    kind: str
+    per: str
+    value: float
+    at: str
+    source: str
+    small: Share
+    open: Share
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """One instrument over time; `top` and `bottom` of the scale, `better` its good direction."""
 
@@ -53,6 +68,7 @@ class Outcome:
     top: float
     arms: tuple[tuple[str, tuple[Point, ...]], ...]
     absent: Absent | None
+    reached: tuple[Reached, ...]
 
 
 def outcomes(data: Data, today: date) -> tuple[Outcome, ...]:
@@ -83,6 +99,7 @@ def _outcome(data: Data, key: str, today: date) -> Outcome | None:
         top=float(high),
         arms=arms,
         absent=_absent(data, value, VISIT_KEYS.index("12m"), today),
+        reached=() if known is None else tuple(_reached(data, value, known)),
     )
 
 
@@ -123,3 +140,24 @@ def _absent(data: Data, value: Floats, n: int, today: date) -> Absent | None:
     return Absent(
         VISIT_KEYS[n], int(has.sum()), float(value[has, 0].mean()), int(lacks.sum()), float(value[lacks, 0].mean())
     )
+
+
+def _reached(data: Data, value: Floats, known: Instrument) -> Iterator[Reached]:
+    """Thresholds of change and of a state at 12 months, as `change` of the instruments reads them."""
+    first, last = value[:, 0], value[:, VISIT_KEYS.index("12m")]
+    gain = first - last if known.better == "lower" else last - first
+    with np.errstate(divide="ignore", invalid="ignore"):
+        percent = np.where((first != 0) & (known.low >= 0), 100.0 * gain / first, np.nan)
+    good = last if known.better == "higher" else -last
+    for t in known.thresholds:
+        if t.kind not in {"mcid", "success", "pass"}:
+            continue
+        limit = t.value if t.per != "value" or known.better == "higher" else -t.value
+        amount = {"points": gain, "percent": percent, "value": good}[t.per]
+        among, reaches = np.isfinite(amount), amount >= limit - 1e-9 * abs(limit)
+        small, opened = (_share(reaches, among & (data.arm == arm)) for arm in (MISS, OPEN))
+        yield Reached(t.kind, t.per, t.value, t.at, t.source, small, opened)
+
+
+def _share(hit: Mask, among: Mask) -> Share:
+    return share(int((hit & among).sum()), int(among.sum()))

@@ -16,6 +16,12 @@ from keyhole.report.dashboard.chart import outcome_chart
 from keyhole.report.dashboard.counts import Share
 from keyhole.report.dashboard.summary import ENOUGH, Dashboard, to_json
 
+_KINDS = {
+    "mcid": "smallest change that matters",
+    "success": "much better or recovered",
+    "pass": "a state people accept",
+}
+
 
 @cache
 def _environment() -> Environment:
@@ -46,6 +52,7 @@ def dashboard_page(found: Dashboard) -> bytes:
         mean=_mean,
         middle=_middle,
         rate=_rate,
+        kinds=_KINDS,
     )
     return html.encode()
 

@@ -77,7 +77,11 @@ def _answers(table: Table) -> dict[str, Answers]:
 
 def _asked(table: Table, answers: Mapping[str, Answers]) -> tuple[Groups, ...]:
     """At every visit the scores for which the table has a column."""
-    held = {(m["name"].replace("_", "-"), _visit(m)) for column in table.columns if (m := _VISIT.match(column))}
+    held = {
+        (m["name"].replace("_", "-"), _visit(m))
+        for column in table.columns
+        if (m := _VISIT.match(column)) and not table.is_text(column)
+    }
     return tuple(tuple((key,) for key in answers if (key, visit) in held) for visit in VISIT_KEYS)
 
 
@@ -129,4 +133,6 @@ def _notes(table: Table) -> tuple[str, ...]:
             empty = int(np.isnan(numbers(table, column)).sum())
             if empty:
                 said.append(f"{column} is empty in {empty:,} rows: whether it happened there is not known")
+    words = [c for c in table.columns if _VISIT.match(c) and table.is_text(c)]
+    said += [f"{column} holds words among its numbers and was left out" for column in words]
     return tuple(said)
