@@ -1,6 +1,7 @@
 """How right `keyhole registry compare` is on simulated registries with a known effect; writes a table into the docs.
 
     OMP_NUM_THREADS=1 python benchmarks/comparison.py [--runs 200] [--only NAME] [--write docs/comparison.md]
+    python benchmarks/comparison.py --scale 200000      seconds and memory of one large comparison from its CSV
 
 Every row is a kind of registry, analysed `--runs` times with new seeds: the mean of each estimate, the spread of the
 doubly robust one, its mean standard error, and how often its 95 % interval holds the truth. The table replaces what
@@ -10,6 +11,8 @@ stands between the two markers of the document.
 from __future__ import annotations
 
 import argparse
+import resource
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +24,8 @@ from keyhole.comparison.compare import estimate
 from keyhole.comparison.model import METHODS, Settings
 from keyhole.comparison.simulate import Settings as Registry
 from keyhole.comparison.simulate import simulate
+from keyhole.comparison.simulate.write import csv_of
+from keyhole.comparison.table import read_table
 
 STRONG = ("odi_0", "levels", "prior_surgery", "asa")
 COVARIATES = (
@@ -93,13 +98,34 @@ def row(case: Case, runs: int, first: int) -> str:
     return "| " + " | ".join([*cells, f"{covered:.3f}", f"{100 * poor:.0f} %"]) + " |"
 
 
+def scale(patients: int) -> None:
+    """Seconds and memory of reading and comparing one large table with missing values."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "registry.csv"
+        path.write_bytes(csv_of(simulate(Registry(patients=patients, seed=1))))
+        start, busy = time.perf_counter(), time.process_time()
+        table = read_table(path)
+        read = time.perf_counter() - start
+        found = estimate(table, "odi_12m", "miss")
+    seconds, busy = time.perf_counter() - start, time.process_time() - busy
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    aipw = found.estimates["aipw"]
+    print(f"{patients} rows, {len(table.columns)} columns, {found.missing.imputations} completed tables")
+    print(f"{seconds:.1f} s ({busy:.1f} s of processor), {read:.1f} s of them reading; {memory:.2f} GiB at most")
+    print(f"AIPW {aipw.value:.2f}, interval {aipw.interval[0]:.2f} to {aipw.interval[1]:.2f}, truth -5")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1000)
     parser.add_argument("--only", choices=list(CASES), action="append")
     parser.add_argument("--write", type=Path)
+    parser.add_argument("--scale", type=int)
     asked = parser.parse_args()
+    if asked.scale:
+        scale(asked.scale)
+        return
     lines = [
         "| registry | truth | naive | regression | IPW | AIPW | sd of AIPW | its se | coverage | overlap called poor |",
         "|---|---|---|---|---|---|---|---|---|---|",

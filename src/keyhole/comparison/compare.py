@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -252,4 +252,8 @@ def _ratio(found: Sequence[_Found], complete_df: float, settings: Settings) -> R
 def _e_value(effect: Effect, spread: float, *, is_binary: bool) -> EValue | None:
     if is_binary:
         return None if effect.ratio is None else of_ratio(effect.ratio.value, effect.ratio.interval)
-    return of_difference(effect.value, effect.se, spread) if spread > 0 else None
+    if not spread > 0:
+        return None
+    found = of_difference(effect.value, effect.se, spread)
+    holds_none = effect.interval[0] <= 0 <= effect.interval[1]  # by Student's t, or another level than 95 %
+    return replace(found, interval_end=1.0) if holds_none else found
