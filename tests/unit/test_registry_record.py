@@ -268,6 +268,7 @@ def test_who_records_must_have_a_name(registry):
             pass
 
 
+@pytest.mark.slow  # loads what planning loads
 def test_the_lists_of_words_are_those_of_the_catalogues():
     from keyhole.evidence import procedures
     from keyhole.plan import catalogue
