@@ -26,6 +26,17 @@ criterion/home-programme,2026-01-19,1,
 criterion/walk-15,2026-01-19,1,
 red-flags,2026-01-19,0,
 """
+SIX_WEEKS = (
+    TWO_WEEKS
+    + """phase,2026-01-19,2,as advised
+steps,2026-02-13,3900,
+steps,2026-02-14,3600,
+steps,2026-02-15,4100,
+criterion/still-back,2026-02-16,1,seen by the therapist
+red-flags,2026-02-16,0,
+"""
+)
+LATER = SIX_WEEKS + "phase,2026-02-16,3,as advised\n"
 
 
 def run(*words: str | Path, code: int = 0) -> str:
@@ -103,6 +114,7 @@ def follow_up(case: Path, folder: Path) -> FollowUp:
     visits = {}
     for day in list(PROMS)[1:]:
         answer(registry, day)
+        diary.write_text(SIX_WEEKS if day == "2026-02-16" else LATER)
         visits[day] = asked(*here, "--observations", diary, "--today", day)
     shown = run(*here, "--observations", diary, "--today", "2026-07-07")
     due = asked("registry", "due", "-r", registry, "--today", "2026-07-07")

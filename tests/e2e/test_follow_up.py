@@ -42,12 +42,19 @@ def test_at_two_weeks_every_criterion_is_met_and_the_next_phase_is_advised(found
     assert rules(found.two_weeks) == ["ready"]
 
 
-def test_at_six_weeks_and_three_months_the_course_is_inside_and_old_answers_hold(found):
-    for day in ("2026-02-16", "2026-04-07"):
-        held = found.visits[day]
-        assert held["advice"]["word"] == "hold"
-        assert "criterion-unknown" in rules(held)
-        assert set(standings(held)) == {"inside"}
+def test_at_six_weeks_the_course_is_inside_and_the_phase_after_is_advised(found):
+    held = found.visits["2026-02-16"]
+    assert held["phase"]["number"] == 2
+    assert held["advice"]["word"] == "advance"
+    assert set(standings(held)) == {"inside"}
+
+
+def test_at_three_months_what_nobody_measured_holds(found):
+    held = found.visits["2026-04-07"]
+    assert held["phase"]["number"] == 3
+    assert held["advice"]["word"] == "hold"
+    assert {"criterion-unknown", "warning-signs-unknown"} <= set(rules(held))
+    assert set(standings(held)) == {"inside"}
 
 
 def test_the_worsening_at_six_months_calls_the_clinic_and_says_why(found):

@@ -171,7 +171,7 @@ def _advice(found: Progress) -> str:
 
 
 def _course(course: Course) -> str:
-    rows = []
+    rows, digits = [], 0 if course.high > 24 else 1
     for one in course.points:
         known = one.band.low is not None and one.band.high is not None
         rows.append(
@@ -179,7 +179,7 @@ def _course(course: Course) -> str:
                 str(one.date),
                 _visit(one.day),
                 f"{one.value:g}",
-                f"{one.band.low:.0f} to {one.band.high:.0f}" if known else "not known",
+                f"{one.band.low:.{digits}f} to {one.band.high:.{digits}f}" if known else "not known",
                 one.standing,
                 "–" if one.gain is None else f"{one.gain:+g}" + (" *" if one.matters else ""),
             ]

@@ -177,7 +177,7 @@ def _criteria(found: Progress) -> Table | None:
 
 
 def _course(course: Course, found: Progress, cited: References) -> Drawn:
-    rows = []
+    rows, digits = [], 0 if course.high > 24 else 1
     for one in shown(course.points):
         known = one.band.low is not None and one.band.high is not None
         gain = "–" if one.gain is None else f"{one.gain:+g}".replace("-", "−") + (" (noticed)" if one.matters else "")
@@ -187,7 +187,9 @@ def _course(course: Course, found: Progress, cited: References) -> Drawn:
                     Text(_when(one.day)),
                     Text(str(one.date)),
                     Text(f"{one.value:g}"),
-                    Text(f"{one.band.low:.0f} to {one.band.high:.0f}" if known else NOT_KNOWN, known=known),
+                    Text(
+                        f"{one.band.low:.{digits}f} to {one.band.high:.{digits}f}" if known else NOT_KNOWN, known=known
+                    ),
                     Text(_stands(one.standing), known=known),
                     Text(gain),
                     Text(one.band.why),
