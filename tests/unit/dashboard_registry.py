@@ -118,8 +118,8 @@ def drawn(url, n=150, seed=7):
                 {"episode_id": k, "code": "death", "date": surgery + timedelta(lot.randrange(last + 1))}
             )
         for visit in VISITS:
+            when = (surgery or TODAY) + timedelta(visit.first)
             for key in ("odi", "nrs-leg", "vas-back", "nrs-back", "eq5d-5l"):
-                if lot.random() < 0.6:
-                    when = (surgery or TODAY) + timedelta(visit.first)
+                if lot.random() < 0.6 and when <= TODAY:
                     responses.append(answer(k, visit.key, 11111 if key == "eq5d-5l" else 5, when, key=key))
     fill(url, episodes, responses, complications)

@@ -20,9 +20,9 @@ from keyhole.report.dashboard import dashboard_page, from_registry, from_table, 
 from keyhole.report.dashboard.counts import share
 
 
-def _read(url):
+def _read(url, today=TODAY):
     with open_registry(url) as registry:
-        return from_registry(registry)
+        return from_registry(registry, today)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_centres_are_listed_and_one_can_be_taken_alone(registry_url):
 def test_whom_to_ask_is_what_the_registrys_own_list_says(registry_url):
     drawn(registry_url)
     with open_registry(registry_url) as registry:
-        data = from_registry(registry)
+        data = from_registry(registry, TODAY)
         with registry.reading() as session:
             listed = due(session, TODAY)
     found = summary(data, TODAY)
@@ -148,9 +148,20 @@ def test_both_kinds_of_operation_in_one_episode_are_said_and_in_neither_line(reg
 
 def test_an_operation_after_the_day_of_the_page_has_not_been_yet(registry_url):
     told(registry_url)
-    found = summary(_read(registry_url), date(2026, 4, 1))
+    found = summary(_read(registry_url, date(2026, 4, 1)), date(2026, 4, 1))
     assert (found.operated, found.episodes) == (5, 7)
     assert any("1 operations lie after" in said for said in found.caveats)
+
+
+def test_what_is_dated_after_the_day_of_the_page_is_not_counted(registry_url):
+    told(registry_url)
+    day = LONG_AGO + timedelta(366)
+    found = summary(_read(registry_url, day), day)
+    assert _visit(found, "12m").open_answered == 3
+    assert next(p for p in found.outcomes[0].arms[0][1] if p.visit == "12m").mean == 27.0  # the later answer is not yet
+    assert found.reoperations[0].all.count == 1
+    early = summary(_read(registry_url, LONG_AGO), LONG_AGO)
+    assert (early.reoperations[0].all.count, early.complications[0].all.count) == (0, 1)
 
 
 def test_an_empty_registry_has_a_page_that_says_so(registry_url):
@@ -285,3 +296,9 @@ def test_a_column_with_words_among_its_numbers_is_left_out_and_said():
     found = summary(from_table(_table(odi_12m=["20", "soon", "", ""])), TODAY)
     assert "odi_12m holds words among its numbers and was left out" in found.caveats
     assert ("odi", None) in _visit(found, "12m").groups
+
+
+def test_the_mean_of_a_centre_is_of_the_outcome_named_above_it():
+    columns = {"surgery_date": ["2022-03-01"], "centre": ["A"], "back_12m": [7.0], "leg_12m": [2.0]}
+    found = summary(from_table(Table({key: np.array(value) for key, value in columns.items()})), TODAY)
+    assert (found.outcomes[0].key, found.centres[0].score) == ("leg", 2.0)

@@ -23,10 +23,16 @@ _KINDS = {
     "norm": "upper limit of healthy people",
     "band": "band",
 }
+_EXAMPLES = """\b
+keyhole score odi 2 2 2 2 2 2 2 - 1 1
+keyhole score 5r-sts unable
+keyhole score nrs-leg 3 --before 7
+
+Research use only. Not a medical device. Not for clinical decisions."""
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command("score")
+@click.command("score", epilog=_EXAMPLES)
 @click.argument("instrument", required=False)
 @click.argument("answers", nargs=-1)
 @click.option("--file", "file", type=_FILE, help="Forms to score: CSV (a row each), JSON, or a FHIR response.")
@@ -49,14 +55,9 @@ def score_command(
     items: Path | None,
     as_json: bool,
 ) -> None:
-    r"""Score ANSWERS of INSTRUMENT, one for each item in the form's order; a dash where one was left out.
+    """Score ANSWERS of INSTRUMENT, one for each item in the form's order; a dash where one was left out.
 
     Without INSTRUMENT: list what can be scored. Without ANSWERS: show the instrument, its rule, licence and thresholds.
-
-    \b
-    keyhole score odi 2 2 2 2 2 2 2 - 1 1
-    keyhole score 5r-sts unable
-    keyhole score nrs-leg 3 --before 7
     """
     if instrument is None:
         _list(as_json)

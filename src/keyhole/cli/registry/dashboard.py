@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +43,7 @@ def dashboard_command(
     if out is None and not as_json:
         raise InvalidInput("name a folder for the page with --out, or ask for --json")
     day = (today or datetime.now()).date()
-    found = summary(_data(registry), day, centre=centre, surgeon=surgeon, by_surgeon=by_surgeon)
+    found = summary(_data(registry, day), day, centre=centre, surgeon=surgeon, by_surgeon=by_surgeon)
     page = None if out is None else write_dashboard(found, out)
     if as_json:
         click.echo(json.dumps(to_json(found), ensure_ascii=False, allow_nan=False))
@@ -52,7 +52,7 @@ def dashboard_command(
     click.echo(f"\nDashboard: {page}")
 
 
-def _data(registry: str) -> Data:
+def _data(registry: str, today: date) -> Data:
     from keyhole.report.dashboard import from_registry, from_table
 
     if "://" not in registry and Path(registry).suffix.casefold() in _TABLES:
@@ -62,7 +62,7 @@ def _data(registry: str) -> Data:
     from keyhole.registry.database import open_registry
 
     with open_registry(registry) as opened:
-        return from_registry(opened)
+        return from_registry(opened, today)
 
 
 def _tell(found: Dashboard) -> None:

@@ -144,11 +144,13 @@ def approaches(data: Data, *, most: int = 8) -> tuple[tuple[str, ...], tuple[Don
     return tuple(str(y) for y in range(first, last + 1)), done
 
 
-def units(data: Data, today: date, by: str) -> tuple[Unit, ...]:
-    """Every centre, or every surgeon, by name; episodes that name none come last as "not recorded"."""
+def units(data: Data, today: date, by: str, key: str) -> tuple[Unit, ...]:
+    """Every centre, or every surgeon, by name; episodes that name none come last as "not recorded".
+
+    `key` is the instrument whose mean is shown; "" for none.
+    """
     column = data.centre if by == "centre" else data.surgeon
     at = VISIT_KEYS.index("12m")
-    key = next((group[0] for group in data.groups if group[0] in data.answers), None) or next(iter(data.answers), None)
     closed = data.surgery + np.timedelta64(VISITS[at].last, "D") < np.datetime64(today, "D")
     closed &= np.isnat(data.died)
     score = data.answers[key].value[:, at] if key else np.full(len(data), np.nan)

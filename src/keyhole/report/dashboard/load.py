@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -31,15 +32,15 @@ from keyhole.report.dashboard.data import (
 _AT_ONCE = 20_000
 
 
-def from_registry(registry: Registry) -> Data:
-    """All that the dashboard counts, as one moment of the registry has it."""
+def from_registry(registry: Registry, today: date) -> Data:
+    """All that the dashboard counts, as one moment of the registry has it; what is dated after `today` is left out."""
     with registry.reading() as session:
         episodes = _columns(session, _episodes(), 6)
         ids = episodes[0].astype(np.int64)
         procedures = _columns(session, _procedures(), 4)
         where = _places(procedures[0], ids)
-        answers = _answers(session, ids)
-        events = [_events(session, table, code, ids) for table, code in _EVENTS]
+        answers = _answers(session, ids, today)
+        events = [_events(session, table, code, ids, today) for table, code in _EVENTS]
     arm, operation = _operations(len(ids), where, procedures)
     return Data(
         name=registry.name,
@@ -136,7 +137,7 @@ def _operations(n: int, where: Ints, procedures: list[NDArray[Any]]) -> tuple[ND
     return arm, operation
 
 
-def _answers(session: Session, ids: Ints) -> dict[str, Answers]:
+def _answers(session: Session, ids: Ints, today: date) -> dict[str, Answers]:
     """Every instrument's scores by episode and visit; of several answers at one visit the latest.
 
     The database turns words into numbers and hands the rows over in the order of its own index, the latest last.
@@ -147,7 +148,7 @@ def _answers(session: Session, ids: Ints) -> dict[str, Answers]:
     order = (Response.episode_id, Response.instrument, Response.visit, Response.date)
     query = select(Response.episode_id, instrument * visits + visit, Response.value)
     found: dict[str, Answers] = {}
-    for rows in _blocks(session, query.where(Response.voided_at.is_(None)).order_by(*order)):
+    for rows in _blocks(session, query.where(Response.voided_at.is_(None), Response.date <= today).order_by(*order)):
         block = np.array(rows, dtype=np.float64)
         place, at = _places(block[:, 0], ids), block[:, 1].astype(np.int64)
         for n in np.unique(at[(place >= 0) & (at >= 0)] // visits):
@@ -163,9 +164,9 @@ def _empty(n: int) -> Answers:
     return Answers(np.full(shape, np.nan), np.zeros(shape, dtype=bool))
 
 
-def _events(session: Session, table: Any, code: Any, ids: Ints) -> Events:
-    query = select(table.episode_id, code, table.date).where(table.voided_at.is_(None)).order_by(table.id)
-    episode, words, days = _columns(session, query, 3)
+def _events(session: Session, table: Any, code: Any, ids: Ints, today: date) -> Events:
+    query = select(table.episode_id, code, table.date).where(table.voided_at.is_(None), table.date <= today)
+    episode, words, days = _columns(session, query.order_by(table.id), 3)
     place = _places(episode, ids)
     kept = place >= 0
     return Events(place[kept], named(words[kept]), _dates(days[kept]))

@@ -75,6 +75,8 @@ def summary(data: Data, today: date, *, centre: str = "", surgeon: str = "", by_
     visits = completeness(data, today)
     ask, persons = to_ask(data, today)
     years, done = approaches(data)
+    scores = outcomes(data, today)
+    key = scores[0].key if scores else ""
     arms = {arm: int(((data.arm == arm) & data.operated).sum()) for arm in (MISS, OPEN, BOTH, UNKNOWN)}
     return Dashboard(
         name=data.name,
@@ -93,15 +95,15 @@ def summary(data: Data, today: date, *, centre: str = "", surgeon: str = "", by_
         visits=visits,
         ask=ask,
         persons=persons,
-        outcomes=outcomes(data, today),
+        outcomes=scores,
         complications=complications(data),
         readmissions=readmissions(data),
         reoperations=reoperations(data),
         years=years,
         approaches=done,
         has_approaches=data.has_approaches,
-        centres=units(data, today, "centre"),
-        surgeons=units(data, today, "surgeon") if by_surgeon else (),
+        centres=units(data, today, "centre", key),
+        surgeons=units(data, today, "surgeon", key) if by_surgeon else (),
         caveats=_caveats(data, future),
     )
 
