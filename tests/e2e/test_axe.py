@@ -19,6 +19,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "unit"))
 
+import progress_case  # noqa: E402
 import rehab_case  # noqa: E402
 from expected_case import case_record, record  # noqa: E402
 from report_case import anatomy, case, plan  # noqa: E402
@@ -31,6 +32,7 @@ from keyhole.report.opening import openings  # noqa: E402
 from keyhole.report.outlook import outlook  # noqa: E402
 from keyhole.report.patient import aid, described  # noqa: E402
 from keyhole.report.planning import plan_page  # noqa: E402
+from keyhole.report.progress import progress_page  # noqa: E402
 from keyhole.report.rehab.pages import patient_page, therapist_page  # noqa: E402
 from keyhole.report.sentences import sentences  # noqa: E402
 
@@ -79,6 +81,13 @@ def therapist():
     return recovery(therapist_page)
 
 
+def progress():
+    rows = [*progress_case.ready(), progress_case.seen("odi", 91, 14), progress_case.seen("odi", 180, 60)]
+    rows += [progress_case.seen("tug", 175, 10), *(progress_case.seen("steps", day, 5000) for day in range(170, 181))]
+    found = progress_case.followed(rows, 182, forecast=record())
+    return progress_page(case_record(), found, {"rehab.json": "0" * 64})
+
+
 def violations(page: str, folder: Path, size: str) -> list[list[str]]:
     """What axe finds in `page` at a window's `size`: impact, rule, where."""
     open_page = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page)
@@ -96,7 +105,7 @@ def violations(page: str, folder: Path, size: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("size", ["390,844", "1280,900"], ids=["phone", "desk"])
-@pytest.mark.parametrize("made", [patient, surgeon, planning, recovery, therapist])
+@pytest.mark.parametrize("made", [patient, surgeon, planning, recovery, therapist, progress])
 def test_axe_finds_nothing(made, size, tmp_path):
     assert violations(made().decode(), tmp_path, size) == []
 
