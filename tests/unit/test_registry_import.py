@@ -239,6 +239,10 @@ def test_a_mapping_translates_words_days_units_and_fills_constants(registry, fil
     [
         ({"format": "tall"}, 'expected format = "wide"'),
         ({"colums": {}}, "'colums' is not known"),
+        ({"missing": "x"}, "missing must be a list of texts"),
+        ({"constants": 5}, "constants must be a table"),
+        ({"columns": MAPPING["columns"] | {"b": {"field": "episodes.bmi", "values": 3}}}, "values must be a table"),
+        ({"columns": MAPPING["columns"] | {"b": {"field": "episodes.bmi", "factor": 0}}}, "factor must be a number"),
         ({"decimal": ";"}, 'expected decimal = "." or ","'),
         ({"separator": ";;"}, "separator must be one character"),
         ({"columns": {"a": "episodes.weight"}}, "there is no field 'episodes.weight'"),

@@ -7,7 +7,7 @@ table that `keyhole registry export --what tables` writes. A header that is no m
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
@@ -20,12 +20,19 @@ from keyhole.registry.tables.rows import Text
 from keyhole.registry.tables.vocabulary import instrument_field, words
 
 WIDE_TABLES = ("patients", "episodes", "procedures", "responses", WIDE)
-_TOP = {
-    "title", "format", "table", "encoding", "separator", "quote", "decimal", "date", "missing", "ignore", "required",
-    "nominal_dates", "columns", "constants",
-}  # fmt: skip
-_COLUMN = {"field", "instrument", "visit", "on", "values", "date", "decimal", "unit", "factor"}
-
+_TEXTS = ("title", "format", "table", "encoding", "separator", "quote", "decimal", "date")
+_TOP: Mapping[str, type] = {
+    **dict.fromkeys(_TEXTS, str),
+    **dict.fromkeys(("missing", "ignore", "required"), list),
+    **dict.fromkeys(("columns", "constants"), dict),
+    "nominal_dates": bool,
+}
+_COLUMN: Mapping[str, type] = {
+    **dict.fromkeys(("field", "instrument", "visit", "on", "date", "decimal", "unit"), str),
+    "values": dict,
+    "factor": object,
+}
+_KINDS = {str: "text", list: "a list of texts", dict: "a table", bool: "true or false"}
 _USUAL, _PLAIN = Reading(), Text()
 
 
@@ -173,10 +180,18 @@ def _more(names: Sequence[str]) -> str:
     return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
 
 
-def _check_keys(found: Mapping[str, Any], known: Iterable[str], where: str) -> None:
-    strange = [key for key in found if key not in known]
-    if strange:
-        raise InvalidInput(f"{where}: {strange[0]!r} is not known; expected {', '.join(sorted(known))}")
+def _check_keys(found: Mapping[str, Any], known: Mapping[str, type], where: str) -> None:
+    for key, value in found.items():
+        if key not in known:
+            raise InvalidInput(f"{where}: {key!r} is not known; expected {', '.join(sorted(known))}")
+        if not _is_of_kind(value, known[key]):
+            raise InvalidInput(f"{where}: {key} must be {_KINDS[known[key]]}, got {value!r}")
+
+
+def _is_of_kind(value: Any, kind: type) -> bool:
+    if isinstance(value, list):
+        return kind is list and all(isinstance(one, str) for one in value)
+    return isinstance(value, kind)
 
 
 def _table(found: Mapping[str, Any], name: str) -> str:
