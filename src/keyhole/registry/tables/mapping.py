@@ -189,8 +189,8 @@ def _check_keys(found: Mapping[str, Any], known: Mapping[str, type], where: str)
 
 
 def _is_of_kind(value: Any, kind: type) -> bool:
-    if isinstance(value, list):
-        return kind is list and all(isinstance(one, str) for one in value)
+    if kind is list:
+        return isinstance(value, list) and all(isinstance(one, str) for one in value)
     return isinstance(value, kind)
 
 
