@@ -353,3 +353,14 @@ def test_who_imports_must_be_named():
 def test_a_file_that_is_not_there_is_refused(registry, tmp_path):
     with pytest.raises((UnreadableFile, OSError)):
         import_file(registry, tmp_path / "none.csv", ABORT)
+
+
+def test_an_answer_without_a_day_is_never_put_after_the_last_on_which_the_patient_was_seen(registry, file):
+    header = "episode,patient,surgery_date,operation,miss,odi_6m,followup_days"
+    row = "E{n},P{n},2024-05-01,discectomy,1,20,{seen}"
+    found = import_file(registry, file(header, *(row.format(n=n, seen=s) for n, s in enumerate((400, 150, 90)))), SKIP)
+    assert [(p.row, p.field) for p in found.problems] == [(4, "odi_6m")]
+    assert "last seen 90 days after the operation" in found.problems[0].expected
+    with registry.reading() as session:
+        days = sorted((r.date - date(2024, 5, 1)).days for r in session.scalars(select(Response)))
+    assert days == [150, 183]
