@@ -1,15 +1,17 @@
 """Every number of plans recounted by code of its own, on random phantoms and the real CT, into docs/recount.md.
 
 Phantoms of every pathology, level and side, turned by up to 20 degrees and shifted, every fourth mirrored, every third
-on an oblique anisotropic grid; and the real CT, from files, both sides. The recount (tests/e2e/recount*.py) knows
-labels, plan.json and the tables of numbers, nothing of Keyhole.
+on an oblique anisotropic grid; and the real CT, from files, both sides. Each is planned to decompress and to fuse (cage
+and screws). The recount (tests/e2e/recount*.py) knows labels, plan.json, the CT and the tables of numbers, nothing of
+Keyhole.
 
-    python benchmarks/recount_plans.py [--cases 20] [--first 0] [--real] [--doubt] [--write]
+    python benchmarks/recount_plans.py [--cases 20] [--first 0] [--real] [--doubt] [--goal fuse] [--write]
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import tempfile
@@ -23,7 +25,10 @@ from scipy.spatial.transform import Rotation
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests/e2e"))
 
 from recount import Scene, check_plan, scene
+from recount_decompress import check_decompression
 from recount_doubt import Doubted, check_doubt
+from recount_fusion import check_fusion
+from recount_screws import check_screws
 from recount_search import check_search
 
 from keyhole.anatomy.intake import import_case
@@ -32,6 +37,7 @@ from keyhole.anatomy.model import Anatomy, Structure
 from keyhole.anatomy.phantom import PATHOLOGIES, PHANTOM, PhantomParameters, phantom
 from keyhole.casefile import to_json
 from keyhole.geometry import PATIENT, Grid, Transform, affine
+from keyhole.imaging.nifti import read_nifti
 from keyhole.plan import plan, plan_case
 from keyhole.terms import Origin
 
@@ -75,16 +81,22 @@ def patient(seed: int) -> tuple[Anatomy, PhantomParameters, str]:
     return anatomy, asked, "turned" + ", mirrored" * mirrored + ", oblique grid" * slanted
 
 
-def phantoms(first: int, cases: int) -> Iterator[tuple[str, Scene, dict, dict[str, float]]]:
+Image = tuple[np.ndarray, np.ndarray]
+Counted = tuple[str, Scene, dict, dict[str, float], Image | None]
+"""A plan to recount: its name, labels, plan.json, the sd of each structure, and the CT with its affine."""
+
+
+def phantoms(first: int, cases: int, goals: list[str]) -> Iterator[Counted]:
     for seed in range(first, first + cases):
         anatomy, asked, lying = patient(seed)
-        made = json.loads(to_json(plan(anatomy, asked.level, asked.side, "decompress")))
         where = Scene(anatomy.labels.array, anatomy.labels.patient_from_index.matrix, dict(anatomy.labels.structures))
         name = f"phantom {seed}: {', '.join(asked.pathologies) or 'healthy'}, {asked.level} {asked.side}, {lying}"
-        yield name, where, made, {k: s.sd for k, s in anatomy.structures.items()}
+        for goal in goals:
+            made = json.loads(to_json(plan(anatomy, asked.level, asked.side, goal)))
+            yield f"{name}, {goal}", where, made, {k: s.sd for k, s in anatomy.structures.items()}, None
 
 
-def real() -> Iterator[tuple[str, Scene, dict, dict[str, float]]]:
+def real(goals: list[str]) -> Iterator[Counted]:
     if not CT.is_dir():
         print(f"the real CT is not at {CT}", file=sys.stderr)
         return
@@ -93,26 +105,31 @@ def real() -> Iterator[tuple[str, Scene, dict, dict[str, float]]]:
             Path(folder) / "case", [CT / "ct.nii.gz"], labels=CT / "labels_totalsegmentator_total.nii.gz"
         )
         sds = {s["key"]: s["sd"] for s in json.loads((case.path / "labels.json").read_text())["structures"].values()}
-        for level in ("L3/L4", "L4/L5"):
-            plan_case(case, level, "both", "decompress")
+        ct = read_nifti(CT / "ct.nii.gz").volume
+        for level, goal in itertools.product(("L3/L4", "L4/L5"), goals):
+            plan_case(case, level, "both", goal)
             made = json.loads((case.path / "plan.json").read_text())
-            yield f"real CT, 3 mm: {level}, both sides", scene(case.path), made, sds
+            image = (ct.array, ct.patient_from_index.matrix)
+            yield f"real CT, 3 mm: {level}, both sides, {goal}", scene(case.path), made, sds, image
 
 
 def numbers(made: dict) -> int:
-    """How many quantities the candidates of a plan hold."""
-    text = json.dumps(made["candidates"])
+    """How many quantities the candidates, cages and screws of a plan hold."""
+    text = json.dumps([made["candidates"], made["fusion"], made["screws"]])
     return text.count('"value"') + sum(len(c["breach_probability"]) for c in made["candidates"])
 
 
-def row(name: str, where: Scene, made: dict, sds: dict[str, float], doubt: bool) -> tuple[str, ...]:
-    wrong = check_plan(where, made) + check_search(where, made)
+def row(case: Counted, doubt: bool) -> tuple[str, ...]:
+    name, where, made, sds, image = case
+    wrong = check_plan(where, made) + check_search(where, made) + check_decompression(where, made)
+    wrong += check_fusion(where, made) + check_screws(where, made, sds, image)
     if doubt:
         wrong += check_doubt(Doubted(where, sds, made), made["candidates"])
     for said in wrong:
         print(f"{name}: {said}", file=sys.stderr)
-    n = len(made["candidates"])
-    return name, str(n), f"{made['searched']:,}", str(numbers(made)), str(len(wrong)), "; ".join(wrong[:2])
+    cages, screws = (len((made[a] or {b: ()})[b]) for a, b in (("fusion", "entries"), ("screws", "screws")))
+    counts = str(len(made["candidates"])), f"{cages} / {screws}", f"{made['searched']:,}", str(numbers(made))
+    return name, *counts, str(len(wrong)), "; ".join(wrong[:2])
 
 
 def main() -> None:
@@ -120,21 +137,22 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=20)
     parser.add_argument("--first", type=int, default=0, help="seed of the first phantom")
     parser.add_argument("--real", action="store_true", help="the real CT too")
+    parser.add_argument("--goal", action="append", choices=["decompress", "fuse"], help="without it both")
     parser.add_argument("--doubt", action="store_true", help="simulate the doubt of every candidate too (slow)")
     parser.add_argument("--write", action="store_true", help="into docs/recount.md")
     asked = parser.parse_args()
     rows = []
     for n, case in enumerate(_cases(asked)):
         begin = time.process_time()
-        rows.append(row(*case, asked.doubt))
-        print(f"{n}: {rows[-1][:5]} {time.process_time() - begin:.0f} s", file=sys.stderr)
+        rows.append(row(case, asked.doubt))
+        print(f"{n}: {rows[-1][:6]} {time.process_time() - begin:.0f} s", file=sys.stderr)
         if asked.write:
             _write(_table(rows))
     print(_table(rows))
 
 
 def _table(rows: list[tuple[str, ...]]) -> str:
-    head = ("case", "corridors", "searched", "numbers in plan.json", "disagreements", "which")
+    head = ("case", "corridors", "cages / screws", "searched", "numbers in plan.json", "disagreements", "which")
     return "\n".join("| " + " | ".join(line) + " |" for line in [head, tuple("---" for _ in head), *rows])
 
 
@@ -144,10 +162,11 @@ def _write(table: str) -> None:
     DOCUMENT.write_text(f"{kept[0]}\n{table}\n{kept[1]}", encoding="utf-8")
 
 
-def _cases(asked: argparse.Namespace) -> Iterator[tuple[str, Scene, dict, dict[str, float]]]:
+def _cases(asked: argparse.Namespace) -> Iterator[Counted]:
+    goals = asked.goal or ["decompress", "fuse"]
     if asked.real:
-        yield from real()
-    yield from phantoms(asked.first, asked.cases)
+        yield from real(goals)
+    yield from phantoms(asked.first, asked.cases, goals)
 
 
 if __name__ == "__main__":

@@ -78,8 +78,14 @@ def joint(where: Scene, level: str, side: str) -> list[int]:
     return where.labels(f"vertebra/{upper}/facet/inferior/{side}", f"vertebra/{lower}/facet/superior/{side}")
 
 
-def _volumes(where: Scene, candidate: dict, level: str, index: np.ndarray) -> list[str]:
-    """What is wrong with the mL and shares."""
+def joints(where: Scene, level: str) -> dict[str, int]:
+    """Voxels of the whole joint on each side."""
+    counts = np.bincount(where.array.ravel(), minlength=max(where.keys) + 1)
+    return {side: int(sum(counts[n] for n in joint(where, level, side))) for side in ("left", "right")}
+
+
+def _volumes(where: Scene, candidate: dict, level: str, index: np.ndarray, whole: dict[str, int]) -> list[str]:
+    """What is wrong with the mL and shares; `whole` are the voxels of the joints."""
     told, each = candidate["decompression"], abs(np.linalg.det(where.affine[:3, :3])) / 1000
     labels = where.array[tuple(index.T)]
     wrong = []
@@ -91,10 +97,10 @@ def _volumes(where: Scene, candidate: dict, level: str, index: np.ndarray) -> li
     bone = float(np.isin(labels, where.labels(*BONE)).sum()) * each
     if not abs(bone - told["bone"]["value"]) <= 1e-3:
         wrong.append(f"removed bone {told['bone']['value']:.3f} mL, counted {bone:.3f}")
-    for side in ("left", "right"):
-        whole, said = joint(where, level, side), told["facet_removed"].get(f"{level}/{side}")
+    for side, voxels in whole.items():
+        said = told["facet_removed"].get(f"{level}/{side}")
         if said is not None:
-            share = 100 * float(np.isin(labels, whole).sum()) / float(np.isin(where.array, whole).sum())
+            share = 100 * float(np.isin(labels, joint(where, level, side)).sum()) / voxels
             if not abs(share - said["value"]) <= 0.05:
                 wrong.append(f"facet {side} {said['value']:.2f} %, counted {share:.2f}")
     return wrong
@@ -153,14 +159,14 @@ def _areas(where: Scene, candidate: dict) -> list[str]:
 def check_decompression(where: Scene, plan: dict) -> list[str]:
     """Every disagreement about the decompression of each corridor and open comparator, in words."""
     approaches = {entry["name"]: entry for entry in plan["approaches"]}
-    wrong = []
+    wrong, whole = [], joints(where, plan["level"])
     opened = [one for one in (plan["open"], *plan["comparators"]) if one is not None]
     for candidate in (*plan["candidates"], *opened):
         told = candidate["decompression"]
         if told is None or told["voxels"] is None:
             continue
         index = taken(where, told)
-        said = _volumes(where, candidate, plan["level"], index) + _areas(where, candidate)
+        said = _volumes(where, candidate, plan["level"], index, whole) + _areas(where, candidate)
         approach = approaches.get(candidate["approach"])
         if approach is not None:
             said += _reached(where, candidate, approach, index, candidate["side"] != plan["side"])
