@@ -51,12 +51,16 @@ def day_of(row):
 
 
 def worse_news(chance):
-    """Rows, and a value of something fresh that is no better than any of its kind; None where there is none."""
+    """Rows, and a value of something known today that is no better than any of its kind; None where there is none."""
     rows = rows_of(chance)
-    fresh = sorted({row.instrument for row in rows if TODAY - day_of(row) <= 3 and row.instrument in SCALES})
+    began = max((day_of(row) for row in rows if row.instrument == "phase"), default=1)
+    first = max(began, TODAY - 3)
+    fresh = {row.instrument for row in rows if day_of(row) >= first and row.instrument in SCALES}
+    if len({row.date for row in rows if row.instrument == "steps" and row.date > START}) < 3:
+        fresh -= {"steps"}  # fewer than three values are unknown
     if not fresh:
         return None
-    key = chance.choice(fresh)
+    key = chance.choice(sorted(fresh))
     held = [row.value for row in rows if row.instrument == key and row.date > START]
     worst = max(held, key=lambda value: worse_by(key, value, 0.0))
     able = [value for value in SCALES[key] if worse_by(key, value, worst) >= 0]
@@ -95,7 +99,7 @@ def test_the_order_of_the_rows_does_not_matter(chance):
 @settings(max_examples=200)
 @given(SEEDS)
 def test_a_worse_value_never_makes_the_advice_milder(chance):
-    """Of what is fresh already: the first value after a long silence is news of another kind."""
+    """Of what is known today already: the first value after a silence is news of another kind."""
     check_worse_news(chance)
 
 

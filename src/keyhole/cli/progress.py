@@ -203,4 +203,4 @@ def _steps(found: Progress) -> str:
     share = "not known" if steps.share is None else f"{100 * steps.share:.0f} %"
     told = "not published" if steps.published_share is None else f"{100 * steps.published_share:.0f} %"
     why = f" ({steps.why})" if steps.why else ""
-    return f"Steps a day: {now}, of the own baseline {share}, published for this day {told}{why}"
+    return f"Steps a day: {now}, of the own baseline {share}, published for day {steps.published_day} {told}{why}"

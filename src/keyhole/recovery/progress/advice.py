@@ -152,7 +152,7 @@ def _steps(seen: Seen, rule: Rule) -> list[str]:
         return []
     return [
         f"{steps.recent:.0f} a day, {100 * steps.share:.0f} % of the own {steps.baseline:.0f}; published for day "
-        f"{seen.found.day}: {100 * steps.published_share:.0f} %"
+        f"{steps.published_day}: {100 * steps.published_share:.0f} %"
     ]
 
 

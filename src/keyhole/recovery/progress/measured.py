@@ -78,6 +78,7 @@ def steps_of(found: Held, rules: Rules) -> Steps | None:
         baseline_days=len(baseline),
         share=share,
         published_share=published_share(found.day, rules),
+        published_day=min(found.day, int(course.days[-1])),
         why="; ".join(lacks),
         source=course.source,
         rows=_rows(found.after(STEPS), found),

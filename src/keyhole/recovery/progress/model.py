@@ -124,6 +124,7 @@ class Steps:
     baseline_days: int
     share: float | None
     published_share: float | None
+    published_day: int  # today, or the last day that is published
     why: str
     source: str
     rows: tuple[tuple[int, float], ...] = ()  # day after the operation, steps

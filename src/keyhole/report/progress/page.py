@@ -286,7 +286,9 @@ def _steps(steps: Steps, found: Progress, cited: References) -> Drawn:
         lead += f" That is {100 * steps.share:.0f} % of the own baseline"
         told = steps.published_share
         lead += (
-            "." if told is None else f"; published for day {found.day}: {100 * told:.0f} % {cited.cite(steps.source)}."
+            "."
+            if told is None
+            else f"; published for day {steps.published_day}: {100 * told:.0f} % {cited.cite(steps.source)}."
         )
     lead += f" {steps.why}." if steps.why else ""
     return Drawn("steps", "Steps a day", lead, daily_svg(steps.rows, "Steps", found.day, ()), (), None)
