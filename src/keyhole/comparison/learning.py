@@ -10,7 +10,7 @@ like the average crosses in 5 % of simulated series of the same patients.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,6 +30,7 @@ SERIES = 2000
 """Simulated series per chart; the share of false alarms is then known to about half a percentage point."""
 FEWEST = 10
 """Operations below which no chart is made: Keyhole's own choice."""
+_AT_ONCE = 2_000_000  # simulated operations held at a time
 EARLY = 20
 """Operations counted as a surgeon's first in this table."""
 
@@ -151,14 +152,15 @@ def scores(y: Array, p: Array) -> Array:
 def _chart(name: str, y: Array, means: Array, spread: float, pool: Array | None, rng: np.random.Generator) -> Chart:
     if pool is None:
         own = scores(y, means)
-        usual = scores(_drawn(means, rng), means)
-        worse = scores(_drawn(ODDS * means / (1 + (ODDS - 1) * means), rng), means)
+        bad = ODDS * means / (1 + (ODDS - 1) * means)
+        usual = _peaks(lambda many: scores(_drawn(means, many, rng), means), len(y))
+        worse = _peaks(lambda many: scores(_drawn(bad, many, rng), means), len(y))
     else:
+        held = pool
         own = (y - means) / spread - SHIFT / 2
-        usual = rng.choice(pool, (SERIES, len(y))) - SHIFT / 2
-        worse = usual + SHIFT
-    highest = _highest(usual)
-    limit = float(np.quantile(highest, 1 - FALSE_ALARMS, method="higher"))
+        usual = _peaks(lambda many: rng.choice(held, (many, len(y))) - SHIFT / 2, len(y))
+        worse = _peaks(lambda many: rng.choice(held, (many, len(y))) + SHIFT / 2, len(y))
+    limit = float(np.quantile(usual, 1 - FALSE_ALARMS, method="higher"))
     path, alarms = _path(own, limit)
     return Chart(
         name,
@@ -169,13 +171,20 @@ def _chart(name: str, y: Array, means: Array, spread: float, pool: Array | None,
         np.cumsum((y - means) / spread),
         alarms,
         limit,
-        float(np.mean(highest > limit)),
-        float(np.mean(_highest(worse) > limit)),
+        float(np.mean(usual > limit)),
+        float(np.mean(worse > limit)),
     )
 
 
-def _drawn(p: Array, rng: np.random.Generator) -> Array:
-    return (rng.random((SERIES, len(p))) < p).astype(np.float64)
+def _drawn(p: Array, many: int, rng: np.random.Generator) -> Array:
+    return (rng.random((many, len(p))) < p).astype(np.float64)
+
+
+def _peaks(draw: Callable[[int], Array], n: int) -> Array:
+    """Highest points of `SERIES` simulated series of `n` operations, drawn in blocks that fit into memory."""
+    block = max(1, min(SERIES, _AT_ONCE // max(n, 1)))
+    counts = [block] * (SERIES // block) + ([SERIES % block] if SERIES % block else [])
+    return np.concatenate([_highest(draw(many)) for many in counts])
 
 
 def _highest(weights: Array) -> Array:
