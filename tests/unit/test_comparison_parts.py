@@ -1,6 +1,7 @@
 """Times, centres, subgroups, charts of surgeons and funnels: what they find, what they refuse, what they say."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from scipy import stats
 
 from keyhole.comparison.centres import mixed
 from keyhole.comparison.funnel import funnel, limits
+from keyhole.comparison.hazard import hazard_ratio
 from keyhole.comparison.learning import ODDS, _highest, cusum, scores
 from keyhole.comparison.model import Settings
 from keyhole.comparison.simulate import Settings as Registry
@@ -15,7 +17,7 @@ from keyhole.comparison.simulate import simulate
 from keyhole.comparison.subgroups import MISLEAD, subgroups
 from keyhole.comparison.survival import DEATHS, curve, kaplan_meier, restricted_mean, risk, share_at, times_of
 from keyhole.comparison.table import Table, with_columns
-from keyhole.errors import InvalidInput
+from keyhole.errors import InvalidInput, MissingPart
 
 
 @pytest.fixture(scope="module")
@@ -204,3 +206,27 @@ def test_a_plain_table_without_the_columns_says_so():
         kaplan_meier(Table({"miss": np.array([0.0, 1.0])}), "reoperation")
     with pytest.raises(InvalidInput, match="a clock must be one of"):
         times_of(Table({"miss": np.array([0.0, 1.0])}), "death")
+
+
+def test_without_dates_there_is_no_chart_and_without_events_no_hazard_ratio(table):
+    undated = with_columns(table, {"surgery_date": np.array([""] * len(table), dtype=object)})
+    with pytest.raises(InvalidInput, match="no surgeon has 10 dated operations"):
+        cusum(undated, covariates=("age",))
+    none = with_columns(table, {"reoperated": table["reoperated"] * table["miss"]})
+    with pytest.raises(InvalidInput, match="no reoperation with miss = 0: there is no hazard ratio"):
+        hazard_ratio(none, covariates=("age",))
+
+
+def test_rows_without_a_centre_are_left_out_of_the_mixed_model_and_told(table):
+    centre = table["centre"].copy()
+    centre[:50] = ""
+    found = mixed(with_columns(table, {"centre": centre}), "odi_12m", covariates=("age", "odi_0"))
+    assert found.n == len(table) - 50
+    assert "50 rows name no centre and are left out" in found.caveats
+
+
+def test_without_the_extra_the_hazard_ratio_names_it_and_the_rest_goes_on(table, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lifelines", None)
+    with pytest.raises(MissingPart, match="keyhole-spine\\[registry\\]"):
+        hazard_ratio(table, covariates=("age",))
+    assert kaplan_meier(table, "reoperation").log_rank_p > 0

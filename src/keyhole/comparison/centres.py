@@ -83,8 +83,11 @@ def mixed(
     difference within centres. A 0/1 outcome is modelled linearly: differences are of risks. Missing covariates are
     drawn several times and pooled by Rubin's rules; intervals use Student's t with one less than the centres.
     """
-    found = completed_designs(table, outcome, treatment, covariates, seed=seed)
-    groups = _groups(table, found, outcome)
+    placed = texts(table, "centre") != ""
+    found = completed_designs(table, outcome, treatment, covariates, among=placed, seed=seed)
+    if found.treated.all() or not found.treated.any():
+        raise InvalidInput(f"{table.name}: rows with a centre and {outcome} are of one arm only, two are needed")
+    groups = _groups(table, found)
     arm = found.treated.astype(np.float64)
     share = _share(arm, groups)
     fits = [_fit(found.y, arm, share, X, groups, varies=True) for X in found.designs]
@@ -113,10 +116,8 @@ def mixed(
     )
 
 
-def _groups(table: Table, found: Completed, outcome: str) -> _Groups:
+def _groups(table: Table, found: Completed) -> _Groups:
     names, codes = np.unique(texts(table, "centre")[found.rows].astype(str), return_inverse=True)
-    if "" in names:
-        raise InvalidInput(f"{table.name}: {int((names[codes] == '').sum())} rows with {outcome} name no centre")
     if len(names) < FEWEST:
         raise InvalidInput(f"{table.name}: {len(names)} centres; a spread between centres needs {FEWEST} or more")
     if len(names) >= len(found.y):
@@ -185,8 +186,11 @@ def _each(found: Completed, groups: _Groups, fits: Sequence[Mixed], count: int) 
 def _caveats(table: Table, found: Completed, groups: _Groups, outcome: str) -> tuple[str, ...]:
     said = []
     left = len(table) - len(found.y)
-    if left:
-        said.append(f"{left} of {len(table)} rows lack {outcome} or the arm: {OUTCOME_KNOWN}")
+    unplaced = int((texts(table, "centre") == "").sum())
+    if unplaced:
+        said.append(f"{unplaced} rows name no centre and are left out")
+    if left - unplaced > 0:
+        said.append(f"{left - unplaced} of {len(table)} rows lack {outcome} or the arm: {OUTCOME_KNOWN}")
     if len(groups.names) < FEW:
         said.append(f"{len(groups.names)} centres tell little about a spread between centres: take the sds as rough")
     if groups.surgeon is None:

@@ -13,7 +13,7 @@ from keyhole.comparison.model import Interval
 from keyhole.comparison.rubin import interval, pooled
 from keyhole.comparison.survival import times_of
 from keyhole.comparison.table import Array, Mask, Table, taken, with_columns
-from keyhole.errors import MissingPart
+from keyhole.errors import InvalidInput, MissingPart
 
 MOST = 20_000
 """Rows beyond which Cox's model is fitted to a drawn sample of so many: its tests take minutes on more."""
@@ -43,6 +43,7 @@ def cox(days: Array, event: Mask, columns: Mapping[str, Array]) -> tuple[Array, 
     try:
         import pandas  # noqa: PLC0415  # an extra, loaded where it is needed
         from lifelines import CoxPHFitter  # noqa: PLC0415
+        from lifelines.exceptions import ConvergenceError  # noqa: PLC0415
         from lifelines.statistics import proportional_hazard_test  # noqa: PLC0415
     except ImportError as error:
         needed = 'pip install "keyhole-spine[registry]"'
@@ -50,7 +51,12 @@ def cox(days: Array, event: Mask, columns: Mapping[str, Array]) -> tuple[Array, 
     frame = pandas.DataFrame({"days": np.maximum(days, 0.5), "event": event.astype(int), **columns})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of columns that say little; the standard errors say it too
-        found = CoxPHFitter().fit(frame, "days", "event")
+        try:
+            found = CoxPHFitter().fit(frame, "days", "event")
+        except ConvergenceError as error:
+            raise InvalidInput(
+                "Cox's model has no finite answer for these columns: an event tells one apart"
+            ) from error
         tests = proportional_hazard_test(found, frame, time_transform="rank")
     return (
         found.params_.to_numpy(),
@@ -73,6 +79,9 @@ def hazard_ratio(
     if sampled:
         table = taken(table, np.sort(np.random.default_rng(seed).choice(len(table), MOST, replace=False)))
     found = times_of(table, clock, treatment)
+    for arm in (0, 1):
+        if not found.event[found.treated == bool(arm)].any():
+            raise InvalidInput(f"{table.name}: no {clock} with {treatment} = {arm}: there is no hazard ratio")
     name = f"{clock} event"
     held = with_columns(taken(table, found.rows), {name: found.event.astype(np.float64)})
     designs = completed_designs(held, name, treatment, covariates, seed=seed)

@@ -112,6 +112,8 @@ def cusum(
             too_few.append((name, len(mine)))
             continue
         charts.append(_chart(name, found.y[mine], means[mine], spread, pool if not is_event else None, rng))
+    if not charts:
+        raise InvalidInput(f"{table.name}: no surgeon has {FEWEST} dated operations of {treatment} = 1: no chart")
     if is_relative:
         charts = [replace(one, observed=math.exp(one.observed), expected=math.exp(one.expected)) for one in charts]
     return Learning(
