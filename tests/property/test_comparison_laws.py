@@ -24,7 +24,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 @pytest.mark.parametrize("outcome", ["odi_12m", "reoperated"])
 @given(seed=SEEDS)
-@settings(max_examples=6)
+@settings(max_examples=4)
 def test_arms_with_their_labels_exchanged_give_the_difference_the_other_sign(outcome, seed):
     table = world(300, seed=seed)
     here = estimate(table, outcome, "miss")
@@ -36,7 +36,7 @@ def test_arms_with_their_labels_exchanged_give_the_difference_the_other_sign(out
 
 
 @given(seed=SEEDS, shift=st.floats(-100, 100), scale=st.floats(0.01, 50))
-@settings(max_examples=8)
+@settings(max_examples=4)
 def test_an_outcome_in_other_units_gives_the_effect_in_those_units(seed, shift, scale):
     table = world(300, seed=seed)
     here = estimate(table, "odi_12m", "miss")
@@ -48,7 +48,7 @@ def test_an_outcome_in_other_units_gives_the_effect_in_those_units(seed, shift, 
 
 
 @given(seed=SEEDS, shift=st.floats(-100, 100), scale=st.floats(0.01, 50))
-@settings(max_examples=6)
+@settings(max_examples=4)
 def test_a_covariate_in_other_units_changes_nothing(seed, shift, scale):
     table = world(300, seed=seed)
     here = estimate(table, "odi_12m", "miss")
@@ -59,7 +59,7 @@ def test_a_covariate_in_other_units_changes_nothing(seed, shift, scale):
 
 
 @given(seed=SEEDS)
-@settings(max_examples=6)
+@settings(max_examples=4)
 def test_the_order_of_rows_and_columns_changes_nothing(seed):
     table = world(300, seed=seed)
     shuffled = taken(table, np.random.default_rng(seed).permutation(300))
@@ -71,7 +71,7 @@ def test_the_order_of_rows_and_columns_changes_nothing(seed):
 
 
 @given(seed=SEEDS)
-@settings(max_examples=6)
+@settings(max_examples=4)
 def test_rows_twice_change_no_estimate_and_clustered_no_interval(seed):
     table = world(300, seed=seed)
     twice = taken(table, np.tile(np.arange(300), 2))
@@ -85,7 +85,7 @@ def test_rows_twice_change_no_estimate_and_clustered_no_interval(seed):
 
 
 @given(seed=SEEDS)
-@settings(max_examples=15)
+@settings(max_examples=8)
 def test_logistic_scores_vanish_and_influences_have_mean_nought(seed):
     rng = np.random.default_rng(seed)
     X = np.column_stack([np.ones(200), rng.normal(size=(200, 3))])
@@ -101,7 +101,7 @@ def test_logistic_scores_vanish_and_influences_have_mean_nought(seed):
 
 
 @given(seed=SEEDS)
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_a_saturated_outcome_model_makes_regression_ipw_and_aipw_one(seed):
     rng = np.random.default_rng(seed)
     group = rng.integers(0, 3, 300)
