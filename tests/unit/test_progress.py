@@ -2,6 +2,7 @@
 
 import json
 from datetime import date, timedelta
+from importlib.resources import files
 
 import pytest
 from expected_case import record as forecast_record
@@ -10,7 +11,7 @@ from progress_case import START, followed, ready, rehab, seen, today
 from keyhole.errors import InvalidInput
 from keyhole.evidence import sources
 from keyhole.recovery.instruments import instrument
-from keyhole.recovery.progress import Observation, follow, plain_progress, shipped_rules
+from keyhole.recovery.progress import Observation, follow, parse_rules, plain_progress, shipped_rules
 from keyhole.recovery.progress.course import band
 from keyhole.recovery.progress.measured import norm_of
 
@@ -347,3 +348,18 @@ def test_a_band_holds_its_limit():
 def test_a_programme_phase_that_has_no_criterion_is_never_ready():
     bare = rehab().model_copy(update={"phases": (rehab().phases[2], *rehab().phases[1:])})
     assert "criterion-unknown" in rules_of(followed(ready(90), 90, rehab=bare))
+
+
+def test_a_readmission_holds_for_two_weeks_and_a_reoperation_for_good():
+    assert "back-in-hospital" in rules_of(followed([*ready(), seen("event/readmission", 16, 1)]))
+    assert followed([*ready(), seen("event/readmission", 15, 1)]).advice.word == "advance"
+    assert rules_of(followed([*ready(), seen("event/reoperation", 2, 1)])) == ["operated-again"]
+
+
+def test_a_rule_by_share_holds_for_scales_that_should_fall_too():
+    own = files("keyhole.recovery.progress").joinpath("rules.toml").read_text(encoding="utf-8")
+    own = own.replace('instruments = ["odi"]\nby = 10', 'instruments = ["odi"]\nshare = 0.5')
+    rules = parse_rules(own.encode(), "own.toml")
+    for earlier, last, fires in ((20, 30, False), (20, 32, True), (0, 2, True), (20, 10, False)):
+        found = followed([seen("odi", 10, earlier), seen("odi", 20, last)], rules=rules)
+        assert ("disability-growing" in rules_of(found)) == fires

@@ -113,7 +113,7 @@ def _is_worse(key: str, value: float, best: float, rule: Rule) -> bool:
     share = rule.share or 0.0
     if better(key) == "higher":
         return value < (1 - share) * best
-    return best > 0 and value > (1 + share) * best
+    return value > (1 + share) * best
 
 
 def _gain(seen: Seen, rule: Rule) -> list[str]:
