@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from recount import Scene
 from scipy import ndimage
-from scipy.spatial import Delaunay
+from scipy.spatial import ConvexHull, Delaunay
 
 CANAL = ("canal/dural_sac", "canal/epidural")
 BONE = ("vertebra", "sacrum", "pelvis", "rib", "femur", "tissue/bone")
@@ -62,7 +62,7 @@ class Near:
         inside = np.argwhere(free >= 0.5)
         held = 0.0
         if len(inside) > 3 and roots.any():
-            hull = Delaunay(inside).find_simplex(np.argwhere(roots > 0)) >= 0
+            hull = Delaunay(inside[ConvexHull(inside).vertices]).find_simplex(np.argwhere(roots > 0)) >= 0
             held = float(roots[roots > 0][hull].sum()) * PIXEL**2
         return float(free.sum()) * PIXEL**2, held
 

@@ -87,7 +87,8 @@ def test_the_recount_notices_a_removal_that_is_wrong(counted, way, more, said):
     if way[-1] == "voxels":
         fat = np.flatnonzero(np.isin(where.array, where.labels("canal/dural_sac")).ravel())[:9]
         more = " " + " ".join(f"{n}:1" for n in fat)
-    assert any(said in line for line in check_decompression(where, wrong(made, *way, more=more)))
+    one = made | {"candidates": made["candidates"][:1], "open": None, "comparators": []}
+    assert any(said in line for line in check_decompression(where, wrong(one, *way, more=more)))
 
 
 CAGE = ("fusion", "entries", 0)
