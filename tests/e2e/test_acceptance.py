@@ -68,6 +68,7 @@ def best(plan: dict) -> dict[str, dict]:
     return {c["approach"]: c for c in sorted(plan["candidates"], key=lambda c: -c["rank"])}
 
 
+@SLOW
 def test_an_independent_recount_agrees_on_the_phantom(planned):
     assert check(planned.path) == []
 
@@ -79,6 +80,7 @@ def test_an_independent_recount_of_openings_nerves_and_capsules_agrees(planned):
     assert check_places(where.array, where.affine, where.keys, few) == []
 
 
+@SLOW
 def test_no_tube_or_instrument_touches_nerve_vessel_or_organ(planned):
     assert touched(plan_of(planned)["candidates"], scene(planned.path), FORBIDDEN) == []
 
@@ -207,6 +209,7 @@ def beyond(truth: dict, measured: dict) -> list[str]:
     return wrong
 
 
+@SLOW
 def test_a_phantom_is_measured_within_the_limits(planned):
     assert deviations(planned, planned.path.parent / "phantom") == []
 

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from follow_up import follow_up
+from recount import check, scene, touched
+from test_acceptance import FORBIDDEN, deviations
 
+from keyhole.casefile import Case
 from keyhole.cli.main import main
 
 KEYHOLE = Path(sys.executable).with_name("keyhole")
@@ -70,6 +73,14 @@ def test_the_demo_finds_a_corridor_of_each_kind_or_says_why_not(demo):
     assert plan["open"]["approach"] == "open-midline"
 
 
+def test_an_independent_recount_agrees_on_the_demo(demo):
+    case = demo[0] / "case"
+    plan = json.loads((case / "plan.json").read_text())
+    assert check(case) == []
+    assert touched(plan["candidates"], scene(case), FORBIDDEN) == []
+    assert deviations(Case(case), demo[0] / "phantom") == []
+
+
 def test_the_demo_replaces_an_earlier_demo_and_nothing_else(demo, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     assert "something other than an earlier demo" in run("demo", tmp_path, code=1)
@@ -85,6 +96,7 @@ def copy(demo, tmp_path_factory):
 ONE = ("--level", "L4/L5", "--side", "left", "--goal", "decompress", "--approach", "tubular-paramedian")
 
 
+@pytest.mark.slow
 def test_stages_print_json_that_equals_their_files(copy):
     assert json.loads(run("assess", copy, "--json")) == json.loads((copy / "findings.json").read_text())
     assert json.loads(run("plan", copy, *ONE, "--json")) == json.loads((copy / "plan.json").read_text())
