@@ -17,7 +17,7 @@ def judged(name: str) -> CaseScore:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "mean"), [("phantom 10", 0.90), ("phantom 13", 0.88), ("verse 004 6", 0.82)])
+@pytest.mark.parametrize(("name", "mean"), [("phantom 10", 0.90), ("verse 004 6", 0.82)])
 def test_levels_are_named_right_and_overlap_the_truth(name, mean):
     found = judged(name)
     assert not found.refusal

@@ -7,7 +7,7 @@ from multiprocessing import get_context
 import pytest
 from mutations import SECONDS, batch, originals
 
-MANY = int(os.environ.get("KEYHOLE_MUTATIONS", "400"))
+MANY = int(os.environ.get("KEYHOLE_MUTATIONS", "250"))
 """Inputs spoiled in the slow test; KEYHOLE_MUTATIONS=2000 tries the whole set."""
 
 
