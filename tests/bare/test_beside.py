@@ -50,7 +50,7 @@ def _full(one: Scene, found: Found, key: str) -> np.ndarray:
     return mask
 
 
-@pytest.mark.parametrize("is_mirrored", [False, True])
+@pytest.mark.parametrize("is_mirrored", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_muscles_overlap_the_truth_above_the_pelvis_on_either_side(is_mirrored):
     one, truth = scene(is_mirrored), scan(is_mirrored).truth
     _, soft = found_in(is_mirrored)
@@ -61,6 +61,7 @@ def test_muscles_overlap_the_truth_above_the_pelvis_on_either_side(is_mirrored):
         assert 2 * (a & b).sum() / (a.sum() + b.sum()) > (0.80 if "psoas" in key else 0.85), key
 
 
+@pytest.mark.slow
 def test_named_vessels_lie_inside_the_true_ones():
     tubes, _ = found_in()
     assert "vessel/aorta" in tubes

@@ -22,7 +22,7 @@ def outcomes(tmp_path, seeds, processes):
         return sorted((one for part in found for one in part), key=lambda one: one.seed)
 
 
-@pytest.mark.parametrize("number", [pytest.param(70), pytest.param(MANY, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [pytest.param(30), pytest.param(MANY, marks=pytest.mark.slow)])
 def test_spoiled_inputs_end_in_one_sentence_and_leave_nothing_half_written(tmp_path, number):
     found = outcomes(tmp_path, number, 1 if number < 100 else 2)
     assert len(found) == number

@@ -86,6 +86,7 @@ def test_beside_a_nerve_that_crosses_it_is_what_simulation_finds(away):
     assert found == pytest.approx(expected, rel=0.1, abs=0.006)
 
 
+@pytest.mark.slow
 def test_ahead_of_the_rounded_tip_it_is_what_simulation_finds():
     points = cloud(painted(lambda p: np.hypot(p[..., 0] - 1, p[..., 2] + 4.0) <= 2.0), [NERVE]).of(NERVE)
     assert breach(wall(points, TUBE), TUBE, ERROR, 0.6) == pytest.approx(simulated(points, TUBE, ERROR, 0.6), rel=0.1)

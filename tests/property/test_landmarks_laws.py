@@ -49,6 +49,7 @@ def test_endplate_planes_are_unbiased_below_the_voxel():
     assert np.abs(tilts).max() < 0.8
 
 
+@pytest.mark.slow
 def test_corners_lie_on_the_plane_where_the_wall_meets_it():
     off = []
     for seed in POSES:

@@ -72,7 +72,8 @@ def misses(seed, names):
 
 
 @pytest.mark.parametrize(
-    ("seed", "names"), [(4, ("L4", "L5", "S1")), pytest.param(13, NAMES[1:], marks=pytest.mark.slow)]
+    ("seed", "names"),
+    [pytest.param(4, ("L4", "L5", "S1"), marks=pytest.mark.slow), pytest.param(13, NAMES[1:], marks=pytest.mark.slow)],
 )
 def test_the_measures_of_a_phantom_are_its_truth(seed, names):
     wrong, levels = misses(seed, names)

@@ -87,6 +87,7 @@ def test_a_turned_patient_has_the_same_vertebrae_and_density():
     assert all(found.shapes for found, _ in pairs.values())
 
 
+@pytest.mark.slow
 def test_a_mirrored_patient_on_an_oblique_anisotropic_grid_has_its_own_sides():
     body = posed((5.0, -8.0, 10.0), is_mirrored=True)
     grid = around(body, (0.8, 1.0, 1.2), turn=(20.0, 0.0, 15.0))

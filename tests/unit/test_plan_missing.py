@@ -88,6 +88,7 @@ def test_without_a_canal_the_decompression_is_unknown_and_says_why():
         assert "not labelled" in c.decompression.canal_area_before.caveats[0]
 
 
+@pytest.mark.slow
 def test_unconfirmed_levels_leave_their_caveat_on_the_plan():
     state = LevelState(numbering="told", against=("a rib at L1",))
     record = asked(replace(back(), levels_confirmed=False, level_state=state), WINDOW)
@@ -95,7 +96,14 @@ def test_unconfirmed_levels_leave_their_caveat_on_the_plan():
     assert any(said.startswith("levels not confirmed") for said in record.caveats)
 
 
-@pytest.mark.parametrize(("approach", "low", "high"), [(FORAMINAL, 80, 150), (WINDOW, 4, 20), (TUBE, 10, 30)])
+@pytest.mark.parametrize(
+    ("approach", "low", "high"),
+    [
+        pytest.param(FORAMINAL, 80, 150, marks=pytest.mark.slow),
+        (WINDOW, 4, 20),
+        pytest.param(TUBE, 10, 30, marks=pytest.mark.slow),
+    ],
+)
 def test_no_corridor_walks_round_the_flank_or_docks_far_from_its_place(approach, low, high):
     anatomy = back()
     for c in asked(anatomy, approach).candidates:
