@@ -50,12 +50,19 @@ def test_without_any_outline_of_the_body_nothing_is_planned():
     assert all("unseen is never safe" in r.reason for r in record.rejected)
 
 
-def test_bowel_in_the_way_is_named_with_the_missing_mm():
-    record = asked(renamed(back(), "muscle/paraspinal/left", "organ/colon"), TUBE)
+def test_bowel_in_the_way_is_named_with_the_missing_mm_of_the_corridor_that_lacks_them():
+    anatomy = renamed(back(), "muscle/paraspinal/left", "organ/colon")
+    record = asked(anatomy, TUBE)
     assert record.candidates == ()
-    said = {r.approach: r.reason for r in record.rejected}
-    assert "organ/colon" in said[TUBE]
-    assert " mm" in said[TUBE]
+    (entry,) = record.rejected
+    assert "organ/colon" in entry.reason
+    assert " mm" in entry.reason
+    way = entry.tried
+    assert (way.blocked, way.target, way.radius) == ("tube", None, catalogue()[TUBE].radii[0])
+    skin, dock = np.array(way.entry), np.array(way.dock)
+    tube = Tube(skin, dock + way.radius * (skin - dock) / np.linalg.norm(skin - dock), way.radius)
+    gap, _ = clearances(surfaces(anatomy.labels, anatomy.labels.keys), tube)[entry.structure]
+    assert -gap == pytest.approx(entry.missing.value, abs=2e-3)
 
 
 def test_arches_without_parts_still_get_a_tube_with_a_caveat():
@@ -120,6 +127,9 @@ def test_where_no_instrument_fits_the_nearest_miss_is_told_with_its_mm():
     walls = surfaces(place.labels, hard_keys(place, thick))
     said = reason(place, found, walls, targets, modality="CT")
     near = clearances(walls, Tube(*found.miss, 7.0))
+    entry, radius = found.missed
+    assert radius in thick.radii
+    assert np.linalg.norm(entry - found.miss[0]) > 20
     key = next(k for k in near if k != "canal/epidural")
     assert len(found) == 0
     assert found.verdicts["unreached"] > 0

@@ -6,10 +6,10 @@ import re
 import numpy as np
 import pytest
 from plan_anatomy import back
+from report_case import anatomy, plan
 from report_case import case as folder
-from report_case import plan
 
-from keyhole.casefile import CaseRecord, LabelsRecord, Quantity
+from keyhole.casefile import CaseRecord, LabelsRecord, Quantity, Rejected, TriedEntry
 from keyhole.casefile.screws import (
     IncisionEntry,
     NearEntry,
@@ -27,6 +27,7 @@ from keyhole.report.planning import plan_page
 from keyhole.report.planning.flight import AHEAD, FRAMES, flight
 from keyhole.report.planning.front import AIMS, front
 from keyhole.report.planning.harmed import harm_table
+from keyhole.report.planning.refused import deepest, refusal
 from keyhole.report.tables import References
 from keyhole.report.views import axes_of
 from keyhole.report.wording import Notes, number
@@ -219,3 +220,70 @@ def test_bone_for_the_goal_beyond_the_tube_counts_as_removed(made):
     table = harm_table(made.model_copy(update={"candidates": (told, *made.candidates[1:])}), Notes(), References())
     assert table.rows[0].cells[3].text.startswith(number(way_in + 1.7, "mL"))
     assert table.rows[-1].cells[0].text.startswith("Open")
+
+
+def refused(way, key="organ/kidney/left", blocked="tube", target=None):
+    """A refusal of a flank approach of the torso, 7.5 mm short beside `key`."""
+    entry, dock = way
+    tried = TriedEntry(entry=entry, dock=dock, target=target, radius=9.0, instrument_radius=2.0, blocked=blocked)
+    return Rejected(
+        approach="lateral-transpsoas", reason=f"{key} is in the way", side="left", structure=key,
+        missing=Quantity(value=7.5, unit="mm", source="keyhole-plan"), tried=tried,
+    )  # fmt: skip
+
+
+FLANK = ((145.0, 10.0, 40.0), (24.0, 0.0, 0.0))
+
+
+def test_a_refused_corridor_is_drawn_dashed_named_and_called_not_feasible(made, page_of):
+    page = page_of(made.model_copy(update={"rejected": (refused(FLANK),)}))
+    section = page.split('id="approach-lateral-transpsoas"')[1].split("</article>")[0]
+    pictures = re.findall(r'<svg .*?aria-label="(.*?)".*?</svg>', section, re.DOTALL)
+    assert len(pictures) == 3
+    for alt in pictures:
+        assert alt.startswith("Not feasible.")
+        assert "kidney, left hatched, 7.5 mm missing" in alt
+    assert section.count(">NOT FEASIBLE</text>") == 3
+    assert section.count(">kidney, left: 7.5 mm missing</text>") >= 1
+    assert "Not feasible from the left: kidney, left is in the way." in section
+    assert "data-film" not in section
+
+
+def test_every_line_of_a_refused_tube_is_dashed():
+    torso = anatomy()
+    for picture in refusal(torso, refused(FLANK), "L4/L5").pictures:
+        white = re.findall(r'<path [^>]*stroke="#ffffff"[^>]*>', picture.svg)
+        closed = [line for line in white if 'd="M' in line and line.count("L") > 8]
+        assert closed
+        assert all("stroke-dasharray" in line for line in closed)
+
+
+def test_the_cross_section_lies_where_the_structure_reaches_deepest():
+    torso, way = anatomy(), refused(FLANK).tried
+    tube = Tube(np.array(way.entry), np.array(way.dock), way.radius)
+    points = torso.labels.grid.centres(np.argwhere(torso.labels.mask("organ/kidney/left")))
+    at = deepest(torso, "organ/kidney/left", tube)
+    assert tube.gap(at[None])[0] <= tube.gap(points).min() + 1.5
+    assert deepest(torso, "vessel/aorta", tube) is None
+
+
+@pytest.mark.parametrize("gone", ["tried", "structure", "missing"])
+def test_a_refusal_for_another_reason_stays_words(gone):
+    entry = refused(FLANK).model_copy(update={gone: None})
+    assert refusal(anatomy(), entry, "L4/L5") is None
+
+
+def test_one_refused_side_is_drawn_beside_the_feasible_other(made, page_of):
+    entry = refused(FLANK).model_copy(update={"approach": "tubular-paramedian", "side": "right"})
+    section = page_of(made.model_copy(update={"rejected": (entry,)}))
+    section = section.split('id="approach-tubular-paramedian"')[1].split("</article>")[0]
+    assert "data-film" in section
+    assert "Where it is blocked, from the right" in section
+    assert "Not feasible from the right" in section
+
+
+def test_a_blocked_instrument_is_drawn_beyond_its_tube():
+    entry = refused(((60.0, 110.0, 0.0), (20.0, 60.0, 0.0)), "canal/dural_sac", "instrument", (0.0, 24.0, 0.0))
+    found = refusal(anatomy(), entry, "L4/L5")
+    assert "with an instrument of 4.0 mm" in found.said
+    assert "dural sac reaches 7.5 mm into the instrument" in found.said

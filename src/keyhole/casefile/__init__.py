@@ -63,6 +63,7 @@ from keyhole.casefile.planning import (
     PortalEntry,
     RemarkEntry,
     TargetEntry,
+    TriedEntry,
 )
 from keyhole.casefile.rehab import (
     CitedSource,
@@ -191,6 +192,7 @@ __all__ = [
     "TargetEntry",
     "TermShare",
     "TissueHarm",
+    "TriedEntry",
     "VertebraEntry",
     "Weighing",
     "provenance",

@@ -8,8 +8,9 @@ from pydantic import Field
 
 from keyhole.casefile.decompress import Decompression, FacetCurve
 from keyhole.casefile.doubt import BudgetRecord, DoubtEntry, NeededEntry
+from keyhole.casefile.frames import VertebraFrame
 from keyhole.casefile.harm import HarmEntry
-from keyhole.casefile.planning import ApproachEntry, ChangeEntry, FrontEntry, PortalEntry, TargetEntry
+from keyhole.casefile.planning import ApproachEntry, ChangeEntry, FrontEntry, PortalEntry, TargetEntry, TriedEntry
 from keyhole.casefile.realign import FusionRecord
 from keyhole.casefile.screws import OperationRecord, ScrewsRecord
 from keyhole.casefile.values import Quantity, Side, Strict, Triple
@@ -267,6 +268,7 @@ class Rejected(Strict):
     side: Side | None = None
     structure: str | None = None  # what is in the way, and by how much
     missing: Quantity | None = None
+    tried: TriedEntry | None = None  # the corridor that lacks them; None where nothing was in the way of one
     changes: tuple[ChangeEntry, ...] = ()
 
 
@@ -305,6 +307,7 @@ class PlanRecord(Strict):
     fusion: FusionRecord | None = None  # the cage and what it does to the level
     screws: ScrewsRecord | None = None
     operations: tuple[OperationRecord, ...] = ()  # corridors and implants counted together
+    frames: tuple[VertebraFrame, ...] = ()  # of every vertebra in view, cranial to caudal
     levels: LevelState | None = None
     caveats: tuple[str, ...] = ()
     provenance: Provenance

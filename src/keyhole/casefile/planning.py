@@ -70,6 +70,17 @@ class PortalEntry(Strict):
     angle: Quantity  # deg between the two tubes
 
 
+class TriedEntry(Strict):
+    """The corridor that a refusal speaks of: the nearest miss of those searched. It is not feasible."""
+
+    entry: Triple  # on the skin
+    dock: Triple
+    target: Triple | None = None  # None: the tube itself is blocked, so no instrument was aimed
+    radius: float  # mm, of the tube
+    instrument_radius: float  # mm
+    blocked: Literal["tube", "instrument"]  # which of them the structure in the way reaches into
+
+
 class ChangeEntry(Strict):
     """One change to a rejected approach that was searched again, and whether it opens a corridor."""
 

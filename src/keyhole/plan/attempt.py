@@ -101,6 +101,6 @@ def _rejected(setting: Setting, approach: Approach, told: Why) -> Rejected:
     if told.missing is not None:
         missing = Quantity(value=round(told.missing, 3), unit="mm", source="keyhole-plan")
     return Rejected(
-        approach=approach.name, reason=told.text, structure=told.structure, missing=missing,
+        approach=approach.name, reason=told.text, structure=told.structure, missing=missing, tried=told.tried,
         side=setting.site.frame.side,  # type: ignore[arg-type]  # a checked side
     )  # fmt: skip

@@ -199,9 +199,9 @@ def entry_of(found: Figures, site: Site, rank: int, n_targets: int, step: Decomp
         rank=rank,
         approach=found.approach.name,
         side=site.frame.side,  # type: ignore[arg-type]
-        entry=_triple(found.entry),
-        dock=_triple(found.dock),
-        target=_triple(found.target),
+        entry=triple(found.entry),
+        dock=triple(found.dock),
+        target=triple(found.target),
         radius=found.radius,
         instrument_radius=found.approach.instrument_radius,
         clearance=_lengths(found.gaps, site.structures),
@@ -232,7 +232,8 @@ def tube_alone(found: Figures, site: Site) -> tuple[dict[str, Quantity], dict[st
     return _lengths(found.gaps, site.structures), {k: round(p, 6) for k, p in sorted(found.breach.items())}, amounts
 
 
-def _triple(point: Points) -> tuple[float, float, float]:
+def triple(point: Points) -> tuple[float, float, float]:
+    """`point` (3,) as plan.json holds it, mm to four decimals."""
     return float(round(point[0], 4)), float(round(point[1], 4)), float(round(point[2], 4))
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from keyhole.geometry import Tube
+from keyhole.casefile import TriedEntry
+from keyhole.geometry import Points, Tube
 from keyhole.plan.approaches import Approach
-from keyhole.plan.candidate import Figures, tubes
+from keyhole.plan.candidate import Figures, triple, tubes
 from keyhole.plan.clearance import Surfaces, clearances
 from keyhole.plan.corridor import sweep
 from keyhole.plan.search import LONGEST, Found, space
@@ -20,12 +21,13 @@ from keyhole.terms import belongs
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """Why an approach has no corridor: in a sentence; the structure in the way and the mm that are missing, if any."""
+    """Why an approach has no corridor: in a sentence; the structure in the way, the mm missing, of which corridor."""
 
     text: str
     structure: str | None = None
     missing: float | None = None
     is_unseen: bool = False
+    tried: TriedEntry | None = None
 
 
 def reason(
@@ -79,7 +81,20 @@ def _refused(examined: Sequence[Figures]) -> Why | None:
     gaps = {**best.gaps, **{k: g for k, g in best.instrument_gaps.items() if g[0] == best.least}}
     key = min(gaps, key=lambda k: (round(gaps[k][0], 4), k))
     said = f"the best of {len(examined)} corridors recounted voxel by voxel lacks {-best.least:.1f} mm to {key}"
-    return Why(said, key, -best.least)
+    inside = key in best.instrument_gaps and best.instrument_gaps[key][0] == best.least
+    radii = (best.radius, best.approach.instrument_radius)
+    tried = _tried(best.entry, best.dock, best.target, radii, is_instrument=inside)
+    return Why(said, key, -best.least, tried=tried)
+
+
+def _tried(
+    entry: Points, dock: Points, target: Points | None, radii: tuple[float, float], *, is_instrument: bool = False
+) -> TriedEntry:
+    """The corridor of a refusal, as plan.json holds it; `radii` of tube and instrument, mm."""
+    return TriedEntry(
+        entry=triple(entry), dock=triple(dock), target=None if target is None else triple(target), radius=radii[0],
+        instrument_radius=radii[1], blocked="instrument" if is_instrument else "tube",
+    )  # fmt: skip
 
 
 def _unreached(site: Site, found: Found, walls: Surfaces, targets: Targets) -> Why | None:
@@ -109,13 +124,18 @@ def _missed(site: Site, found: Found, walls: Surfaces) -> Why:
     dock, target = found.miss
     hard = walls.only(k for k in walls.keys if not belongs(k, EPIDURAL))
     key, (gap, _) = next(iter(clearances(hard, Tube(dock, target, thin)).items()), ("", (0.0, dock)))
+    tried = None
+    if found.missed is not None and key:
+        entry, radius = found.missed
+        tried = _tried(entry, dock, target, (radius, thin), is_instrument=True)
     if gap <= -thin:
-        return Why(f"the least blocked line from a dock to it runs into {_named(site, key)}", key, -gap)
+        return Why(f"the least blocked line from a dock to it runs into {_named(site, key)}", key, -gap, tried=tried)
     return Why(
         f"the best line from a dock to it is {max(-gap, 0.05):.1f} mm short of room for an instrument of radius "
         f"{thin:.2f} mm beside {_named(site, key)}",
         key,
         max(-gap, 0.05),
+        tried=tried,
     )
 
 
@@ -124,12 +144,13 @@ def _blocked(site: Site, approach: Approach, found: Found, walls: Surfaces) -> W
     nearest = _nearest(site, approach, walls)
     if nearest is None:
         return None
-    key, missing = nearest
+    key, missing, tried = nearest
     return Why(
         f"{_named(site, key)} is in the way: the best of {found.searched:,} corridors lacks {missing:.1f} mm for a "
         f"tube of radius {approach.radii[0]:.1f} mm",
         key,
         missing,
+        tried=tried,
     )
 
 
@@ -146,8 +167,8 @@ def _unentered(site: Site, found: Found, modality: str) -> Why:
     return Why(said, is_unseen=True)
 
 
-def _nearest(site: Site, approach: Approach, walls: Surfaces) -> tuple[str, float] | None:
-    """Structure that blocks the least blocked corridor of the smallest tube, and by how many mm."""
+def _nearest(site: Site, approach: Approach, walls: Surfaces) -> tuple[str, float, TriedEntry] | None:
+    """Structure that blocks the least blocked corridor of the smallest tube, by how many mm, and that corridor."""
     room, _ = space(site, approach, approach.steps)
     if not len(room.docks):
         return None
@@ -168,7 +189,8 @@ def _nearest(site: Site, approach: Approach, walls: Surfaces) -> tuple[str, floa
         return None
     i, j = np.unravel_index(int(np.argmax(np.round(usable, 3))), usable.shape)
     dock = room.docks[i]
-    tube, _ = tubes(dock + float(lengths[i, j]) * room.out[j], dock, dock - room.out[j], thin, 1.0)
+    entry = dock + float(lengths[i, j]) * room.out[j]
+    tube, _ = tubes(entry, dock, dock - room.out[j], thin, 1.0)
     found = clearances(walls, tube)
     key, (gap, _) = next(iter(found.items()), ("", (0.0, dock)))
-    return (key, max(0.0, -gap)) if key else None
+    return (key, max(0.0, -gap), _tried(entry, dock, None, (thin, approach.instrument_radius))) if key else None

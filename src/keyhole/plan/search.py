@@ -65,6 +65,7 @@ class Found:
     fields: tuple[Volume, Volume]
     caveats: tuple[str, ...]
     miss: tuple[Points, Points] | None = None
+    missed: tuple[Points, float] | None = None  # skin entry and radius of the tube that stands at the dock of `miss`
 
     def __len__(self) -> int:
         return len(self.radius)
@@ -186,11 +187,16 @@ def search(
     shot = aimed(approach, targets, room, shafts, judge)
     kept = _kept(site, approach, room, shafts[shot.reached], _only(shot), (found, lengths, verdicts), caveats)
     counts = kept.verdicts | {"unreached": int((~shot.reached).sum())}
-    return replace(kept, verdicts=counts, miss=None if shot.reached.any() else _miss(approach, targets, room, shafts))
+    least = None if shot.reached.any() else _miss(approach, targets, room, shafts)
+    if least is None:
+        return replace(kept, verdicts=counts)
+    (i, j, k), target = shafts[least[0]], least[1]
+    entry = room.docks[i] + float(lengths[i, j]) * room.out[j]
+    return replace(kept, verdicts=counts, miss=(room.docks[i], target), missed=(entry, approach.radii[k]))
 
 
-def _miss(approach: Approach, targets: Targets, room: Space, shafts: NDArray[np.int32]) -> tuple[Points, Points] | None:
-    """Dock and target of the line that the instrument is least kept from; None if no target is within reach."""
+def _miss(approach: Approach, targets: Targets, room: Space, shafts: NDArray[np.int32]) -> tuple[int, Points] | None:
+    """Shaft and target of the line that the instrument is least kept from; None if no target is within reach."""
     points = np.concatenate([targets.points, targets.doorway])
     if not len(shafts) or not len(points):
         return None
@@ -201,7 +207,7 @@ def _miss(approach: Approach, targets: Targets, room: Space, shafts: NDArray[np.
         return None
     gap = np.where(at >= 0, wide[shafts[:, 0], np.maximum(at, 0)], -np.inf)
     best = int(np.argmax(np.round(gap, 3)))
-    return room.docks[shafts[best, 0]], points[at[best]]
+    return best, points[at[best]]
 
 
 def _only(shot: Aimed) -> Aimed:

@@ -115,7 +115,7 @@ def _picture(scene: _Scene, view: View, caption: str) -> Picture:
         *contours(drawn),
         *_corridor(scene.candidate, view),
         *_closest(scene, view),
-        *_vertebrae(scene.anatomy, view),
+        *vertebra_names(scene.anatomy, view),
         *marks(view),
     ]
     groups = tuple(kind.name for kind in GROUPS if kind.name in drawn)
@@ -184,10 +184,11 @@ def _corridor(candidate: CandidateEntry, view: View) -> list[str]:
             drawn.extend(cased(svg.path(cut), width))
     entry, target = view.place(np.array([candidate.entry, candidate.target]))
     ticks = [np.array([[-5.0, 0.0], [5.0, 0.0]]), np.array([[0.0, -5.0], [0.0, 5.0]])]
-    return [*drawn, *cased(svg.path([line + target for line in ticks]), 1.4), *_ring(entry, 3.0)]
+    return [*drawn, *cased(svg.path([line + target for line in ticks]), 1.4), *ring(entry, 3.0)]
 
 
-def _ring(at: Points, radius: float) -> list[str]:
+def ring(at: Points, radius: float) -> list[str]:
+    """A white ring with a dark casing around `at` (2,) px."""
     return [
         svg.element("circle", cx=at[0], cy=at[1], r=radius, fill="none", stroke=_CASING, stroke_width=3),
         svg.element("circle", cx=at[0], cy=at[1], r=radius, fill="none", stroke=_TUBE, stroke_width=1.4),
@@ -201,7 +202,7 @@ def _closest(scene: _Scene, view: View) -> list[str]:
         return []
     at, axis = view.place(np.stack([found.point, found.on_axis]))
     length = float(np.linalg.norm(at - axis))
-    drawn = _ring(at, 4.0)
+    drawn = ring(at, 4.0)
     beside = abs(float((found.on_axis - view.centre) @ view.normal)) < 1.5
     if beside and length > found.radius * view.scale:
         wall = axis + (at - axis) * found.radius * view.scale / length
@@ -227,7 +228,7 @@ def words(said: str, x: float, y: float, anchor: str, size: float = 15, dark: bo
     )
 
 
-def _vertebrae(anatomy: Anatomy, view: View) -> list[str]:
+def vertebra_names(anatomy: Anatomy, view: View) -> list[str]:
     """The names of the vertebrae whose bodies the plane meets."""
     named = []
     for name, vertebra in sorted(anatomy.vertebrae.items()):

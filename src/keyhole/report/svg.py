@@ -55,14 +55,14 @@ def drawing(width: float, height: float, content: str, alt: str, font: str = "sa
 
 
 def png(samples: NDArray[np.uint8]) -> bytes:
-    """A PNG of `samples` (rows, columns, channels) 0 to 255: grey and opacity (2), or red, green and blue (3)."""
+    """A PNG of `samples` (rows, columns, channels) 0 to 255: grey, opacity (2), colour (3), colour, opacity (4)."""
     rows, columns, channels = samples.shape
     flat = samples.reshape(rows, -1)
     raw = np.empty((rows, 1 + channels * columns), dtype=np.uint8)
     raw[:, 1:] = flat
     raw[:, 1 + channels :] -= flat[:, :-channels]
     raw[:, 0] = 1  # each sample as the difference to its left neighbour
-    header = struct.pack(">IIBBBBB", columns, rows, 8, {2: 4, 3: 2}[channels], 0, 0, 0)
+    header = struct.pack(">IIBBBBB", columns, rows, 8, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(raw.tobytes(), 6)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
 

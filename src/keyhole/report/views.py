@@ -11,11 +11,26 @@ from numpy.typing import NDArray
 
 from keyhole.anatomy.model import Anatomy
 from keyhole.casefile import CandidateEntry
+from keyhole.casefile.values import Triple
 from keyhole.geometry import LabelMap, Points, Tube, Volume, unit
 from keyhole.report.palette import GROUPS, group_of
 
 CT_WINDOW = (-160.0, 760.0)
 """HU shown as black and as white: soft tissue and bone in one picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A corridor that is drawn without being one of the plan: points LPS mm, radii mm."""
+
+    entry: Triple
+    dock: Triple
+    target: Triple
+    radius: float
+    instrument_radius: float
+
+
+Corridor = CandidateEntry | Way
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +108,7 @@ class View:
         }
 
 
-def shaft(candidate: CandidateEntry) -> Tube:
+def shaft(candidate: Corridor) -> Tube:
     """The tube of a corridor, as DESIGN.md section 4 has it: its rounded tip ends at the dock."""
     entry, dock = np.array(candidate.entry), np.array(candidate.dock)
     length = float(np.linalg.norm(dock - entry))
@@ -101,12 +116,12 @@ def shaft(candidate: CandidateEntry) -> Tube:
     return Tube(entry, stop, candidate.radius)
 
 
-def instrument(candidate: CandidateEntry) -> Tube:
+def instrument(candidate: Corridor) -> Tube:
     """The thinner instrument of a corridor, from the dock to the target."""
     return Tube(np.array(candidate.dock), np.array(candidate.target), candidate.instrument_radius)
 
 
-def along(candidate: CandidateEntry, axes: Axes, size: tuple[int, int], middle: Points) -> tuple[View, View]:
+def along(candidate: Corridor, axes: Axes, size: tuple[int, int], middle: Points) -> tuple[View, View]:
     """Two planes that hold the tube's axis, at one scale: the one nearest the disc's plane, and the upright one.
 
     Both show the tube from the skin to the target, and `middle` (3,), the middle of the level.
@@ -154,7 +169,7 @@ def _fitted(shown: Points, right: Points, down: Points, size: tuple[int, int]) -
     return centre, float((np.array(size) / (high - low)).min())
 
 
-def _onto(centre: Points, axis: Points, right: Points, down: Points, candidate: CandidateEntry) -> Points:
+def _onto(centre: Points, axis: Points, right: Points, down: Points, candidate: Corridor) -> Points:
     """`centre` moved along the plane's normal until the plane holds the tube's axis."""
     normal = np.cross(right, down)
     return np.asarray(centre - ((centre - np.array(candidate.entry)) @ normal) * normal)
@@ -170,7 +185,7 @@ def orthogonal(centre: Points, axes: Axes, size: int, width_mm: float) -> tuple[
     )
 
 
-def across(at: Points, candidate: CandidateEntry, axes: Axes, size: int) -> View:
+def across(at: Points, candidate: Corridor, axes: Axes, size: int) -> View:
     """The plane across the tube that holds `at`, seen from the skin along the tube, head up."""
     axis = unit(np.array(candidate.dock) - np.array(candidate.entry))
     up = axes.up - (axes.up @ axis) * axis
@@ -191,7 +206,7 @@ class Nearest:
     radius: float
 
 
-def nearest(candidate: CandidateEntry, key: str, to: str, labels: LabelMap) -> Nearest | None:
+def nearest(candidate: Corridor, key: str, to: str, labels: LabelMap) -> Nearest | None:
     """Where the structure `key` comes nearest to the "tube" or "instrument"; None where it has none within 40 mm."""
     index = np.array([candidate.entry, candidate.dock, candidate.target])
     low = np.floor(labels.grid.index(index).min(axis=0) - 40 / labels.grid.spacing).astype(int)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from keyhole.casefile import CandidateEntry, PlanRecord, Rejected
 from keyhole.casefile.planning import ApproachEntry
@@ -12,6 +12,7 @@ from keyhole.report.compare import best, closest_gap, closest_name, of, title
 from keyhole.report.content import Line
 from keyhole.report.planning.flight import Flight
 from keyhole.report.planning.harmed import muscles, tissues
+from keyhole.report.planning.refused import Refusal
 from keyhole.report.tables import Column, References, Row, Table
 from keyhole.report.wording import Notes, Text, listed, number, probability, quantity, structure, with_unit
 
@@ -31,17 +32,22 @@ class Section:
     needs: tuple[Line, ...]
     contraindications: tuple[tuple[str, str], ...]  # sentence, number of its source
     notes: tuple[int, ...]
+    refusals: tuple[Refusal, ...] = ()  # where it is blocked, by side
 
 
 def sections(
-    plan: PlanRecord, flights: Mapping[str, Flight], notes: Notes, references: References
+    plan: PlanRecord,
+    flights: Mapping[str, Flight],
+    refusals: Mapping[str, tuple[Refusal, ...]],
+    notes: Notes,
+    references: References,
 ) -> tuple[Section, ...]:
-    """The approaches with a corridor in the plan's order, then the rejected ones."""
+    """The approaches with a corridor in the plan's order, then the rejected ones; one side may be refused alone."""
     found = [_feasible(plan, c, flights.get(c.approach), notes, references) for c in best(plan)]
     done = {s.name for s in found}
     refused = dict.fromkeys(r.approach for r in plan.rejected)
     others = [_refused(plan, name, notes, references) for name in refused if name not in done]
-    return (*found, *others)
+    return tuple(replace(s, refusals=refusals.get(s.name, ())) for s in (*found, *others))
 
 
 def _entry(plan: PlanRecord, name: str) -> ApproachEntry | None:
@@ -64,12 +70,13 @@ def _feasible(
     needed = next(
         (n.sentence.replace(name, title(name), 1).rstrip(".") + "." for n in plan.needed if n.approach == name), ""
     )
+    refused = [r for r in plan.rejected if r.approach == name]
     tables = (
         _effect(candidate, notes), _reaches(candidate, notes), muscles(candidate, notes, references),
-        tissues(candidate, notes),
+        tissues(candidate, notes), *(_changes(r, notes) for r in refused),
     )  # fmt: skip
     return Section(
-        name, title(name), _full(plan, name), f"{verdict} {needed}".strip(), True, drawn,
+        name, title(name), _full(plan, name), " ".join(filter(None, (verdict, needed, _why(refused)))), True, drawn,
         _lines(candidate, notes), tuple(t for t in tables if t is not None), _needs(_entry(plan, name), references),
         _against(_entry(plan, name), references), notes.add(_own(candidate), title(name).lower()),
     )  # fmt: skip
@@ -170,13 +177,22 @@ def _against(entry: ApproachEntry | None, references: References) -> tuple[tuple
 
 def _refused(plan: PlanRecord, name: str, notes: Notes, references: References) -> Section:
     entries = [r for r in plan.rejected if r.approach == name]
-    verdict = " ".join(f"{f'{r.side.capitalize()} side' if r.side else 'Not feasible'}: {r.reason}." for r in entries)
+    verdict = _why(entries)
     tables = tuple(t for t in (_changes(r, notes) for r in entries) if t is not None)
     entry = _entry(plan, name)
     return Section(
         name, title(name), _full(plan, name), verdict, False, None, (), tables, _needs(entry, references),
         _against(entry, references), (),
     )  # fmt: skip
+
+
+def _why(refused: Sequence[Rejected]) -> str:
+    """The reasons of the sides without a corridor."""
+    said = []
+    for r in refused:
+        reason = r.reason.replace(r.structure, structure(r.structure)) if r.structure else r.reason
+        said.append(f"Not feasible{f' from the {r.side}' if r.side else ''}: {reason.rstrip('.')}.")
+    return " ".join(said)
 
 
 def _changes(refused: Rejected, notes: Notes) -> Table | None:

@@ -19,6 +19,7 @@ from keyhole.report.planning.extras import budget, fusions, needed, operations, 
 from keyhole.report.planning.flight import Flight, flight
 from keyhole.report.planning.front import Front, front
 from keyhole.report.planning.harmed import crossed_table, harm_table
+from keyhole.report.planning.refused import Refusal, refusal
 from keyhole.report.tables import References, Table
 from keyhole.report.views import axes_of
 from keyhole.report.wording import Notes, parameters, runs
@@ -67,7 +68,7 @@ def planning(records: Records, plan: PlanRecord, anatomy: Anatomy) -> Planning:
         budget=budget(plan, references),
         harm=harm_table(plan, notes, references),
         crossed=crossed_table(plan, notes, references),
-        sections=sections(plan, flights(plan, anatomy), notes, references),
+        sections=sections(plan, flights(plan, anatomy), refusals(plan, anatomy), notes, references),
         fusions=fusions(plan, notes, references),
         screws=screws(plan, notes),
         operations=operations(plan, notes),
@@ -83,6 +84,16 @@ def flights(plan: PlanRecord, anatomy: Anatomy) -> dict[str, Flight]:
     colours = approach_colours(tuple(c.approach for c in columns_of(plan)))
     axes = axes_of(anatomy, plan.level)
     return {c.approach: flight(anatomy, c, axes, colours[c.approach]) for c in best(plan)}
+
+
+def refusals(plan: PlanRecord, anatomy: Anatomy) -> dict[str, tuple[Refusal, ...]]:
+    """By approach, where its refused corridors are blocked."""
+    made: dict[str, tuple[Refusal, ...]] = {}
+    for entry in plan.rejected:
+        drawn = refusal(anatomy, entry, plan.level)
+        if drawn is not None:
+            made[entry.approach] = (*made.get(entry.approach, ()), drawn)
+    return made
 
 
 def plan_page(records: Records, plan: PlanRecord, anatomy: Anatomy) -> bytes:
