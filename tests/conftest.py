@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import one_thread_each  # noqa: F401  # first: what it sets is read when numpy and numba are imported
 from registry_databases import empty_url, ready_url
 
 settings.register_profile("keyhole", deadline=None, derandomize=True)  # a busy machine is no failure; same examples
