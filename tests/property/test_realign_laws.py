@@ -12,7 +12,19 @@ from scipy.spatial.transform import Rotation
 from keyhole.assessment.disc.heights import disc_height, disc_wedge_angle
 from keyhole.errors import InvalidInput
 from keyhole.geometry import LabelMap, affine
-from keyhole.plan.realign import Goal, Seat, Way, after, beds, cages, contact, fit_cage, goal_of, realign_levels
+from keyhole.plan.realign import (
+    Goal,
+    Seat,
+    Way,
+    after,
+    beds,
+    cages,
+    contact,
+    fit_cage,
+    goal_of,
+    measured_again,
+    realign_levels,
+)
 from keyhole.plan.realign import moved as redrawn
 from keyhole.plan.realign.motion import angles, facing, height_at, seat_point
 from keyhole.plan.realign.seat import placed
@@ -122,12 +134,12 @@ def check_anew(found, goal):
     result = realign_levels(found, [goal])
     names = goal.level.split("/")
     relabelled, made = after(result, names)
-    pair, wanted = relabelled.pair(goal.level), result.pair(goal.level)
-    over, under = facing(*pair)
-    height = disc_height(goal.level, over, under).value - disc_height(goal.level, *facing(*wanted)).value
-    wedge = disc_wedge_angle(goal.level, pair[0], over, under).value - goal.lordosis
-    assert abs(height) < 0.2
-    assert abs(wedge) < 0.2
+    wanted = disc_height(goal.level, *facing(*result.pair(goal.level))).value
+    again = measured_again(beds(found, goal.level), result, relabelled, goal.level)
+    for pair in (relabelled.pair(goal.level), again):
+        over, under = facing(*pair)
+        assert abs(disc_height(goal.level, over, under).value - wanted) < 0.2
+        assert abs(disc_wedge_angle(goal.level, pair[0], over, under).value - goal.lordosis) < 0.2
     return result, made
 
 

@@ -20,6 +20,7 @@ from keyhole.casefile.forecast import (
     SynthesisEntry,
     Weighing,
 )
+from keyhole.casefile.frames import PlateEntry, VertebraFrame
 from keyhole.casefile.harm import (
     Body,
     CrossingEntry,
@@ -165,6 +166,7 @@ __all__ = [
     "PlanRecord",
     "PlaneEntry",
     "PlanesEntry",
+    "PlateEntry",
     "PoolEntry",
     "PortalEntry",
     "PositionEntry",
@@ -194,6 +196,7 @@ __all__ = [
     "TissueHarm",
     "TriedEntry",
     "VertebraEntry",
+    "VertebraFrame",
     "Weighing",
     "provenance",
     "read_record",

@@ -72,7 +72,8 @@ class MotionEntry(Strict):
 class ChangeEntry(Strict):
     """One measure before and after the realignment.
 
-    `measured` is the same measure taken anew on the moved label map, where that was done.
+    `measured` is the same measure taken anew on the moved label map, where that was done: over the same columns of
+    both endplates as before, since a rigid bone keeps its footprint.
     """
 
     name: str

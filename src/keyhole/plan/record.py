@@ -29,6 +29,7 @@ from keyhole.plan.rank import order, pareto
 from keyhole.plan.setting import Result, Setting
 from keyhole.plan.targets import Targets, target
 from keyhole.plan.touch import reaches
+from keyhole.plan.vertebrae import frames
 
 
 def record(settings: Sequence[Setting], results: Sequence[Result], made_by: Provenance) -> PlanRecord:
@@ -58,6 +59,7 @@ def record(settings: Sequence[Setting], results: Sequence[Result], made_by: Prov
         targets=tuple(_target(s, name, t) for s in settings for name, t in targets[id(s)].items()),
         facet_curves=facet_curves() if first.goal == "decompress" else (),
         fronts=_fronts(results, entries, [f for f, _ in ranked]),
+        frames=frames(first.anatomy),
         levels=first.anatomy.level_state,
         caveats=_caveats(settings),
         provenance=made_by,

@@ -1,5 +1,6 @@
 """Realignment and fusion: cages, the rigid motion of a level, what it changes."""
 
+from keyhole.plan.realign.again import measured_again
 from keyhole.plan.realign.cages import Cage, CageLine, cages
 from keyhole.plan.realign.fusion import Wish, fusion
 from keyhole.plan.realign.motion import Goal, Realigned, realign_levels
@@ -23,6 +24,7 @@ __all__ = [
     "fit_cage",
     "fusion",
     "goal_of",
+    "measured_again",
     "moved",
     "placed",
     "realign_levels",

@@ -85,7 +85,13 @@ def foramen_measures(anatomy: Anatomy, level: str) -> tuple[Measurement, ...]:
 
 
 def level_changes(
-    result: Realigned, level: str, relabelled: Anatomy, foramina: Sequence[Measurement], kind: str
+    result: Realigned,
+    level: str,
+    relabelled: Anatomy,
+    foramina: Sequence[Measurement],
+    kind: str,
+    *,
+    again: tuple[Vertebra, Vertebra],
 ) -> Iterator[ChangeEntry]:
     """Every measure of `level` before and after.
 
@@ -93,10 +99,11 @@ def level_changes(
     ----------
     relabelled : the anatomy found anew on the moved label map.
     foramina : `foramen_measures` before the motion.
+    again : both vertebrae on that map, measured over the columns their endplates had before.
     """
     before = disc_measures(result.anatomy, level, result.anatomy.pair(level))
     after = disc_measures(result.anatomy, level, result.pair(level))
-    anew = {one.name: one for one in disc_measures(relabelled, level, relabelled.pair(level))}
+    anew = {one.name: one for one in disc_measures(relabelled, level, again)}
     for one, two in zip(before, after, strict=True):
         yield change(one, two, kind, anew.get(one.name))
     for one, two in zip(foramina, foramen_measures(relabelled, level), strict=True):

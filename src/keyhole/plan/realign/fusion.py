@@ -20,6 +20,7 @@ from keyhole.casefile.realign import CageEntry, ContactEntry, FusionEntry, Fusio
 from keyhole.casefile.values import Quantity, Triple
 from keyhole.errors import InvalidInput, NotInScan
 from keyhole.geometry import Points, Transform, Volume
+from keyhole.plan.realign.again import measured_again
 from keyhole.plan.realign.cages import Cage, CageLine, Kind, cages, height_for, lordosis_for
 from keyhole.plan.realign.changes import foramen_measures, level_changes, neighbour_changes, span, spine_changes
 from keyhole.plan.realign.motion import Realigned, angles, facing, realign_levels
@@ -178,8 +179,9 @@ def _entry(seen: _Case, side: str, approach: str | None, kind: Kind, way: Way, a
     result = realign_levels(seen.anatomy, [goal])
     relabelled, made = after(result, split(seen.level))
     entered = passage(seen.anatomy, seat, way) if approach is not None else None
+    again = measured_again(seen.bed, result, relabelled, seen.level)
     changes = (
-        *level_changes(result, seen.level, relabelled, seen.foramina, kind),
+        *level_changes(result, seen.level, relabelled, seen.foramina, kind, again=again),
         *spine_changes(result, seen.incidence),
         *neighbour_changes(result, (seen.level,)),
     )
