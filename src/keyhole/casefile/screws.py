@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from keyhole.casefile.harm import HarmEntry
 from keyhole.casefile.values import Quantity, Side, Strict, Triple
 
 Grade = Literal["A", "B", "C", "D", "E"]
+Trajectory = Literal["pedicle", "cortical", "s2-alar-iliac"]
 
 
 class ScrewEntry(Strict):
@@ -16,11 +19,14 @@ class ScrewEntry(Strict):
     The shaft is the capsule of `radius` whose axis runs from `entry` (where it enters the bone) to the point `radius`
     short of `tip`. Its `clearance` is to every voxel outside the bone farther than `radius` + `entry_allowance` from
     `entry`; `walls` the same by direction (medial, lateral, cranial, caudal, ahead).
+
+    An S2-alar-iliac screw stands under the vertebra "S2AI"; its bone is the sacrum, the ilium of its side and the joint
+    between them, its walls are pelvic, gluteal, crest, notch and ahead, and its angles are in the frame of S1.
     """
 
     vertebra: str
     side: Side
-    trajectory: Literal["pedicle", "cortical"]
+    trajectory: Trajectory
     system: str
     is_generic: bool
     entry: Triple
@@ -41,6 +47,10 @@ class ScrewEntry(Strict):
     head: Triple
     head_radius: float
     skin: Triple | None
+    # of an S2-alar-iliac screw alone: how much of its axis lies in sacrum, joint and ilium
+    crossed: dict[str, Quantity] = Field(default_factory=dict)
+    corridor: Quantity | None = None  # the widest cylinder about the axis that stays in the ilium
+    near: dict[str, Quantity] = Field(default_factory=dict)  # its gap to what is labelled beyond the bone, by key
     caveats: tuple[str, ...] = ()
 
 
@@ -49,7 +59,7 @@ class NoScrew(Strict):
 
     vertebra: str
     side: Side
-    trajectory: Literal["pedicle", "cortical"]
+    trajectory: Trajectory
     reason: str
 
 

@@ -59,6 +59,11 @@ def _question(function: F) -> F:
             metavar="FILE",
             help="Your own error budget, a TOML file (docs/uncertainty.md).",
         ),
+        click.option(
+            "--s2ai",
+            is_flag=True,
+            help="Also an S2-alar-iliac screw on each side; goes with L5/S1 and the goals screws and fuse.",
+        ),
     )
     for option in reversed(options):
         function = option(function)

@@ -25,6 +25,9 @@ def show_screws(record: PlanRecord) -> None:
 def _screws(found: ScrewsRecord) -> None:
     if found.screws:
         click.echo(table(HEADER, [_row(s) for s in found.screws]))
+    for screw in found.screws:
+        if screw.corridor is not None:
+            click.echo(f"  {_iliac(screw)}")
     for none in found.none:
         click.echo(f"  no screw {none.vertebra} {none.side}: {none.reason}")
     for rod in found.rods:
@@ -39,6 +42,18 @@ def _screws(found: ScrewsRecord) -> None:
         click.echo(f"  incision {number(cut.length.value, digits=0)} mm: {', '.join(cut.through)}")
     for near in found.contacts:
         _near(near.first, near.second, near.gap.value, collides=near.is_collision)
+
+
+def _iliac(screw: ScrewEntry) -> str:
+    """What a screw through sacrum and ilium runs through and comes near."""
+    parts = ", ".join(f"{name} {number(length.value)}" for name, length in screw.crossed.items())
+    widest = number(screw.corridor.value if screw.corridor is not None else None)
+    near = "; ".join(f"{number(gap.value)} mm to {key}" for key, gap in list(screw.near.items())[:3])
+    notch = number(screw.walls["notch"].value) if "notch" in screw.walls else "–"
+    return (
+        f"{screw.vertebra} {screw.side}: {parts} mm; the ilium admits {widest} mm about its axis, "
+        f"{notch} mm to the notch{f'; {near}' if near else ''}"
+    )
 
 
 def _row(screw: ScrewEntry) -> list[str]:

@@ -16,7 +16,7 @@ from keyhole.plan.operation.told import with_operations
 from keyhole.plan.realign.fusion import Wish
 from keyhole.plan.realign.told import with_fusion
 from keyhole.plan.record import record
-from keyhole.plan.screws.told import with_screws
+from keyhole.plan.screws.told import check_pelvic, with_screws
 from keyhole.plan.setting import setting
 from keyhole.plan.site import check_arches
 from keyhole.terms import SIDES, split
@@ -40,6 +40,7 @@ def plan(
     catalogue_file: Path | None = None,
     budget_file: Path | None = None,
     wish: Wish | None = None,
+    s2ai: bool = False,
     progress: Progress | None = None,
 ) -> PlanRecord:
     """Every minimally invasive approach to `level` from `side`, the best corridors in order, and the open operation.
@@ -54,6 +55,7 @@ def plan(
     catalogue_file : a clinic's own approaches, see docs/planning.md.
     budget_file : a clinic's own error budget, see docs/uncertainty.md; None takes the one that ships.
     wish : the cage for the goal fuse; None leaves it to the rules.
+    s2ai : also an S2-alar-iliac screw on each side, below the screws of L5/S1.
 
     References
     ----------
@@ -61,6 +63,8 @@ def plan(
     """
     say = progress or (lambda sentence, share: None)
     level, sides, wanted = _asked(level, side, goal, target, approaches, catalogue_file)
+    if s2ai:
+        check_pelvic(level, goal)
     budget = default_budget() if budget_file is None else read_budget(Path(budget_file))
     if registration_error is not None:
         budget = budget.with_registration(registration_error)
@@ -82,7 +86,7 @@ def plan(
     named = "budget.toml" if budget_file is None else Path(budget_file).name
     made = with_doubt(record(settings, results, made_by), budget, named, settings[0].site.frame.axes)
     made = with_fusion(made, anatomy, wish)
-    made = with_operations(with_screws(made, anatomy, budget), anatomy)
+    made = with_operations(with_screws(made, anatomy, budget, is_pelvic=s2ai), anatomy)
     say("Planned", 1.0)
     return made
 
@@ -117,6 +121,7 @@ def plan_case(
     catalogue_file: Path | None = None,
     budget_file: Path | None = None,
     wish: Wish | None = None,
+    s2ai: bool = False,
     progress: Progress | None = None,
 ) -> PlanRecord:
     """`plan` for the anatomy of `case`; writes plan.json, whole or not at all."""
@@ -127,7 +132,7 @@ def plan_case(
     anatomy = load(case, with_image=goal in ("screws", "fuse"))
     made = plan(
         anatomy, level, side, goal, approaches=approaches, registration_error=registration_error, target=target,
-        catalogue_file=catalogue_file, budget_file=budget_file, wish=wish,
+        catalogue_file=catalogue_file, budget_file=budget_file, wish=wish, s2ai=s2ai,
         progress=lambda sentence, share: say(sentence, 0.2 + 0.75 * share),
     )  # fmt: skip
     inputs = {**made.provenance.inputs, **case.digest("case.json", "labels.nii.gz", "labels.json")}

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keyhole.anatomy.model import Anatomy
 from keyhole.casefile import CandidateEntry, OperationRecord, PartEntry, PlanRecord, ScrewEntry
@@ -17,7 +18,7 @@ from keyhole.plan.harm import harm, volumes
 from keyhole.plan.harm.midline import exposure
 from keyhole.plan.operation.parts import Operation, Part, collisions, open_operation, small_operation
 from keyhole.plan.screws.model import Screw
-from keyhole.plan.screws.record import amount, contact_entry, incision_entry, rod_entry, rods
+from keyhole.plan.screws.record import amount, contact_entry, incision_entry, rod_entry, rods, standing
 from keyhole.plan.screws.rod import Incision, incisions
 from keyhole.plan.screws.sizes import system
 from keyhole.plan.site import Site, around, body_code, site
@@ -27,6 +28,9 @@ CAGE = "the cage is not counted: it stands where the disc was cleared; clearing 
 SLEEVES = "sleeves are generic; muscle between the heads, where the rod is pushed through, is not counted"
 OPENED = "screws are counted in bone alone: what lies behind it is laid open already"
 ORDER = "in order: the corridor's tube does its work and comes out, then the screws"
+ROOM = 20.0
+"""How far the looked-at part of the scan reaches beyond each place where the skin is opened, mm [keyhole-choice]."""
+
 UNMOVED = "volumes are counted on the bones as scanned; what runs into what is checked after realignment"
 
 
@@ -42,10 +46,11 @@ def operations(made: PlanRecord, anatomy: Anatomy) -> tuple[OperationRecord, ...
     """
     if made.screws is None or not (made.screws.screws or made.fusion):
         return ()
-    here = both_flanks(anatomy, made.level, made.side)
     screws = [(screw_of(e), None if e.skin is None else np.array(e.skin)) for e in made.screws.screws]
     found: list[OperationRecord] = []
     best = _best(made)
+    doors = [] if best is None else [best.entry, *(portal.entry for portal in best.portals)]
+    here = both_flanks(anatomy, made.level, made.side, [*doors, *(p for _, p in screws if p is not None)])
     fused = _fused(made, None if best is None else best.approach)
     if screws or best:
         corridors = () if best is None else (best,)
@@ -61,12 +66,20 @@ def operations(made: PlanRecord, anatomy: Anatomy) -> tuple[OperationRecord, ...
     return tuple(found)
 
 
-def both_flanks(anatomy: Anatomy, level: str, side: str) -> Site:
-    """The site of a level as far on the other side as on the operated one: screws come from both."""
+def both_flanks(anatomy: Anatomy, level: str, side: str, doors: Sequence[ArrayLike] = ()) -> Site:
+    """The site of a level as far on the other side as on the operated one: screws come from both.
+
+    Parameters
+    ----------
+    doors : places on the skin, (3,) LPS mm: the site reaches `ROOM` mm beyond each, so that no tube is cut off.
+    """
     here = site(anatomy, level, side)
-    lateral, posterior, vertical = here.bounds
-    wide = max(abs(n) for n in lateral)
-    reach = ((-wide, wide), posterior, vertical)
+    ends = np.array(here.bounds)
+    if doors:
+        local = here.frame.local(np.array(doors, dtype=np.float64))
+        ends = np.stack([np.minimum(ends[:, 0], local.min(0) - ROOM), np.maximum(ends[:, 1], local.max(0) + ROOM)], 1)
+    wide = float(np.abs(ends[0]).max())
+    reach = ((-wide, wide), (float(ends[1, 0]), float(ends[1, 1])), (float(ends[2, 0]), float(ends[2, 1])))
     corners = here.frame.patient(np.array(list(itertools.product(*reach))))
     crop = anatomy.labels.crop(around(anatomy.labels, corners))
     present = {int(n) for n in np.flatnonzero(np.bincount(crop.array.ravel()))}
@@ -99,9 +112,9 @@ def screw_of(entry: ScrewEntry) -> Screw:
 def realigned(screw: Screw, fused: FusionEntry | None) -> Screw:
     """`screw` where its vertebra is after realignment."""
     motions = {} if fused is None else {m.vertebra: np.array(m.matrix) for m in fused.motions}
-    if screw.vertebra not in motions:
+    if standing(screw) not in motions:
         return screw
-    matrix = motions[screw.vertebra]
+    matrix = motions[standing(screw)]
     entry, tip = (matrix[:3, :3] @ p + matrix[:3, 3] for p in (screw.entry, screw.tip))
     return replace(screw, entry=entry, tip=tip)
 

@@ -19,7 +19,13 @@ LEAN = 1.72
 NEAR = 12.0
 """Of the wall, what lies this near to an axis is looked at while the axis is refined, mm."""
 
-LONGEST = 80.0
+DEEPER = 0.3
+"""What a mm of free radius far from the entry is worth, mm of it at the narrowest [keyhole-choice]."""
+
+PIVOT = 50.0
+"""Long axes are also turned about their point this far ahead, mm."""
+
+LONGEST = 140.0
 """An axis is followed this far to either side, mm."""
 
 
@@ -56,18 +62,22 @@ def leaves(field: Field, p: Points, way: Points, matrix: Points, step: float) ->
 
 
 @compiled()
-def scan(field: Field, points: Points, ways: Points, matrix: Points, skip: float, inside: Points) -> Points:
+def scan(
+    scene: tuple[Field, Points], door: tuple[Field, Points], points: Points, ways: Points, skip: float, inside: Points
+) -> Points:
     """Per point and direction: narrowest depth from `skip` mm past the entry into the body, and the run's length.
 
-    `points` (n, 3) and `ways` (m, 3) local mm, `matrix` (3, 4) index from local; `inside` (m,) is how far past the
-    point the narrow part ends, mm. (n, m, 2): depth -1 where the axis leaves the bone before.
+    `scene`: depth and index from local (3, 4) of the bone that is run through; `door` the same of that which is
+    entered. `points` (n, 3) and `ways` (m, 3) local mm; `inside` (m,) is how far past the point the narrow part ends,
+    mm. (n, m, 3): depth -1 where the axis leaves the bone before; the third is how far the entry lies before the point.
     """
-    result = np.full((len(points), len(ways), 2), -1.0)
+    field, matrix = scene
+    result = np.full((len(points), len(ways), 3), -1.0)
     for n in range(len(points)):
         p = points[n]
         for m in range(len(ways)):
             way = ways[m]
-            back = leaves(field, p, -way, matrix, STEP)
+            back = leaves(door[0], p, -way, door[1], STEP)
             if back < 0:
                 continue
             narrowest, t = 99.0, skip - back
@@ -85,7 +95,7 @@ def scan(field: Field, points: Points, ways: Points, matrix: Points, skip: float
                     narrowest = min(narrowest, value)
                 t += STEP
             if t > inside[m]:
-                result[n, m, 0], result[n, m, 1] = narrowest, back + t
+                result[n, m, 0], result[n, m, 1], result[n, m, 2] = narrowest, back + t, back
     return result
 
 
@@ -169,7 +179,8 @@ def worth(
     """What the axis `guess` (lateral, up, medial rad, cranial rad) is worth, mm: its free radius less what it spoils.
 
     `scene`: depth, index from local (3, 4), frame (7, 3: axes, origin, voxel sides). `clouds`: rim, joint, other bone.
-    `numbers`: posterior coordinate of the plane, radius, length, cap, head's radius, wanted medial and cranial rad.
+    `numbers`: posterior coordinate of the plane, radius, length, cap, head's radius, wanted medial and cranial rad, and
+    how far from the entry the free radius counts once more, 0: not at all, with its cap.
     """
     field, matrix, frame = scene
     rim, joint, others = clouds
@@ -194,6 +205,8 @@ def worth(
     for wanted, is_ in ((numbers[5], guess[2]), (numbers[6], guess[3])):
         if not np.isnan(wanted):
             spoiled += LEAN * abs(is_ - wanted)
+    if numbers[7] > 0:
+        free += DEEPER * min(least(rim, entry, entry, stop, numbers[7], axes), numbers[8])
     return float(free - spoiled)
 
 
@@ -239,10 +252,16 @@ def refine(
         value = worth(best[n], scene, near, numbers)
         while step[0] > finest:
             improved = False
-            for a in range(4):
+            for a in range(6 if shared[7] > 0 else 4):
                 for sense in (-1.0, 1.0):
                     trial = best[n].copy()
-                    trial[a] = min(max(trial[a] + sense * step[a], bounds[a, 0]), bounds[a, 1])
+                    if a < 4:
+                        trial[a] += sense * step[a]
+                    else:  # about a point ahead, which stays where it is
+                        trial[a - 4] += sense * step[a - 4]
+                        trial[a - 2] += sense * step[a - 4] / PIVOT * (1.0 if a == 4 else -1.0)
+                    for b in range(4):
+                        trial[b] = min(max(trial[b], bounds[b, 0]), bounds[b, 1])
                     found = worth(trial, scene, near, numbers)
                     if found > value + 1e-6:
                         for b in range(4):

@@ -36,6 +36,9 @@ JOINT = 2.5
 NEIGHBOUR = 45.0
 """Other bone is looked at this near to the vertebra's middle, mm."""
 
+BEHIND = 3.0
+"""The plane of pedicles that axes are spread on lies this far behind the body's posterior wall, mm [keyhole-choice]."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bone:
@@ -44,7 +47,8 @@ class Bone:
     `depth` is the distance to the bone's surface (positive inside, mm), `rim` the centres (n, 3) of the voxels next to
     it, `others` the surface of the other bones, LPS mm. `joints` are the voxels of the facet joints with the vertebra
     `above` (empty where there is none), by side. `sd` is the boundary's, mm; `coarse` how far it may be off, mm, since
-    the outlines were drawn on larger voxels.
+    the outlines were drawn on larger voxels. Where a screw runs through two bones, `door` is the depth of the one that
+    it enters, and its grid; `spread` the posterior coordinate of the plane that its axes pass; `called` its name.
     """
 
     vertebra: Vertebra
@@ -57,11 +61,24 @@ class Bone:
     joints: Mapping[str, Points]
     sd: float
     coarse: float
+    door: tuple[NDArray[np.float32], Grid] | None = None
+    spread: float | None = None
+    called: str = ""
 
     @property
     def name(self) -> str:
         """The vertebra, "L4"."""
-        return self.vertebra.name
+        return self.called or self.vertebra.name
+
+    @property
+    def entered(self) -> tuple[NDArray[np.float32], Grid]:
+        """The depth of the bone that a screw enters, mm, and its grid."""
+        return (self.depth, self.grid) if self.door is None else self.door
+
+    @property
+    def plane(self) -> float:
+        """Posterior coordinate of the plane that axes are spread on, mm from the body's middle."""
+        return self.wall + BEHIND if self.spread is None else self.spread
 
     def axes(self, side: str) -> Points:
         """(3, 3) rows lateral (toward `side`), posterior, up."""
@@ -104,21 +121,45 @@ def bone(anatomy: Anatomy, name: str, boxes: Mapping[str, Box] | None = None) ->
         raise NotInScan(f"{name}: only its body is labelled, so its pedicles are unknown; import whole vertebrae")
     vertebra = anatomy.vertebrae[name]
     tight = _near(box, labels, vertebra)
-    mask = _solid(np.pad(labels.mask(*keys, box=tight), 2))
-    matrix = labels.crop(tight).patient_from_index.matrix @ _shifted(-2)
-    grid = Grid((mask.shape[0], mask.shape[1], mask.shape[2]), affine(matrix))
-    depth = -distance_field(mask, grid.patient_from_index).array
-    depth -= np.where(depth > 0, 0.5, -0.5).astype(np.float32) * np.float32(grid.spacing.min())
-    rim = (depth < 0) & (depth > -RIM * grid.spacing.max())
+    mask = solid(np.pad(labels.mask(*keys, box=tight), 2))
+    grid = padded(labels, tight, 2)
+    depth = depth_of(mask, grid)
     crop = labels.crop(_wider(tight, labels))
     higher = [n for n in sorted(anatomy.vertebrae, key=rank) if rank(n) < rank(name)]
     above = higher[-1] if higher and are_neighbours(higher[-1], name) else ""
-    coarse = COARSE * max(0.0, float(labels.drawn_grid.spacing.max() - labels.grid.spacing.max()))
-    sd = max((s.sd for k, s in anatomy.structures.items() if belongs(k, *keys)), default=0.0)
     return Bone(
-        vertebra, mask, grid, np.ascontiguousarray(depth), _centres(grid, rim), _others(crop, keys, vertebra),
-        above, {side: _joint(crop, facet_keys(above, name, side)) for side in SIDES}, sd, coarse,
+        vertebra, mask, grid, depth, rim_of(depth, grid), others(crop, keys, vertebra, vertebra.centre),
+        above, {side: _joint(crop, facet_keys(above, name, side)) for side in SIDES}, boundary_sd(anatomy, keys),
+        coarse_of(labels),
     )  # fmt: skip
+
+
+def depth_of(mask: Mask, grid: Grid) -> NDArray[np.float32]:
+    """Distance of each voxel's centre to the surface of `mask`, mm, positive inside: half a voxel off its neighbour."""
+    depth = -distance_field(mask, grid.patient_from_index).array
+    depth -= np.where(depth > 0, 0.5, -0.5).astype(np.float32) * np.float32(grid.spacing.min())
+    return np.ascontiguousarray(depth)
+
+
+def rim_of(depth: NDArray[np.float32], grid: Grid) -> Points:
+    """Centres (n, 3) of the voxels next to the bone."""
+    return _centres(grid, (depth < 0) & (depth > -RIM * grid.spacing.max()))
+
+
+def coarse_of(labels: LabelMap) -> float:
+    """How far outlines may be off since they were drawn on larger voxels, mm."""
+    return COARSE * max(0.0, float(labels.drawn_grid.spacing.max() - labels.grid.spacing.max()))
+
+
+def boundary_sd(anatomy: Anatomy, keys: tuple[str, ...]) -> float:
+    """The largest sd of the boundaries of `keys`, mm."""
+    return max((s.sd for k, s in anatomy.structures.items() if belongs(k, *keys)), default=0.0)
+
+
+def padded(labels: LabelMap, box: Box, by: int) -> Grid:
+    """The grid of `box` with `by` voxels more to every side."""
+    shape = tuple(s.stop - s.start + 2 * by for s in box)
+    return Grid((shape[0], shape[1], shape[2]), affine(labels.crop(box).patient_from_index.matrix @ _shifted(-by)))
 
 
 def facet_keys(above: str, name: str, side: str) -> tuple[str, str]:
@@ -154,7 +195,7 @@ def _shifted(by: int) -> Points:
     return matrix
 
 
-def _solid(mask: Mask) -> Mask:
+def solid(mask: Mask) -> Mask:
     """The largest piece of `mask`, its closed holes filled."""
     parts, n = ndimage.label(mask)
     if n > 1:
@@ -170,14 +211,12 @@ def _surface(mask: Mask) -> Mask:
     return np.asarray(mask & ~ndimage.binary_erosion(mask, border_value=1))
 
 
-def _others(crop: LabelMap, keys: tuple[str, ...], vertebra: Vertebra) -> Points:
-    """The surface of every other bone behind the middle of the vertebra, LPS mm."""
+def others(crop: LabelMap, keys: tuple[str, ...], vertebra: Vertebra, about: Points) -> Points:
+    """The surface of every bone but `keys` behind the middle of the vertebra and near `about`, LPS mm."""
     found = [k for k in crop.keys if tissue(k) is Tissue.BONE and not belongs(k, *keys) and not belongs(k, "tissue")]
     points = _centres(crop.grid, _surface(crop.mask(*found)))
-    offset = points - vertebra.centre
-    return np.ascontiguousarray(
-        points[(np.linalg.norm(offset, axis=1) < NEIGHBOUR) & (offset @ vertebra.posterior > 0)]
-    )
+    is_near = np.linalg.norm(points - about, axis=1) < NEIGHBOUR
+    return np.ascontiguousarray(points[is_near & ((points - vertebra.centre) @ vertebra.posterior > 0)])
 
 
 def _joint(crop: LabelMap, parts: tuple[str, str]) -> Points:

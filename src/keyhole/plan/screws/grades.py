@@ -9,7 +9,6 @@ from keyhole.plan.doubt import Budget, ExecutionError, execution_error
 from keyhole.plan.screws import _axes
 from keyhole.plan.screws.bone import Bone
 from keyhole.plan.screws.model import GRADES, Screw
-from keyhole.plan.screws.place import BEHIND
 
 LIMITS = (0.0, 2.0, 4.0, 6.0)
 """Breach in mm at which the next grade begins [gertzbein-robbins]."""
@@ -62,11 +61,11 @@ def displaced(bone: Bone, screw: Screw, error: ExecutionError | Budget, n: int =
     start = screw.entry + moved[:, :3] - np.cross(moved[:, 3:], arm)
     ways = screw.way + np.cross(moved[:, 3:], screw.way)
     ways /= np.linalg.norm(ways, axis=1)[:, None]
-    past = (bone.local(screw.entry, screw.side)[1] - bone.wall - BEHIND) / max(-float(screw.way @ frame[1]), 0.2)
+    past = (bone.local(screw.entry, screw.side)[1] - bone.plane) / max(-float(screw.way @ frame[1]), 0.2)
     neck = screw.entry + float(np.clip(past, 2.0, screw.length - screw.radius)) * screw.way
-    grid = bone.grid.patient_from_index
+    grid, (door, door_grid) = bone.grid.patient_from_index, bone.entered
     gaps = _axes.shifted(
-        bone.depth, np.ascontiguousarray(grid.inverse.matrix[:3]),
+        door, np.ascontiguousarray(door_grid.patient_from_index.inverse.matrix[:3]),
         np.ascontiguousarray(bone.rim[screw.shaft.gap(bone.rim) < NEAR]), (screw.entry, screw.tip, neck),
         (np.ascontiguousarray(start - screw.entry), np.ascontiguousarray(ways)), screw.radius,
         np.ascontiguousarray(grid.matrix[:3, :3]),

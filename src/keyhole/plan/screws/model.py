@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -73,7 +73,9 @@ class ScrewPlan:
     `clearance` is the least gap to the bone's wall, mm, a lower bound; `walls` the same by direction; `grades` the
     expected share of each Gertzbein-Robbins grade, `thinner` that of thinner screws on the same axis, by diameter.
     `medial` and `cranial` are the axis' angles, degrees; `hu` mean and sd along it or None. `facet` is Seo's grade of
-    the joint above, None where it is not labelled; `facet_share` what the shaft takes of its bone, %.
+    the joint above, None where it is not labelled; `facet_share` what the shaft takes of its bone, %. Of a screw into
+    the ilium, `crossed` says how much of its axis runs in sacrum, joint and ilium, `corridor` how wide a cylinder about
+    it stays in the ilium, and `near` its gap to what is labelled beyond the bone, mm.
     """
 
     vertebra: str
@@ -92,3 +94,6 @@ class ScrewPlan:
     facet_share: float
     skin: Points | None
     caveats: tuple[str, ...]
+    crossed: Mapping[str, float] = field(default_factory=dict)
+    corridor: float = float("nan")
+    near: Mapping[str, float] = field(default_factory=dict)

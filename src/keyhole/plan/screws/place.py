@@ -6,10 +6,11 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from keyhole.geometry import Points
+from keyhole.geometry import Grid, Points
 from keyhole.plan.screws import _axes
-from keyhole.plan.screws.bone import Bone
+from keyhole.plan.screws.bone import BEHIND, Bone
 from keyhole.plan.screws.model import Screw
 from keyhole.plan.screws.sizes import System, Trajectory
 
@@ -20,26 +21,21 @@ breach on fine ones (docs/screws.md)."""
 ENTRY = 3.0
 """Voxels of the wall within radius + this of the entry belong to the entry, mm [keyhole-prototype]."""
 
-BEHIND = 3.0
-"""The plane of pedicles that axes are spread on lies this far behind the body's posterior wall, mm [keyhole-choice]."""
+SHALLOW = 12.0
+"""The plane that axes through two bones are spread on lies this far below the surface that they enter, mm
+[keyhole-choice]."""
 
 INTO = 6.0
-"""The narrow part ends this far before the body's posterior wall, mm [keyhole-choice]."""
+"""The narrow part of a pedicle ends this far before the body's posterior wall, mm [keyhole-choice]."""
 
-SPREAD, TURN = 1.5, 3.0
-"""Between the axes of the first search: mm and degrees."""
+TURN = 3.0
+"""Between the axes of the first search, degrees."""
 
 CELL = (3.0, 0.16)
 """Of the axes that share a cell of this size, mm on the plane and rad, the first search keeps the best."""
 
-JUDGED_FIRST, SEEDS = 80, 6
-"""Cells whose axes are judged against the wall, and axes that are refined, each at least `APART` from the others."""
-
 FINEST = 0.1
 """Refinement ends at steps of this, mm."""
-
-JUDGED = 45.0
-"""An axis is judged at most this far, mm; a longer screw has to fit, but no axis is sought for it [keyhole-choice]."""
 
 LONGER = 0.03
 """What a mm of length is worth, mm of gap [keyhole-choice]."""
@@ -50,8 +46,35 @@ NEAR = 6.0
 APART = (3.0, 0.14)
 """mm on the plane or rad."""
 
-HEIGHT = (-18.0, 24.0)
-"""Upward reach of the plane, mm from the body's middle [keyhole-choice]."""
+PIECE = 30.0
+"""Walls are collected along pieces of an axis this long, mm: their boxes together are small."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How axes are sought [keyhole-choice]: `spread` mm apart, those of `cells` cells judged against the wall.
+
+    `seeds` of them, each at least `APART` from the others, are refined, and the best `sized` get a size. Axes through
+    two bones are also sought for what they leave free farther than `deep` mm from the entry (0: not), up to `wide` mm
+    more than the thickest screw needs, since the entry would hide it; and where no size keeps the margin, more length
+    may cost `given` mm of the gap.
+    """
+
+    spread: float
+    cells: int
+    seeds: int
+    sized: int
+    deep: float = 0.0
+    wide: float = 0.0
+    given: float = 0.0
+
+
+SHORT, LONG = Search(1.5, 80, 6, 6), Search(3.0, 400, 16, 6, 20.0, 4.0, 0.2)
+"""The searches in one vertebra, and through two bones."""
+
+
+def _search(bone: Bone) -> Search:
+    return SHORT if bone.door is None else LONG
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,15 +91,16 @@ def place(bone: Bone, side: str, trajectory: Trajectory, system: System, margin:
 
     Labels drawn on coarser voxels hold `Bone.coarse` too much bone: the margin is kept beyond it.
 
-    Axes through a plane behind the body, every `SPREAD` mm and `TURN` degrees inside the trajectory's bounds, are
+    Axes through a plane behind the body, every few mm and `TURN` degrees inside the trajectory's bounds, are
     judged on the bone's depth; the best few are refined against every voxel of the wall. What an axis is worth is its
     free radius, less what it takes of the facet joint above, of the neighbours' bone and of the wanted direction.
     """
-    biggest, margin = system.diameters[-1] / 2, margin + bone.coarse
+    biggest, margin, how = system.diameters[-1] / 2, margin + bone.coarse, _search(bone)
     numbers = np.array(
         [
-            bone.wall + BEHIND, biggest, trajectory.shortest, biggest + margin + 0.5, system.head_radius,
+            bone.plane, biggest, trajectory.shortest, biggest + margin + 0.5, system.head_radius,
             np.deg2rad(trajectory.wanted_medial), np.deg2rad(trajectory.wanted_cranial),
+            how.deep, biggest + margin + how.wide,
         ]
     )  # fmt: skip
     guesses, lengths = _seeds(bone, side, trajectory, system, numbers[3])
@@ -84,15 +108,17 @@ def place(bone: Bone, side: str, trajectory: Trajectory, system: System, margin:
         return Placed(None, -np.inf, 0.0)
     scene, clouds = _scene(bone, side)
     _, values = _axes.refine(guesses, _bounds(trajectory), scene, clouds, numbers, lengths, 1.0)
-    seeds = _apart(guesses, values)
+    seeds = _apart(guesses, values, how.seeds)
     best, values = _axes.refine(
         guesses[seeds], _bounds(trajectory), scene, clouds, numbers, lengths[seeds], FINEST
     )  # fmt: skip
     tried: list[tuple[Placed, float]] = []
     for n in np.argsort(-np.round(values, 6), kind="stable"):
-        entry, way = _axis(bone, side, best[n], numbers[0])
-        tried.append((_sized(bone, side, (entry, way), (trajectory, system, margin)), float(values[n])))
-    return max(tried, key=lambda one: _rank(bone, one[0], one[1], margin))[0]
+        axis = _axis(bone, side, best[n], numbers[0])
+        if len(tried) < how.sized and _in_zone(bone, trajectory, bone.local(axis[0], side), 1.0):
+            tried.append((_sized(bone, side, axis, (trajectory, system, margin)), float(values[n])))
+    none = (Placed(None, -np.inf, 0.0), -np.inf)
+    return max(tried, key=lambda one: _rank(bone, one[0], one[1], margin), default=none)[0]
 
 
 def _rank(bone: Bone, placed: Placed, value: float, margin: float) -> tuple[bool, bool, bool, float, float]:
@@ -107,20 +133,27 @@ def _rank(bone: Bone, placed: Placed, value: float, margin: float) -> tuple[bool
 def _bounds(trajectory: Trajectory) -> Points:
     """(4, 2) bounds of lateral, up, medial and cranial: mm and rad."""
     angles = np.deg2rad([trajectory.medial, trajectory.cranial])
-    return np.array([trajectory.lateral, HEIGHT, *angles], dtype=np.float64)
+    return np.array([trajectory.lateral, trajectory.up, *angles], dtype=np.float64)
 
 
 def _scene(bone: Bone, side: str) -> tuple[tuple[_axes.Field, Points, Points], tuple[Points, Points, Points]]:
-    """What the compiled loops need of the bone: depth, index from local, frame; and the clouds of points."""
+    """What the compiled loops need: depth of what is entered, index from local, frame; and the clouds of points."""
     axes = bone.axes(side)
-    inverse = bone.grid.patient_from_index.inverse.matrix
-    index = np.empty((3, 4))
-    index[:, :3] = inverse[:3, :3] @ axes.T
-    index[:, 3] = inverse[:3, :3] @ bone.vertebra.centre + inverse[:3, 3]
+    depth, grid = bone.entered
+    index = _index_from_local(bone, side, grid)
     frame = np.vstack([axes, bone.vertebra.centre, bone.grid.patient_from_index.matrix[:3, :3]])
     lateral = (bone.rim - bone.vertebra.centre) @ axes[0]
     rim = np.ascontiguousarray(bone.rim[lateral > -12.0])
-    return (bone.depth, index, np.ascontiguousarray(frame)), (rim, bone.joints[side], bone.others)
+    return (depth, index, np.ascontiguousarray(frame)), (rim, bone.joints[side], bone.others)
+
+
+def _index_from_local(bone: Bone, side: str, grid: Grid) -> Points:
+    """(3, 4) index of `grid` from (lateral, posterior, up)."""
+    inverse = grid.patient_from_index.inverse.matrix
+    index = np.empty((3, 4))
+    index[:, :3] = inverse[:3, :3] @ bone.axes(side).T
+    index[:, 3] = inverse[:3, :3] @ bone.vertebra.centre + inverse[:3, 3]
+    return index
 
 
 def _seeds(bone: Bone, side: str, trajectory: Trajectory, system: System, cap: float) -> tuple[Points, Points]:
@@ -130,45 +163,63 @@ def _seeds(bone: Bone, side: str, trajectory: Trajectory, system: System, cap: f
     ways = np.stack([-np.sin(angles[:, 0]) * cosine, -np.cos(angles[:, 0]) * cosine, np.sin(angles[:, 1])], axis=1)
     if not len(points):
         return np.empty((0, 4)), np.empty(0)
-    inside = (BEHIND + INTO) / np.maximum(-ways[:, 1], 0.2)
-    (depth, matrix, _), _ = _scene(bone, side)
-    found = _axes.scan(depth, points, np.ascontiguousarray(ways), matrix, system.diameters[0] / 2 + ENTRY, inside)
+    ends = (BEHIND + INTO) / np.maximum(-ways[:, 1], 0.2)
+    inside = ends if bone.door is None else np.full(len(ways), trajectory.shortest - SHALLOW)
+    (door, matrix, _), _ = _scene(bone, side)
+    whole = (bone.depth, _index_from_local(bone, side, bone.grid))
+    how = _search(bone)
+    skip, cap = how.deep or system.diameters[0] / 2 + ENTRY, cap + how.wide
+    found = _axes.scan(whole, (door, matrix), points, np.ascontiguousarray(ways), skip, inside)
     score = np.minimum(found[..., 0], cap) + 0.01 * np.minimum(found[..., 1], trajectory.longest)
     for wanted, is_ in ((trajectory.wanted_medial, angles[:, 0]), (trajectory.wanted_cranial, angles[:, 1])):
         if np.isfinite(wanted):
             score -= _axes.LEAN * np.abs(is_ - np.deg2rad(wanted))
     score[(found[..., 0] <= 0) | (found[..., 1] < trajectory.shortest)] = -np.inf
+    score[~_in_zone(bone, trajectory, points[:, None] - found[..., 2:] * ways)] = -np.inf
     order = np.argsort(-np.round(score.ravel(), 6), kind="stable")
     order = order[np.isfinite(score.ravel()[order])]
     p, a = np.divmod(order, len(angles))
     guesses = np.column_stack([points[p, 0], points[p, 2], angles[a]])
     cells = np.floor(guesses / [CELL[0], CELL[0], CELL[1], CELL[1]] + 1e-6)
-    chosen = np.sort(np.unique(cells, axis=0, return_index=True)[1])[:JUDGED_FIRST]
+    chosen = np.sort(np.unique(cells, axis=0, return_index=True)[1])[: how.cells]
     run = found[..., 1].ravel()[order[chosen]] - trajectory.ahead - 2.0
-    return guesses[chosen], np.minimum(np.clip(run, trajectory.shortest, trajectory.longest), JUDGED)
+    return guesses[chosen], np.minimum(np.clip(run, trajectory.shortest, trajectory.longest), trajectory.judged)
 
 
-def _apart(guesses: Points, values: Points) -> list[int]:
-    """The best `SEEDS` of `guesses` (n, 4) that differ."""
+def _apart(guesses: Points, values: Points, most: int) -> list[int]:
+    """The best of `guesses` (n, 4) that differ, `most` of them."""
     chosen: list[int] = []
     for n in np.argsort(-np.round(values, 6), kind="stable"):
         off = np.abs(guesses[chosen] - guesses[n])
         if ((off[:, :2].max(axis=1) >= APART[0]) | (off[:, 2:].max(axis=1) >= APART[1])).all():
             chosen.append(int(n))
-        if len(chosen) == SEEDS:
+        if len(chosen) == most:
             break
     return chosen
 
 
 def _lattice(bone: Bone, side: str, trajectory: Trajectory) -> Points:
     """Points (n, 3) of the plane behind the body that lie in bone, in the local frame."""
-    lateral = np.arange(*trajectory.lateral, SPREAD)
-    up = np.arange(HEIGHT[0], HEIGHT[1], SPREAD)
-    points = np.array([[x, bone.wall + BEHIND, z] for x, z in itertools.product(lateral, up)])
-    index = np.rint(bone.grid.index(bone.vertebra.centre + points @ bone.axes(side))).astype(int)
-    inside = ((index >= 0) & (index < np.array(bone.grid.shape))).all(axis=1)
+    step = _search(bone).spread
+    lateral, up = np.arange(*trajectory.lateral, step), np.arange(*trajectory.up, step)
+    points = np.array([[x, bone.plane, z] for x, z in itertools.product(lateral, up)])
+    depth, grid = bone.entered
+    index = np.rint(grid.index(bone.vertebra.centre + points @ bone.axes(side))).astype(int)
+    inside = ((index >= 0) & (index < np.array(grid.shape))).all(axis=1)
     points, index = points[inside], index[inside]
-    return np.ascontiguousarray(points[bone.depth[tuple(index.T)] >= 1.0])
+    return np.ascontiguousarray(points[depth[tuple(index.T)] >= 1.0])
+
+
+def _in_zone(bone: Bone, trajectory: Trajectory, entries: Points, room: float = 0.0) -> NDArray[np.bool_]:
+    """Whether local `entries` (..., 3) lie where the trajectory wants them, or within `room` mm of it."""
+    plate = bone.vertebra.superior
+    if not trajectory.beside or plate is None:
+        return np.ones(entries.shape[:-1], dtype=np.bool_)
+    below = float((plate.centre - bone.vertebra.centre) @ bone.vertebra.up) - entries[..., 2]
+    found = np.ones(entries.shape[:-1], dtype=np.bool_)
+    for value, (low, high) in ((entries[..., 0], trajectory.beside), (below, trajectory.below)):
+        found &= (value >= low - room) & (value <= high + room)
+    return found
 
 
 def _angles(trajectory: Trajectory) -> Points:
@@ -202,7 +253,9 @@ def _sized(bone: Bone, side: str, axis: tuple[Points, Points], wanted: tuple[Tra
         beside(bone, entry, entry + lengths[0] * way, radii[0]), entry, way, np.array(radii), np.array(lengths),
         np.ascontiguousarray(grid.patient_from_index.matrix[:3, :3]),
     )  # fmt: skip
-    for least, chosen in ((margin, range(len(radii))), (0.0, range(len(radii) - 1, len(radii)))):
+    given = _search(bone).given
+    kept = max(0.0, float(found[-1, :, 0].max()) - given) if given else 0.0
+    for least, chosen in ((margin, range(len(radii))), (kept, range(len(radii) - 1, len(radii)))):
         for r, m in itertools.product(chosen, range(len(lengths))):
             if found[r, m, 0] >= least and found[r, m, 1] >= trajectory.ahead:
                 tip = entry + lengths[m] * way
@@ -236,12 +289,22 @@ def against(bone: Bone, screw: Screw) -> tuple[Points, Points]:
 
 def beside(bone: Bone, entry: Points, tip: Points, radius: float) -> Points:
     """Every voxel outside the bone within `NEAR` of the wall of a screw, (n, 3) LPS mm."""
-    index = bone.grid.index(np.stack([entry, tip]))
-    room = (radius + NEAR) / bone.grid.spacing
-    low = np.clip(np.floor(index.min(axis=0) - room), 0, bone.grid.shape).astype(int)
-    high = np.clip(np.ceil(index.max(axis=0) + room) + 1, low, bone.grid.shape).astype(int)
+    length = float(np.linalg.norm(tip - entry))
+    ends, way = np.linspace(0.0, length, max(2, int(np.ceil(length / PIECE)) + 1)), (tip - entry) / length
+    found = []
+    for n, (first, last) in enumerate(itertools.pairwise(ends)):
+        points = _around(bone, entry + np.outer((first, last), way), radius + NEAR)
+        offset = points - entry
+        past = offset @ way
+        inside = ((past >= first) | (n == 0)) & ((past < last) | (n == len(ends) - 2))
+        found.append(points[inside & ((offset**2).sum(axis=1) - past**2 <= (radius + NEAR) ** 2)])
+    return np.ascontiguousarray(np.concatenate(found))
+
+
+def _around(bone: Bone, ends: Points, room: float) -> Points:
+    """The voxels outside the bone in the box of voxels within `room` mm of `ends` (2, 3)."""
+    index, room_of = bone.grid.index(ends), room / bone.grid.spacing
+    low = np.clip(np.floor(index.min(axis=0) - room_of), 0, bone.grid.shape).astype(int)
+    high = np.clip(np.ceil(index.max(axis=0) + room_of) + 1, low, bone.grid.shape).astype(int)
     box = (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
-    points = bone.grid.centres(np.argwhere(~bone.mask[box] & (bone.depth[box] > -NEAR - 2.0)) + low)
-    offset, way = points - entry, (tip - entry) / np.linalg.norm(tip - entry)
-    aside = (offset**2).sum(axis=1) - (offset @ way) ** 2
-    return np.ascontiguousarray(points[aside <= (radius + NEAR) ** 2])
+    return bone.grid.centres(np.argwhere(~bone.mask[box] & (bone.depth[box] > -NEAR - 2.0)) + low)

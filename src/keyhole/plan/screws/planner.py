@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -11,18 +12,20 @@ from keyhole.anatomy.boxes import label_boxes
 from keyhole.anatomy.model import Anatomy
 from keyhole.errors import InvalidInput, NotInScan
 from keyhole.plan.doubt import Budget, ExecutionError, default_budget
+from keyhole.plan.screws.alar import plan_alar
 from keyhole.plan.screws.along import density, facet, skin
 from keyhole.plan.screws.bone import Bone, bone
 from keyhole.plan.screws.grades import grades
 from keyhole.plan.screws.model import Screw, ScrewPlan
+from keyhole.plan.screws.pelvis import S2AI
 from keyhole.plan.screws.place import MARGIN, Placed, against, place
-from keyhole.plan.screws.sizes import System, Trajectory, system, trajectory
+from keyhole.plan.screws.sizes import PELVIC, System, Trajectory, system, trajectory
 from keyhole.terms import SIDES
 
 Progress = Callable[[str, float], None]
 
-PLANNED = ("L1", "L2", "L3", "L4", "L5", "S1")
-"""Vertebrae that screws are planned in."""
+PLANNED = ("L1", "L2", "L3", "L4", "L5", "S1", S2AI)
+"""Vertebrae that screws are planned in, and the S2-alar-iliac screw below them."""
 
 DIRECTIONS = ("medial", "lateral", "cranial", "caudal", "ahead")
 
@@ -39,6 +42,8 @@ def plan_screws(
 ) -> list[ScrewPlan]:
     """A screw in each of `vertebrae` on each of `sides`, or why there is none; cranial to caudal, left before right.
 
+    "S2AI" among `vertebrae` is the S2-alar-iliac screw, of sizes of its own; it keeps clear of the others' heads.
+
     Parameters
     ----------
     trajectory : "pedicle" or "cortical".
@@ -47,6 +52,8 @@ def plan_screws(
     margin : gap to the wall that a size should keep, mm.
     """
     wanted = system(sizes)
+    if sizes == PELVIC:
+        raise InvalidInput(f"the sizes {PELVIC} are of screws into the ilium, which take them on their own")
     if not (0 <= margin <= 5):
         raise InvalidInput(f"the margin to the wall is between 0 and 5 mm, got {margin}")
     for name in vertebrae:
@@ -55,6 +62,11 @@ def plan_screws(
     boxes = label_boxes(anatomy.labels)
     found: list[ScrewPlan] = []
     for name in sorted(dict.fromkeys(vertebrae), key=PLANNED.index):
+        if name == S2AI:
+            made = [p.screw for p in found if p.screw is not None]
+            alar = partial(plan_alar, error=error or default_budget(), margin=margin, beside=made, boxes=boxes)
+            found += [alar(anatomy, side) for side in sides]
+            continue
         path = _path(trajectory, name)
         seen: Bone | str
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypedDict
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from keyhole.casefile.values import Triple
 from keyhole.geometry import Points
 from keyhole.plan.screws.collide import Contact, Solid, contacts
 from keyhole.plan.screws.model import Screw, ScrewPlan
+from keyhole.plan.screws.pelvis import S2AI
 from keyhole.plan.screws.place import ENTRY
 from keyhole.plan.screws.rod import Incision, Rod, incisions, rod
 from keyhole.terms import SIDES
@@ -76,8 +78,14 @@ def rods(anatomy: Anatomy, screws: Sequence[Screw]) -> list[Rod]:
     for side in SIDES:
         chosen = [s for s in screws if s.side == side]
         if len(chosen) > 1:
-            found.append(rod(chosen, anatomy.vertebrae[chosen[0].vertebra].left))
+            frames = [anatomy.vertebrae[n] for n in (standing(s) for s in chosen) if n in anatomy.vertebrae]
+            found.append(rod(chosen, frames[0].left))
     return found
+
+
+def standing(screw: Screw) -> str:
+    """The vertebra that `screw` moves with: S1 for one into the ilium."""
+    return "S1" if screw.vertebra == S2AI else screw.vertebra
 
 
 def shared(plans: Sequence[ScrewPlan], side: str, up: Points) -> list[Incision]:
@@ -104,11 +112,8 @@ def entry(plan: ScrewPlan) -> ScrewEntry:
         if plan.hu is not None
         else unknown("[hnsf'U]", "no CT holds all of the screw")
     )
-    share = (
-        unknown("%", "no facet joint is labelled above it")
-        if np.isnan(plan.facet_share)
-        else amount(plan.facet_share, "%", digits=2)
-    )
+    above = "no facet joint lies above it" if plan.vertebra == S2AI else "no facet joint is labelled above it"
+    share = unknown("%", above) if np.isnan(plan.facet_share) else amount(plan.facet_share, "%", digits=2)
     return ScrewEntry(
         vertebra=plan.vertebra, side=plan.side, trajectory=plan.trajectory, system=screw.system.name,  # type: ignore[arg-type]  # checked
         is_generic=screw.system.is_generic, entry=triple(screw.entry), tip=triple(screw.tip), radius=screw.radius,
@@ -118,8 +123,27 @@ def entry(plan: ScrewPlan) -> ScrewEntry:
         thinner={f"{d:g}": _shares(found) for d, found in plan.thinner.items()},
         medial=amount(plan.medial, "deg", digits=2), cranial=amount(plan.cranial, "deg", digits=2), density=hu,
         facet_grade=plan.facet, facet_share=share, head=triple(screw.head), head_radius=screw.system.head_radius,
-        skin=None if plan.skin is None else triple(plan.skin), caveats=plan.caveats,
+        skin=None if plan.skin is None else triple(plan.skin), caveats=plan.caveats, **_pelvic(plan),
     )  # fmt: skip
+
+
+class _Pelvic(TypedDict, total=False):
+    crossed: dict[str, Quantity]
+    corridor: Quantity | None
+    near: dict[str, Quantity]
+
+
+def _pelvic(plan: ScrewPlan) -> _Pelvic:
+    """What is said of a screw into the ilium alone."""
+    if plan.vertebra != S2AI:
+        return {}
+    return {
+        "crossed": {name: amount(length) for name, length in plan.crossed.items()},
+        "corridor": unknown("mm", "its axis does not reach the ilium")
+        if np.isnan(plan.corridor)
+        else amount(plan.corridor, "mm", None, "a lower bound; the ilium is looked at to 6 mm from the screw"),
+        "near": {key: amount(gap) for key, gap in plan.near.items()},
+    }
 
 
 def _shares(grades: Mapping[str, float]) -> dict[Grade, float]:

@@ -16,6 +16,9 @@ from keyhole.evidence import source
 SACRAL = "-sacral"
 """Ends the name of a trajectory's row for S1."""
 
+PELVIC = "s2-alar-iliac"
+"""The trajectory, and the system of sizes, of screws through sacrum and ilium."""
+
 Row = TypeVar("Row", "System", "Trajectory")
 
 
@@ -42,7 +45,10 @@ class Trajectory:
     """Where an axis is looked for, in the vertebra's frame, and how long the screw may be.
 
     `lateral` is how far from the middle it passes just behind the body, mm; `medial` and `cranial` its angles, degrees;
-    `ahead` the bone that is left before its tip, mm; `wanted` angles are nan where none is preferred.
+    `ahead` the bone that is left before its tip, mm; `wanted` angles are nan where none is preferred. `up` is where the
+    plane of its axes is looked at, mm above the body's middle, and `judged` how far along an axis is sought for: a
+    longer screw has to fit. `beside` and `below` are where it may enter, from the midline and below the superior
+    endplate, mm; empty: anywhere.
     """
 
     name: str
@@ -55,6 +61,10 @@ class Trajectory:
     ahead: float
     wanted_medial: float
     wanted_cranial: float
+    up: tuple[float, float]
+    judged: float
+    beside: tuple[float, ...]
+    below: tuple[float, ...]
     sources: Mapping[str, str]
 
 
@@ -73,7 +83,7 @@ def _row(made: type[Row], name: str, row: Mapping[str, Any]) -> Row:
         else:
             raise InvalidInput(f"screws.toml, {name}: {field} is a number without a source")
     if made is Trajectory:
-        values = {"wanted_medial": math.nan, "wanted_cranial": math.nan} | values
+        values = {"wanted_medial": math.nan, "wanted_cranial": math.nan, "beside": (), "below": ()} | values
     missing = known - set(values)
     if missing:
         raise InvalidInput(f"screws.toml, {name}: {sorted(missing)[0]} is missing")
@@ -119,8 +129,7 @@ def trajectories() -> Mapping[str, Trajectory]:
 def trajectory(name: str, vertebra: str) -> Trajectory:
     """The trajectory `name` in `vertebra`: S1 has rows of its own where there are any."""
     known = trajectories()
-    if name not in known or name.endswith(SACRAL):
-        raise InvalidInput(
-            f"a trajectory is one of {', '.join(n for n in known if not n.endswith(SACRAL))}, got {name!r}"
-        )
+    vertebral = [n for n in known if not n.endswith(SACRAL) and n != PELVIC]
+    if name not in vertebral:
+        raise InvalidInput(f"a trajectory is one of {', '.join(vertebral)}, got {name!r}")
     return known.get(name + SACRAL, known[name]) if vertebra == "S1" else known[name]

@@ -121,7 +121,8 @@ def screws(plan: PlanRecord, notes: Notes) -> tuple[Table, ...]:
     tables = [Table("screws", f"Screws, {found.trajectory} trajectory", heads, tuple(rows), foot)]
     if found.none:
         none = tuple(Row((Text(f"{n.vertebra} {n.side}"), Text(n.reason))) for n in found.none)
-        tables.append(Table("no-screws", "Pedicles without a screw", (Column("Pedicle"), Column("Reason")), none))
+        tables.append(Table("no-screws", "No screw", (Column("Place"), Column("Reason")), none))
+    tables += _iliac(plan, notes)
     rods = []
     for r in found.rods:
         fits = Text("yes" if r.fits else "no", notes.add(r.caveats, f"rod, {r.side}"))
@@ -133,12 +134,40 @@ def screws(plan: PlanRecord, notes: Notes) -> tuple[Table, ...]:
     return (*tables, *_incisions("screws", found.incisions, notes))
 
 
+def _iliac(plan: PlanRecord, notes: Notes) -> list[Table]:
+    """What screws through sacrum and ilium run through and come near."""
+    rows = []
+    for s in plan.screws.screws if plan.screws is not None else ():
+        if s.corridor is None:
+            continue
+        where = f"screw {s.vertebra} {s.side}"
+        walls = Text(listed([f"{name} {number(gap.value or 0.0, 'mm')}" for name, gap in s.walls.items()]))
+        near = [f"{key} {number(gap.value or 0.0, 'mm')}" for key, gap in s.near.items()]
+        parts = (quantity(s.crossed[part], notes, where) for part in ("sacrum", "joint", "ilium"))
+        rows.append(Row((
+            Text(f"{s.vertebra} {s.side}"), *parts, quantity(s.corridor, notes, where), walls,
+            Text(listed(near)) if near else Text("nothing labelled within 20 mm"),
+        )))  # fmt: skip
+    names = ("Screw", "In the sacrum, mm", "In the joint, mm", "In the ilium, mm", "Ilium admits, mm")
+    heads = (
+        *(Column(n, "mm" in n) for n in names),
+        Column("Gap to the wall, mm"),
+        Column("Beyond the bone, mm"),
+    )
+    foot = (
+        "Across the sacroiliac joint: what lies between both bones' labels is bridged and told as joint. What the "
+        "ilium admits is the widest cylinder about the axis. Notch: toward the greater sciatic notch."
+    )
+    return [Table("s2ai", "Screws through sacrum and ilium", heads, tuple(rows), foot)] if rows else []
+
+
 def _screw(s: ScrewEntry, notes: Notes) -> Row:
     where = f"screw {s.vertebra} {s.side}"
     worse = 100 * sum(v for k, v in s.grades.items() if k in "CDE")
     grades = f"{100 * s.grades.get('A', 0):.0f} / {100 * s.grades.get('B', 0):.0f} / {worse:.0f}"
     size = f"{number(s.diameter.value or 0.0, 'mm')} × {number(s.length.value or 0.0, 'mm')}"
     facet = Text("not known", known=False) if s.facet_grade is None else Text(str(s.facet_grade))
+    facet = Text("none there") if s.corridor is not None else facet
     system = s.system + (", generic" if s.is_generic and s.system != "generic" else "")
     return Row((
         Text(f"{s.vertebra} {s.side}", notes.add(s.caveats, where)), Text(system), Text(size),
