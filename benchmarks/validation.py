@@ -27,6 +27,7 @@ from keyhole.anatomy.reading import load
 from keyhole.assessment import assess_case
 from keyhole.casefile import Case, PlanRecord
 from keyhole.errors import KeyholeError
+from keyhole.geometry import unit
 from keyhole.plan import plan
 from keyhole.plan.frame import level_frame
 from keyhole.terms import Origin, split
@@ -74,9 +75,9 @@ PUBLISHED: dict[tuple[str, str], tuple[Figure, ...]] = {
         (95.3, 19.4, "endoscopic-entry"),
         (180.0, NAN, "rajagopal-mri"),
     ),
-    ("transforaminal cranial tilt, deg", "L3/L4"): ((-3.0, NAN, "rajagopal-mri"),),
-    ("transforaminal cranial tilt, deg", "L4/L5"): ((10.0, NAN, "rajagopal-mri"),),
-    ("transforaminal cranial tilt, deg", "L5/S1"): ((27.0, NAN, "rajagopal-mri"),),
+    ("transforaminal cranial tilt seen from the side, deg", "L3/L4"): ((-3.0, NAN, "rajagopal-mri"),),
+    ("transforaminal cranial tilt seen from the side, deg", "L4/L5"): ((10.0, NAN, "rajagopal-mri"),),
+    ("transforaminal cranial tilt seen from the side, deg", "L5/S1"): ((27.0, NAN, "rajagopal-mri"),),
     ("interlaminar window width, mm", "L2/L3"): ((16.3, 3.4, "sakci2018"),),
     ("interlaminar window width, mm", "L3/L4"): ((17.3, 3.3, "sakci2018"),),
     ("interlaminar window width, mm", "L4/L5"): ((21.7, 3.4, "sakci2018"),),
@@ -90,8 +91,8 @@ PUBLISHED: dict[tuple[str, str], tuple[Figure, ...]] = {
     **{(f"{TAKEN_OTHER}, {one}", "L4/L5"): ((4.3, 4.9, "endoscopic-bone"),) for one in ENDOSCOPIC},
 }
 """Entries of rajagopal-mri are those to the posterior nucleus, those of endoscopic-entry the best for an endoscopic
-fusion; tilt is that of the way out, up being positive. Of papavero2021 the usual and the facet-sparing way; sd of
-endoscopic-bone from its 95 % interval of 21 levels."""
+fusion; tilt is that of the way out on a sagittal image, up being positive. Of papavero2021 the usual and the
+facet-sparing way; sd of endoscopic-bone from its 95 % interval of 21 levels."""
 
 
 def cases(data: Path, phantoms: int, room: Path) -> Iterator[tuple[str, Case]]:
@@ -109,15 +110,24 @@ def cases(data: Path, phantoms: int, room: Path) -> Iterator[tuple[str, Case]]:
 
 
 def corridors(anatomy: Anatomy, level: str, made: PlanRecord, found: Values) -> None:
-    """Entry and tilt of the best transforaminal corridor of each side; bone and facet of every decompression."""
+    """Entry and tilt of the best transforaminal corridor of each side.
+
+    The way out's tilt is said three ways: against the disc's plane, against the patient's axial plane, and as it looks
+    from the side on a sagittal image, which is how the source measured it.
+    """
     for side in ("left", "right"):
         frame = level_frame(anatomy, level, side)
         mine = [c for c in made.candidates if c.side == side and c.approach in (FLANK, FORAMINOPLASTY)]
         if mine:
-            entry, dock = (frame.local(np.array(point)) for point in (mine[0].entry, mine[0].dock))
-            way = (entry - dock) / np.linalg.norm(entry - dock)
-            found["transforaminal entry from the midline, mm", level].append(float(entry[0]))
-            found["transforaminal cranial tilt, deg", level].append(float(np.degrees(np.arcsin(way[2]))))
+            way = unit(np.array(mine[0].entry) - np.array(mine[0].dock))
+            found["transforaminal entry from the midline, mm", level].append(float(frame.local(mine[0].entry)[0]))
+            tilts = {
+                "against the disc": np.arcsin(way @ frame.up),
+                "against the axial plane": np.arcsin(way[2]),
+                "seen from the side": np.arctan2(way[2], way[1]),
+            }
+            for how, tilt in tilts.items():
+                found[f"transforaminal cranial tilt {how}, deg", level].append(float(np.degrees(tilt)))
 
 
 def sideways(anatomy: Anatomy, level: str, found: Values) -> None:
