@@ -21,6 +21,9 @@ SOLID = 2.0
 BAND = 2.0
 """Height over which the width is averaged, mm [keyhole-choice]."""
 
+FINE = 3
+"""Shares of a voxel per `PIXEL`: with fewer some pixels get too little, and a thin row breaks [keyhole-choice]."""
+
 PLACE_SD = 0.5
 """Sd of the width for where its ends are taken, mm [keyhole-choice]."""
 
@@ -84,16 +87,17 @@ def _thickness(labels: LabelMap, vertebra: Vertebra, side: Side, rows: Points) -
 
 
 def _columns(local: Points, volume: float, spacing: Points, rows: Points) -> NDArray[np.float64]:
-    """Volume of bone behind each place over the place's area, mm; voxels are spread over half their size."""
+    """Volume of bone behind each place over the place's area, mm; voxels are spread over their size."""
     found = np.zeros((len(rows), round(_OUT / PIXEL)))
-    spread = [-0.25, 0.25]
     step = float(spacing.mean())
+    n = max(2, int(np.ceil(FINE * step / PIXEL)))
+    spread = (np.arange(n) + 0.5) / n - 0.5
     for a in spread:
         for b in spread:
             i = np.rint((rows[0] - local[:, 2] - a * step) / PIXEL).astype(np.int64)
             j = np.floor((local[:, 0] + b * step) / PIXEL).astype(np.int64)
             inside = (i >= 0) & (i < len(rows)) & (j >= 0) & (j < found.shape[1]) & (local[:, 1] > 0)
-            np.add.at(found, (i[inside], j[inside]), volume / 4 / PIXEL**2)
+            np.add.at(found, (i[inside], j[inside]), volume / n**2 / PIXEL**2)
     return found
 
 
