@@ -48,13 +48,13 @@ def test_the_open_way_is_filled_wider_than_the_tube(still):
 
 def test_the_open_way_spares_bone_and_canal(still):
     found = anatomy()
-    from keyhole.report.opening import _opened
+    from keyhole.report.opening import opened_at
     from keyhole.report.views import along, axes_of, label_samples
 
     upper, lower = found.pair("L4/L5")
     view = along(plan({}).open, axes_of(found, "L4/L5"), SIZE, (upper.centre + lower.centre) / 2)[0]
     points = view.points(2.0)
-    opened = _opened(found, plan({}).open, points)
+    opened = opened_at(found, plan({}).open, points)
     keys = {found.labels.structures[n] for n in np.unique(label_samples(found.labels, points)[opened])}
     assert keys
     assert not any(key.startswith(("vertebra", "canal", "root", "disc")) for key in keys)

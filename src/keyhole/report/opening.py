@@ -95,13 +95,13 @@ def _way(anatomy: Anatomy, one: CandidateEntry, view: View) -> list[Points]:
     if not one.approach.startswith("open"):
         return [*section(shaft(one), view), *section(instrument(one), view)]
     step = 2.0
-    opened = _opened(anatomy, one, view.points(step))
+    opened = opened_at(anatomy, one, view.points(step))
     from scipy.ndimage import gaussian_filter  # noqa: PLC0415
 
     return contour_lines(gaussian_filter(opened.astype(np.float64), 0.8), 0.5, step) if opened.any() else []
 
 
-def _opened(anatomy: Anatomy, one: CandidateEntry, points: Points) -> NDArray[np.bool_]:
+def opened_at(anatomy: Anatomy, one: CandidateEntry, points: Points) -> NDArray[np.bool_]:
     """Which of `points` (rows, columns, 3), the skin at the last row, the open way lays open."""
     entry, dock = np.array(one.entry), np.array(one.dock)
     depth = float(np.linalg.norm(dock - entry))

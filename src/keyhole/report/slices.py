@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keyhole.anatomy.model import Anatomy
-from keyhole.casefile import CandidateEntry
+from keyhole.casefile import CandidateEntry, PortalEntry
 from keyhole.geometry import Points
 from keyhole.report import svg
 from keyhole.report.compare import Closest, closest
@@ -17,6 +17,7 @@ from keyhole.report.views import (
     Axes,
     Nearest,
     View,
+    Way,
     across,
     along,
     axes_of,
@@ -182,9 +183,21 @@ def _corridor(candidate: CandidateEntry, view: View) -> list[str]:
             drawn.extend(cased(svg.path([silhouette(tube, view)], closed=True), 0.9, "5 4"))
         if cut:
             drawn.extend(cased(svg.path(cut), width))
+    drawn.extend(part for portal in candidate.portals for part in _portal(portal, view))
     entry, target = view.place(np.array([candidate.entry, candidate.target]))
     ticks = [np.array([[-5.0, 0.0], [5.0, 0.0]]), np.array([[0.0, -5.0], [0.0, 5.0]])]
     return [*drawn, *cased(svg.path([line + target for line in ticks]), 1.4), *ring(entry, 3.0)]
+
+
+def _portal(portal: PortalEntry, view: View) -> list[str]:
+    """A further tube: its outline dropped onto the plane, what the plane cuts of it, and its name."""
+    tube = shaft(Way(portal.entry, portal.dock, portal.dock, portal.radius, portal.radius))
+    cut = section(tube, view)
+    drawn = cased(svg.path([silhouette(tube, view)], closed=True), 0.9, "5 4")
+    x, y = view.place(np.array(portal.entry))
+    inside = 40 < x < view.width - 40 and 20 < y < view.height - 20
+    named = [words(portal.role, float(x), float(y) - 10, "middle", 13)] if inside else []
+    return [*drawn, *(cased(svg.path(cut), 2.0) if cut else []), *ring(np.array([x, y]), 3.0), *named]
 
 
 def ring(at: Points, radius: float) -> list[str]:

@@ -14,6 +14,7 @@ from keyhole.geometry import LabelMap, Points, unit
 from keyhole.geometry._kernels import compiled
 from keyhole.report import svg
 from keyhole.report.palette import GROUPS, group_of
+from keyhole.report.slices import words
 from keyhole.report.views import Axes, label_samples
 from keyhole.report.wording import number, structure
 from keyhole.terms import Tissue, tissue
@@ -108,7 +109,7 @@ def flight(anatomy: Anatomy, candidate: CandidateEntry, axes: Axes, colour: str)
         tip = entry + share * (dock - entry)
         pixels, kinds = _drawn(near, classes, tip, unit(dock - entry), axes, candidate.radius)
         seen |= set(kinds)
-        frames.append(_frame(near, candidate, tip, pixels, colour))
+        frames.append(_frame(near, candidate, tip, pixels, colour, axes))
     return Flight(candidate.approach, tuple(frames), tuple(groups[n] for n in sorted(seen) if n in groups))
 
 
@@ -184,17 +185,33 @@ def _shaded(
     return np.asarray(np.clip(colour * (1 - veil) + 0.62 * muscle * veil, 0, 255), dtype=np.uint8)
 
 
-def _frame(labels: LabelMap, candidate: CandidateEntry, tip: Points, pixels: NDArray[np.uint8], colour: str) -> Frame:
+def _letters(along: Points, axes: Axes) -> tuple[list[str], str]:
+    """Where the patient's directions lie at the edges of a frame, drawn and in words."""
+    right, down = _across(along, axes)
+    left, up = axes.letters(-right), axes.letters(-down)
+    places = (
+        (left, 3.0, 70.0, "start"),
+        (axes.letters(right), SIZE - 3.0, 70.0, "end"),
+        (up, SIZE / 2, 12.0, "middle"),
+    )
+    return [words(said, x, y, anchor, 11) for said, x, y, anchor in places], f"{left} at the left, {up} at the top"
+
+
+def _frame(
+    labels: LabelMap, candidate: CandidateEntry, tip: Points, pixels: NDArray[np.uint8], colour: str, axes: Axes
+) -> Frame:
     depth = float(np.linalg.norm(tip - np.array(candidate.entry)))
     where, ahead = _met(labels, candidate, tip)
     said = f"{number(depth, 'mm')} mm"
-    alt = f"Seen down the tube with its tip {said} from the skin, in {where}; next ahead on the axis: {ahead}."
+    letters, sides = _letters(unit(np.array(candidate.dock) - np.array(candidate.entry)), axes)
+    alt = f"Seen down the tube with its tip {said} from the skin, in {where}; next ahead on the axis: {ahead}; {sides}."
     ring = SIZE * candidate.radius / field(candidate.radius)
     middle = SIZE / 2
     layers = [
         svg.element("image", href=svg.data_uri(svg.png(pixels), "image/png"), x=0, y=0, width=SIZE, height=SIZE),
         svg.element("circle", cx=middle, cy=middle, r=ring, fill="none", stroke="#000", stroke_width=3.2),
         svg.element("circle", cx=middle, cy=middle, r=ring, fill="none", stroke=_light(colour), stroke_width=1.6),
+        *letters,
     ]
     return Frame(said, f"in {where}; ahead: {ahead}", alt, svg.drawing(SIZE, SIZE, "".join(layers), alt))
 

@@ -19,7 +19,11 @@ from keyhole.report.planning.extras import budget, fusions, needed, operations, 
 from keyhole.report.planning.flight import Flight, flight
 from keyhole.report.planning.front import Front, front
 from keyhole.report.planning.harmed import crossed_table, harm_table
+from keyhole.report.planning.implants import cages
+from keyhole.report.planning.implants import screws as screw_pictures
+from keyhole.report.planning.opened import open_pictures
 from keyhole.report.planning.refused import Refusal, refusal
+from keyhole.report.slices import Picture
 from keyhole.report.tables import References, Table
 from keyhole.report.views import axes_of
 from keyhole.report.wording import Notes, parameters, runs
@@ -43,6 +47,9 @@ class Planning:
     harm: Table | None
     crossed: Table | None
     sections: tuple[Section, ...]
+    opened: tuple[Picture, ...]
+    cage_pictures: tuple[Picture, ...]
+    screw_pictures: tuple[Picture, ...]
     fusions: tuple[Table, ...]
     screws: tuple[Table, ...]
     operations: tuple[Table, ...]
@@ -69,6 +76,9 @@ def planning(records: Records, plan: PlanRecord, anatomy: Anatomy) -> Planning:
         harm=harm_table(plan, notes, references),
         crossed=crossed_table(plan, notes, references),
         sections=sections(plan, flights(plan, anatomy), refusals(plan, anatomy), notes, references),
+        opened=open_pictures(plan, anatomy),
+        cage_pictures=cages(plan, anatomy),
+        screw_pictures=screw_pictures(plan, anatomy),
         fusions=fusions(plan, notes, references),
         screws=screws(plan, notes),
         operations=operations(plan, notes),
