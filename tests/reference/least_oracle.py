@@ -6,6 +6,9 @@ import numpy as np
 
 from keyhole.plan.decompress.problem import NONE, Problem
 
+ENOUGH = 1e-3
+"""A plane lacks nothing if it lacks less than this, mm²."""
+
 
 def cropped(problem: Problem, places: int) -> Problem:
     """The disc-level plane of `problem` alone, with the `places` places that open something there most cheaply."""
@@ -45,4 +48,4 @@ def exhaustive(problem: Problem, deficits: np.ndarray) -> np.ndarray:
         beside = [j for j in problem.inner[i] if j != NONE]
         is_open[:, i] = removed[:, i] & (problem.rooted[i] | is_open[:, beside].any(axis=1))
     spent, won = removed @ problem.cost, is_open @ problem.gain
-    return np.array([spent[(won >= lack - 1e-6).all(axis=1)].min(initial=np.inf) for lack in deficits])
+    return np.array([spent[(won >= lack - ENOUGH).all(axis=1)].min(initial=np.inf) for lack in deficits])

@@ -56,9 +56,13 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Taken:
-    """A solution: which bites are `removed`, and which of them `open` something; its cost, mm³, and gain, mm²."""
+    """A solution: which bites are `removed`, and which of them `open` something; its cost, mm³, and gain, mm².
+
+    `exact`: no other set of places of the tool takes less.
+    """
 
     removed: NDArray[np.bool_]
     open: NDArray[np.bool_]
     cost: float
     gain: Points
+    exact: bool
