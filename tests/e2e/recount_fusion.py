@@ -143,9 +143,9 @@ def check_cage(level: Level, entry: dict, radius: float | None) -> list[str]:
     angle = level.angle(level.over, -level.back)
     if not abs(angle - acts) <= 2.5:
         wrong.append(f"cage angle {acts:.2f} deg from the side, the endplates stand at {angle:.2f}")
-    middle = (level.over[0] + level.under[0]) / 2
+    now, then = ((over[0] + level.under[0]) / 2 for over in (level.over, level.before()))  # the disc's middle
     for name, mine, close in (
-        ("disc height", height - level.height(level.before(), middle), 0.25),
+        ("disc height", level.height(level.over, now) - level.height(level.before(), then), 0.25),
         ("disc wedge angle", angle - level.angle(level.before(), -level.back), 0.3),
     ):
         change = next(c for c in entry["changes"] if c["name"] == name)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from recount import Scene, check_harm
+from recount import Scene, check_harm, gaps, segments
 from recount_frames import Frame
 from recount_fusion import ORDER, Body, Level
+from recount_screws import Vertebra, check_grades, check_together
 from scipy import ndimage
 
 DANGER = ("canal/dural_sac", "root", "vessel", "organ", "gas", "tissue/gas")
@@ -331,4 +332,65 @@ def check_operations(where: Scene, plan: dict) -> list[str]:
         if whole["kind"] == "small":
             said += check_harm(where, {"approach": "whole", "rank": 0, "harm": whole["harm"]})
         wrong += [f"operation {whole['name']}: {line}" for line in said]
+    return wrong
+
+
+def check_standing(plan: dict) -> list[str]:
+    """Every disagreement about screws and rods of operations where the bones are after realignment, in words."""
+    wrong = []
+    for whole in plan["operations"]:
+        motions = _motions(plan, whole)
+        moved = [_carried(s, motions.get("S1" if s["vertebra"].startswith("S2") else s["vertebra"], np.eye(4)))
+                 for s in plan["screws"]["screws"]]  # fmt: skip
+        record = {"screws": moved, "rods": whole["rods"], "contacts": whole["contacts"], "incisions": ()}
+        said = check_together(record) + check_rods({"screws": record})
+        wrong += [f"operation {whole['name']}: {line}" for line in said]
+    return wrong
+
+
+def _motions(plan: dict, whole: dict) -> dict[str, np.ndarray]:
+    """What the cage of an operation does to each vertebra: the cage of its own approach, else the first."""
+    entries = () if plan["fusion"] is None else plan["fusion"]["entries"]
+    if not entries or whole["bones"] != "realigned":
+        return {}
+    own = next((e for e in entries if e["approach"] == whole["approach"]), entries[0])
+    return {m["vertebra"]: np.array(m["matrix"]) for m in own["motions"]}
+
+
+def _carried(screw: dict, motion: np.ndarray) -> dict:
+    ends = {k: (motion[:3, :3] @ screw[k] + motion[:3, 3]).tolist() for k in ("entry", "tip", "head")}
+    return screw | ends
+
+
+def check_thinner(where: Scene, plan: dict, sds: dict[str, float], n: int = 500) -> list[str]:
+    """Every disagreement about the grades of the thinnest screw on each axis, by `n` simulated executions, in words."""
+    record, wrong = plan["screws"], []
+    bones: dict[str, Vertebra] = {}
+    for screw in () if record is None else record["screws"]:
+        if not screw["thinner"] or screw["vertebra"].startswith("S2"):
+            continue
+        least = min(screw["thinner"], key=float)
+        thin = screw | {"radius": float(least) / 2, "grades": screw["thinner"][least]}
+        bone = bones.setdefault(screw["vertebra"], Vertebra(where, screw["vertebra"]))
+        said = check_grades(bone, thin, plan, sds, n)
+        wrong += [f"screw {screw['vertebra']} {screw['side']}, {least} mm: {line}" for line in said]
+    return wrong
+
+
+def check_tried(where: Scene, plan: dict) -> list[str]:
+    """Every disagreement about the nearest misses: what is in the way lies as near as the missing mm say, in words."""
+    corners = np.array(list(itertools.product((-0.5, 0.5), repeat=3))) @ where.affine[:3, :3].T
+    slack = float(np.linalg.norm(corners, axis=1).max()) + 0.05
+    wrong = []
+    for one in plan["rejected"]:
+        tried, missing = one.get("tried"), one["missing"]
+        if tried is None or missing is None or not where.labels(one["structure"]):
+            continue
+        both = segments(tried | {"target": tried["target"] or (np.array(tried["dock"]) + 1e-6).tolist()})
+        near = gaps(where, *both["clearance" if tried["blocked"] == "tube" else "instrument_clearance"])
+        mine = min((near[n] for n in where.labels(one["structure"]) if n in near), default=np.inf)
+        if not -0.05 <= mine + missing["value"] <= slack:
+            wrong.append(
+                f"{one['approach']}: lacks {missing['value']:.2f} mm to {one['structure']}, counted {mine:.2f}"
+            )
     return wrong

@@ -74,7 +74,7 @@ def pars(field: Field, frame: Frame, side: str) -> float | None:
     corner = np.array(np.meshgrid(*[(-1 / 3, 0, 1 / 3)] * 3)).reshape(3, -1).T @ field.where.affine[:3, :3].T
     points = (points[:, None] + corner).reshape(-1, 3) - frame.centre
     points = points[points @ frame.posterior > 0]
-    count = int((top - bottom) / STEP)
+    count = int((top - bottom) / STEP + 0.5) + 1  # both ends count
     if count < 4:
         return None
     row = np.rint((top - points @ frame.up) / STEP).astype(int)

@@ -9,7 +9,18 @@ import numpy as np
 import pytest
 from recount import Scene
 from recount_decompress import check_decompression
+from recount_frames import check_frames, check_screw_angles
 from recount_fusion import check_fusion
+from recount_geometry import (
+    check_alignment,
+    check_operations,
+    check_passage,
+    check_portals,
+    check_rims,
+    check_rods,
+    check_standing,
+)
+from recount_measures import check_after_motion, check_bone
 from recount_screws import check_screws
 
 from keyhole.casefile import to_json
@@ -133,3 +144,66 @@ def test_the_recount_notices_grades_that_are_too_good(counted):
     where, made, sds, image = counted
     changed = wrong(made, *SCREW, "grades", "A", more=0.4)
     assert any("grade A" in line for line in check_screws(where, changed, sds, image, n=300))
+
+
+def on_files(*checks):
+    """The checks that look at labels too, as one that takes labels and plan."""
+    return lambda where, made: [line for check in checks for line in check(where, made)]
+
+
+BONES = on_files(check_bone)
+SCREWS = on_files(check_frames, check_screw_angles)
+WHOLE = on_files(check_operations, lambda _, made: [*check_standing(made), *check_rods(made), *check_portals(made)])
+CAGES = on_files(check_after_motion, check_passage, check_rims, lambda _, made: check_alignment(made))
+
+
+@pytest.mark.parametrize("check", [BONES, SCREWS, WHOLE, CAGES], ids=["bones", "screws", "whole", "cages"])
+def test_bones_angles_alignment_the_way_in_rods_and_whole_operations_are_what_other_code_counts(counted, check):
+    where, made, *_ = counted
+    assert made["frames"]
+    assert made["operations"]
+    assert check(where, made) == []
+
+
+def named(made, way, name):
+    """The way to the first entry called `name`, of either side, in the list at `way` whose value is known."""
+    held = made
+    for step in way:
+        held = held[step]
+    known = [n for n, m in enumerate(held) if m["name"] == name and m.get("after", m.get("value"))["value"] is not None]
+    return *way, known[0]
+
+
+@pytest.mark.parametrize(
+    ("check", "way", "name", "last", "more", "said"),
+    [
+        (BONES, (*FIRST, "measures"), "foramen area", ("after", "value"), 20.0, "foramen area"),
+        (BONES, (*FIRST, "measures"), "lateral recess depth", ("after", "value"), 2.0, "recess depth"),
+        (BONES, (*FIRST, "measures"), "pars width", ("before", "value"), -3.0, "pars width"),
+        (SCREWS, SCREW, None, ("medial", "value"), 0.1, "medial angle"),
+        (SCREWS, SCREW, None, ("cranial", "value"), -0.1, "cranial angle"),
+        (SCREWS, SCREW, None, ("walls", "medial", "value"), 4.0, "medial wall"),
+        (SCREWS, ("frames", 0), None, ("up", 0), 0.1, "frame of"),
+        (SCREWS, ("frames", 0), None, ("centre", 2), 4.0, "centre"),
+        (CAGES, (*CAGE, "changes"), "segmental lordosis", ("after", "value"), 0.1, "segmental lordosis"),
+        (CAGES, (*CAGE, "changes"), "posterior disc height", ("before", "value"), 0.1, "posterior disc height"),
+        (CAGES, (*CAGE, "changes"), "foramen height", ("after", "value"), 3.0, "foramen height"),
+        (CAGES, (*CAGE, "changes"), "facet distance", ("after", "value"), 0.1, "facet distance"),
+        (CAGES, (*CAGE, "changes"), "disc height", ("measured", "value"), 1.0, "measured again"),
+        (CAGES, (*CAGE, "risks"), "disc raised by", ("value", "value"), 0.2, "disc raised by"),
+        (CAGES, CAGE, None, ("passage", "tilt", "value"), 0.5, "tilt"),
+        (CAGES, CAGE, None, ("contact", 0, "rim", "value"), 40.0, "rim"),
+        (CAGES, CAGE, None, ("contact", 1, "gap", "value"), 1.0, "gap"),
+        (WHOLE, ("operations", 0), None, ("apart", "value"), 0.5, "parts of"),
+        (WHOLE, ("operations", 0), None, ("incision", "value"), 1.0, "cuts of"),
+        (WHOLE, ("operations", 0), None, ("harm", "tissues", 0, "volume", "value"), 4.0, "harm"),
+        (WHOLE, ("screws", "rods", 0), None, ("lean", "L4", "value"), 2.0, "swings"),
+    ],
+)
+def test_the_recount_notices_any_other_number_that_is_wrong(counted, check, way, name, last, more, said):
+    where, made, *_ = counted
+    one = made | {"candidates": made["candidates"][:1], "open": None, "comparators": []}
+    if way[0] == "fusion":
+        one |= {"candidates": made["candidates"]}
+    at = way if name is None else named(made, way, name)
+    assert any(said in line for line in check(where, wrong(one, *at, *last, more=more)))
