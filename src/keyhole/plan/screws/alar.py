@@ -17,7 +17,7 @@ from keyhole.plan.screws.along import density, skin
 from keyhole.plan.screws.grades import grades
 from keyhole.plan.screws.model import Screw, ScrewPlan
 from keyhole.plan.screws.pelvis import S2AI, Pelvis, crossed, pelvis
-from keyhole.plan.screws.place import MARGIN, Placed, against, place
+from keyhole.plan.screws.place import MARGIN, NEAR, Placed, against, place
 from keyhole.plan.screws.sizes import PELVIC, System, Trajectory, system, trajectories
 from keyhole.terms import SIDES, Tissue, tissue
 
@@ -28,7 +28,7 @@ BEYOND = 20.0
 """What is labelled this near to the shaft is named with its distance, mm [keyhole-choice]."""
 
 CUT = 30.0
-"""Where the scan ends in the ilium this near to the screw, it is said, mm [keyhole-choice]."""
+"""Where the scan ends in its bones this near to the screw, it is said, mm [keyhole-choice]."""
 
 UNSEEN = (
     "sacral plexus and gluteal vessels at the ilium's cortex are not labelled: no distance to them is known",
@@ -65,6 +65,11 @@ def plan_alar(
     placed = place(replace(seen.bone, others=np.ascontiguousarray(around)), side, path, sizes, margin)
     if placed.screw is None:
         return _none(side, _refused(seen, placed, path, sizes))
+    end = float(placed.screw.shaft.gap(seen.end).min(initial=np.inf))
+    if end < NEAR:
+        return _none(
+            side, f"the scan ends {max(0.0, end):.0f} mm from where it would run, so the bone there is unknown"
+        )
     return look_alar(anatomy, seen, placed.screw, error=error, margin=margin)
 
 
@@ -92,7 +97,7 @@ def _refused(seen: Pelvis, placed: Placed, path: Trajectory, sizes: System) -> s
             f"the smallest screw, {smallest:g} mm, breaches by {-placed.gap:.1f} mm at its best: sacrum and ilium "
             f"admit {max(0.0, 2 * placed.free):.1f} mm along a straight axis of {path.shortest:g} mm"
         )
-    return f"{said}; the scan ends in the ilium, so there may be more of it" if len(seen.end) else said
+    return f"{said}; the scan ends in these bones, so there may be more of them" if len(seen.end) else said
 
 
 def look_alar(
@@ -137,7 +142,7 @@ def _met(anatomy: Anatomy, seen: Pelvis, screw: Screw) -> list[str]:
         said.append("no femur is labelled: the hip joint is known as the end of the ilium's bone alone")
     end = float(screw.shaft.gap(seen.end).min(initial=np.inf))
     if end < CUT:
-        said.append(f"the scan ends in the ilium {max(0.0, end):.0f} mm from it: bone beyond counts as wall")
+        said.append(f"the scan ends in its bones {max(0.0, end):.0f} mm from it: what lies beyond counts as wall")
     reach = screw.body.gap(seen.bone.others).min(initial=np.inf)
     if reach < 0:
         said.append(f"bone stands {-reach:.1f} mm into the room of its head and has to be taken there")

@@ -56,7 +56,7 @@ PAD = 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pelvis:
-    """`bone` of both, whose `parts` are told apart on its grid; `end` (n, 3) is where the scan ends in the ilium."""
+    """`bone` of both, whose `parts` are told apart on its grid; `end` (n, 3) is where the scan ends in one of them."""
 
     bone: Bone
     parts: NDArray[np.uint8]
@@ -82,7 +82,7 @@ def pelvis(anatomy: Anatomy, side: str, trajectory: Trajectory, boxes: Mapping[s
     parts[_cleft(labels, sacrum, ilium)] = JOINT
     grid, parts = padded(anatomy.labels, box, PAD), np.pad(parts, PAD)
     bone = _bone(anatomy, (frame, side), (parts, grid), labels, trajectory)
-    return Pelvis(bone, parts, _end(anatomy.labels, box, ilium))
+    return Pelvis(bone, parts, _end(anatomy.labels, box, sacrum | ilium))
 
 
 def _frame(anatomy: Anatomy, side: str, boxes: Mapping[str, Box]) -> Vertebra:
@@ -204,9 +204,9 @@ def _surface(frame: Vertebra, axes: Points, points: Points, path: Trajectory) ->
     return float(np.median(most))
 
 
-def _end(labels: LabelMap, box: Box, ilium: Mask) -> Points:
-    """Centres (n, 3) of the voxels of the ilium inside `box` at the scan's end, LPS mm."""
-    index = np.argwhere(ilium) + [side.start for side in box]
+def _end(labels: LabelMap, box: Box, bony: Mask) -> Points:
+    """Centres (n, 3) of the voxels of both bones inside `box` at the scan's end, LPS mm."""
+    index = np.argwhere(bony) + [side.start for side in box]
     last = np.array(labels.array.shape) - 1
     return labels.grid.centres(index[((index == 0) | (index == last)).any(axis=1)])
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.geometry import Grid, Points
-from keyhole.plan.screws import _axes
+from keyhole.plan.screws import _axes, _long
+from keyhole.plan.screws._long import LONGER
 from keyhole.plan.screws.bone import BEHIND, Bone
 from keyhole.plan.screws.model import Screw
 from keyhole.plan.screws.sizes import System, Trajectory
@@ -36,9 +37,6 @@ CELL = (3.0, 0.16)
 
 FINEST = 0.1
 """Refinement ends at steps of this, mm."""
-
-LONGER = 0.03
-"""What a mm of length is worth, mm of gap [keyhole-choice]."""
 
 NEAR = 6.0
 """Walls farther than this from a screw, or from the bone, are not looked at, mm: at its entry every screw is nearer."""
@@ -69,7 +67,7 @@ class Search:
     given: float = 0.0
 
 
-SHORT, LONG = Search(1.5, 80, 6, 6), Search(3.0, 400, 16, 6, 20.0, 4.0, 0.2)
+SHORT, LONG = Search(1.5, 80, 6, 6), Search(3.0, 200, 8, 8, 20.0, 4.0, 0.2)
 """The searches in one vertebra, and through two bones."""
 
 
@@ -104,10 +102,15 @@ def place(bone: Bone, side: str, trajectory: Trajectory, system: System, margin:
         ]
     )  # fmt: skip
     guesses, lengths = _seeds(bone, side, trajectory, system, numbers[3])
+    scene, clouds = _scene(bone, side)
+    rule = _rule(bone, trajectory, numbers)
+    if bone.door is not None and len(guesses):
+        guesses, lengths = _polished(bone, side, trajectory, guesses, rule)
     if not len(guesses):
         return Placed(None, -np.inf, 0.0)
-    scene, clouds = _scene(bone, side)
     _, values = _axes.refine(guesses, _bounds(trajectory), scene, clouds, numbers, lengths, 1.0)
+    if bone.door is not None:
+        values += LONGER * lengths
     seeds = _apart(guesses, values, how.seeds)
     best, values = _axes.refine(
         guesses[seeds], _bounds(trajectory), scene, clouds, numbers, lengths[seeds], FINEST
@@ -116,17 +119,56 @@ def place(bone: Bone, side: str, trajectory: Trajectory, system: System, margin:
     for n in np.argsort(-np.round(values, 6), kind="stable"):
         axis = _axis(bone, side, best[n], numbers[0])
         if len(tried) < how.sized and _in_zone(bone, trajectory, bone.local(axis[0], side), 1.0):
-            tried.append((_sized(bone, side, axis, (trajectory, system, margin)), float(values[n])))
+            path = trajectory
+            if bone.door is not None:
+                least = _long.through(best[n], scene[:2], rule) + trajectory.beyond
+                path = replace(trajectory, shortest=max(trajectory.shortest, least))
+            tried.append((_sized(bone, side, axis, (path, system, margin)), float(values[n])))
     none = (Placed(None, -np.inf, 0.0), -np.inf)
     return max(tried, key=lambda one: _rank(bone, one[0], one[1], margin), default=none)[0]
 
 
+def _rule(bone: Bone, trajectory: Trajectory, numbers: Points) -> Points:
+    """What the loops over long axes need, from the trajectory and the `numbers` of the exact ones."""
+    top = _top(bone)
+    return np.array(
+        [
+            numbers[0], trajectory.shortest, trajectory.longest, trajectory.ahead, numbers[1] + ENTRY, numbers[7],
+            numbers[3], numbers[8], *trajectory.beside, *(top - depth for depth in reversed(trajectory.below)),
+            trajectory.beyond,
+        ]
+    )  # fmt: skip
+
+
+def _polished(bone: Bone, side: str, trajectory: Trajectory, guesses: Points, rule: Points) -> tuple[Points, Points]:
+    """Long axes moved to the best place near them by the bone's depth, and their lengths: those that differ."""
+    (door, matrix, _), _ = _scene(bone, side)
+    whole = (bone.depth, _index_from_local(bone, side, bone.grid))
+    best, found = _long.polish(guesses, _bounds(trajectory), whole, (door, matrix), rule)
+    kept = _apart(best, np.where(found[:, 1] > 0, found[:, 0], -np.inf), len(best), 0.3)
+    kept = [n for n in kept if found[n, 1] > 0]
+    return np.ascontiguousarray(best[kept]), np.ascontiguousarray(found[kept, 1])
+
+
+def _top(bone: Bone) -> float:
+    """Height of the superior endplate's middle above the body's, mm; nan where it was not seen."""
+    plate = bone.vertebra.superior
+    return float("nan") if plate is None else float((plate.centre - bone.vertebra.centre) @ bone.vertebra.up)
+
+
 def _rank(bone: Bone, placed: Placed, value: float, margin: float) -> tuple[bool, bool, bool, float, float]:
-    """What makes a screw better: it fits, keeps the margin, spares the joint above, is thicker, worth more, longer."""
+    """What makes a screw better: it fits, keeps the margin, spares the joint above, is thicker, worth more, longer.
+
+    Through two bones thickness (the gap where it keeps no margin) and length count together, `LONGER` a mm of length.
+    """
     screw = placed.screw
     if screw is None:
         return False, False, False, 0.0, round(placed.gap, 6)
     spares = bool((screw.shaft.gap(bone.joints[screw.side]) > 0).all())
+    if bone.door is not None:
+        is_kept = placed.gap >= margin
+        size = LONGER * screw.length + (screw.radius if is_kept else placed.gap)
+        return True, is_kept, spares, round(size, 6), round(value, 6)
     return True, placed.gap >= margin, spares, screw.radius, round(value + LONGER * screw.length, 6)
 
 
@@ -186,12 +228,12 @@ def _seeds(bone: Bone, side: str, trajectory: Trajectory, system: System, cap: f
     return guesses[chosen], np.minimum(np.clip(run, trajectory.shortest, trajectory.longest), trajectory.judged)
 
 
-def _apart(guesses: Points, values: Points, most: int) -> list[int]:
-    """The best of `guesses` (n, 4) that differ, `most` of them."""
+def _apart(guesses: Points, values: Points, most: int, share: float = 1.0) -> list[int]:
+    """The best of `guesses` (n, 4) that differ by `share` of `APART`, `most` of them."""
     chosen: list[int] = []
     for n in np.argsort(-np.round(values, 6), kind="stable"):
         off = np.abs(guesses[chosen] - guesses[n])
-        if ((off[:, :2].max(axis=1) >= APART[0]) | (off[:, 2:].max(axis=1) >= APART[1])).all():
+        if ((off[:, :2].max(axis=1) >= share * APART[0]) | (off[:, 2:].max(axis=1) >= share * APART[1])).all():
             chosen.append(int(n))
         if len(chosen) == most:
             break
@@ -212,10 +254,9 @@ def _lattice(bone: Bone, side: str, trajectory: Trajectory) -> Points:
 
 def _in_zone(bone: Bone, trajectory: Trajectory, entries: Points, room: float = 0.0) -> NDArray[np.bool_]:
     """Whether local `entries` (..., 3) lie where the trajectory wants them, or within `room` mm of it."""
-    plate = bone.vertebra.superior
-    if not trajectory.beside or plate is None:
+    if not trajectory.beside:
         return np.ones(entries.shape[:-1], dtype=np.bool_)
-    below = float((plate.centre - bone.vertebra.centre) @ bone.vertebra.up) - entries[..., 2]
+    below = _top(bone) - entries[..., 2]
     found = np.ones(entries.shape[:-1], dtype=np.bool_)
     for value, (low, high) in ((entries[..., 0], trajectory.beside), (below, trajectory.below)):
         found &= (value >= low - room) & (value <= high + room)
@@ -243,7 +284,10 @@ def _axis(bone: Bone, side: str, guess: Points, plane: float) -> tuple[Points, P
 
 
 def _sized(bone: Bone, side: str, axis: tuple[Points, Points], wanted: tuple[Trajectory, System, float]) -> Placed:
-    """The largest and then longest screw on `axis` that keeps the margin, else the smallest that touches nothing."""
+    """The largest and then longest screw on `axis` that keeps the margin, else the smallest that touches nothing.
+
+    Through two bones it is the one that is best by thickness and length together, as `_rank` weighs them.
+    """
     entry, way = axis
     trajectory, system, margin = wanted
     lengths = [n for n in reversed(system.lengths) if trajectory.shortest <= n <= trajectory.longest]
@@ -256,7 +300,8 @@ def _sized(bone: Bone, side: str, axis: tuple[Points, Points], wanted: tuple[Tra
     given = _search(bone).given
     kept = max(0.0, float(found[-1, :, 0].max()) - given) if given else 0.0
     for least, chosen in ((margin, range(len(radii))), (kept, range(len(radii) - 1, len(radii)))):
-        for r, m in itertools.product(chosen, range(len(lengths))):
+        both = itertools.product(chosen, range(len(lengths)))
+        for r, m in both if bone.door is None else sorted(both, key=lambda n: -radii[n[0]] - LONGER * lengths[n[1]]):
             if found[r, m, 0] >= least and found[r, m, 1] >= trajectory.ahead:
                 tip = entry + lengths[m] * way
                 screw = Screw(bone.name, side, trajectory.name, entry, tip, radii[r], system)

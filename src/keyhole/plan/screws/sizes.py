@@ -48,7 +48,7 @@ class Trajectory:
     `ahead` the bone that is left before its tip, mm; `wanted` angles are nan where none is preferred. `up` is where the
     plane of its axes is looked at, mm above the body's middle, and `judged` how far along an axis is sought for: a
     longer screw has to fit. `beside` and `below` are where it may enter, from the midline and below the superior
-    endplate, mm; empty: anywhere.
+    endplate, mm; empty: anywhere. `beyond` is how much of it has to lie past the bone that it enters, mm.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Trajectory:
     judged: float
     beside: tuple[float, ...]
     below: tuple[float, ...]
+    beyond: float
     sources: Mapping[str, str]
 
 
@@ -83,7 +84,13 @@ def _row(made: type[Row], name: str, row: Mapping[str, Any]) -> Row:
         else:
             raise InvalidInput(f"screws.toml, {name}: {field} is a number without a source")
     if made is Trajectory:
-        values = {"wanted_medial": math.nan, "wanted_cranial": math.nan, "beside": (), "below": ()} | values
+        values = {
+            "wanted_medial": math.nan,
+            "wanted_cranial": math.nan,
+            "beside": (),
+            "below": (),
+            "beyond": 0.0,
+        } | values
     missing = known - set(values)
     if missing:
         raise InvalidInput(f"screws.toml, {name}: {sorted(missing)[0]} is missing")
