@@ -19,14 +19,17 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "unit"))
 
+import dashboard_registry  # noqa: E402
 import progress_case  # noqa: E402
 import rehab_case  # noqa: E402
 from expected_case import case_record, record  # noqa: E402
 from report_case import anatomy, case, plan  # noqa: E402
 
-from keyhole.casefile import CaseRecord, LabelsRecord  # noqa: E402
+from keyhole.casefile import CaseRecord, LabelsRecord, Quantity, Rejected, TriedEntry  # noqa: E402
 from keyhole.recovery.rehab import build  # noqa: E402
+from keyhole.registry.database import create, open_registry  # noqa: E402
 from keyhole.report.content import Records  # noqa: E402
+from keyhole.report.dashboard import dashboard_page, from_registry, summary  # noqa: E402
 from keyhole.report.decision import aid_page, outlook_page  # noqa: E402
 from keyhole.report.opening import openings  # noqa: E402
 from keyhole.report.outlook import outlook  # noqa: E402
@@ -65,11 +68,35 @@ def surgeon():
     return outlook_page(outlook(case_record(), record(), is_confirmed=False))
 
 
-def planning():
+def planning(asked=None):
     with tempfile.TemporaryDirectory() as name:
         made, torso = case(Path(name) / "case")
         records = Records(made.read(CaseRecord), made.read(LabelsRecord), None, None)
-    return plan_page(records, plan({}), torso)
+    return plan_page(records, asked or plan({}), torso)
+
+
+def refused():
+    """A plan with a way in that is blocked: drawn, hatched and named."""
+    key = "organ/kidney/left"
+    tried = TriedEntry(entry=(145, 10, 40), dock=(24, 0, 0), radius=9.0, instrument_radius=2.0, blocked="tube")
+    entry = Rejected(
+        approach="lateral-transpsoas", reason=f"{key} is in the way", side="left", structure=key,
+        missing=Quantity(value=7.5, unit="mm", source="keyhole-plan"), tried=tried,
+    )  # fmt: skip
+    page = planning(plan({}).model_copy(update={"rejected": (entry,)}))
+    assert b"NOT FEASIBLE" in page
+    return page
+
+
+def dashboard():
+    with tempfile.TemporaryDirectory() as name:
+        url = f"sqlite:///{Path(name) / 'registry.db'}"
+        with create(url):
+            pass
+        dashboard_registry.told(url)
+        with open_registry(url) as registry:
+            found = summary(from_registry(registry, dashboard_registry.TODAY), dashboard_registry.TODAY)
+    return dashboard_page(found)
 
 
 def recovery(write=patient_page):
@@ -105,7 +132,7 @@ def violations(page: str, folder: Path, size: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("size", ["390,844", "1280,900"], ids=["phone", "desk"])
-@pytest.mark.parametrize("made", [patient, surgeon, planning, recovery, therapist, progress])
+@pytest.mark.parametrize("made", [patient, surgeon, planning, refused, recovery, therapist, progress, dashboard])
 def test_axe_finds_nothing(made, size, tmp_path):
     assert violations(made().decode(), tmp_path, size) == []
 

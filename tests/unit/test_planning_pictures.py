@@ -52,7 +52,7 @@ def test_only_a_vertebra_that_moves_is_drawn_where_it_stands_afterwards():
 
 def test_a_one_sided_open_operation_is_laid_open_on_its_side_alone():
     opened = plan({}).open
-    one = opened.model_copy(update={"approach": "open-microdiscectomy"})
+    one = opened.model_copy(update={"approach": "open-microdiscectomy", "radius": opened.radius / 2})
     right = one.model_copy(update={"side": "right"})
     made = plan({}).model_copy(update={"comparators": (one, right)})
     both, left, other = (filled(p, "#ffd23f")[:, 0] for p in open_pictures(made, TORSO))
@@ -60,6 +60,7 @@ def test_a_one_sided_open_operation_is_laid_open_on_its_side_alone():
     assert left.min() >= middle - 4  # the patient's left is at the right of the picture
     assert other.max() <= middle + 4
     assert both.min() < middle - 20 < middle + 20 < both.max()
+    assert left.max() == pytest.approx(both.max(), abs=3)  # the width of one side, not half of it
 
 
 def test_both_tubes_of_two_portals_are_drawn_and_the_second_is_named():

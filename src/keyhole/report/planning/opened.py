@@ -58,14 +58,19 @@ def _picture(one: CandidateEntry, view: View, anatomy: Anatomy) -> Picture:
 
 
 def _laid_open(one: CandidateEntry, view: View, anatomy: Anatomy) -> list[Points]:
-    """Outline of what is opened in the plane; of a one-sided operation only that side of the midline."""
+    """Outline of what is opened in the plane; of a one-sided operation from the midline to the side.
+
+    Half the exposed width is what plan.json holds as the radius.
+    """
     from scipy.ndimage import gaussian_filter  # noqa: PLC0415  (heavy import)
 
     points = view.points(STEP)
-    opened = opened_at(anatomy, one, points)
     known = catalogue().get(one.approach)
     if known is not None and known.exposes == "one side":
-        opened &= _beside(one, view.axes, points)
+        wide = one.model_copy(update={"radius": 2 * one.radius})
+        opened = opened_at(anatomy, wide, points) & _beside(one, view.axes, points)
+    else:
+        opened = opened_at(anatomy, one, points)
     return contour_lines(gaussian_filter(opened.astype(np.float64), 0.8), 0.5, STEP) if opened.any() else []
 
 

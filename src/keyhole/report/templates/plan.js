@@ -139,7 +139,9 @@
     function show(n) {
       screen.textContent = "";
       screen.appendChild(frames[n].querySelector("svg").cloneNode(true));
-      said.textContent = frames[n].textContent;
+      said.textContent = Array.prototype.filter.call(frames[n].childNodes, function (part) {
+        return part.nodeName.toLowerCase() !== "svg";
+      }).map(function (part) { return part.textContent; }).join("");
       slider.value = String(n);
     }
 
