@@ -51,10 +51,62 @@ class Vertebra:
         """Centres of the voxels outside the bone that touch it: nothing outside is nearer to what lies inside."""
         return self.points(np.argwhere(ndimage.binary_dilation(self.mask, np.ones((3, 3, 3))) & ~self.mask))
 
+    def entered(self, points: np.ndarray) -> np.ndarray:
+        """Whether `points` lie in the bone that a screw enters."""
+        return self.holds(points)
+
     def holds(self, points: np.ndarray) -> np.ndarray:
         index = np.rint(points @ self.inverse[:3, :3].T + self.inverse[:3, 3] - self.first).astype(int)
         inside = ((index >= 0) & (index < self.mask.shape)).all(-1)
         return inside & self.mask[tuple(np.moveaxis(np.where(inside[..., None], index, 0), -1, 0))]
+
+
+class Pelvis(Vertebra):
+    """Sacrum and ilium of one side as one bone, with the cleft between them; entered through the sacrum."""
+
+    def __init__(self, where: Scene, side: str) -> None:
+        self.where, self.name = where, "S2AI"
+        codes = [where.labels("vertebra/S1", "sacrum"), where.labels(f"pelvis/{side}")]
+        index = np.argwhere(np.isin(where.array, [*codes[0], *codes[1]]))
+        self.first = np.maximum(index.min(0) - 3, 0)
+        box = tuple(slice(a, b + 4) for a, b in zip(self.first, index.max(0), strict=True))
+        held = where.array[box]
+        sacrum, ilium = (self.solid(np.isin(held, one)) for one in codes)
+        frail = np.isin(held, where.labels("root", "canal/dural_sac", "vessel"))
+        self.joint = self.cleft(sacrum, ilium) & ~frail & ~sacrum & ~ilium
+        self.sacrum, self.joint = (np.pad(m, 3) for m in (sacrum, self.joint))
+        self.mask = np.pad(sacrum | ilium, 3) | self.joint
+        self.first = self.first - 3
+        self.wall, self.inverse = self.rim(), np.linalg.inv(where.affine)
+
+    @staticmethod
+    def solid(mask: np.ndarray) -> np.ndarray:
+        parts, n = ndimage.label(mask)
+        if n > 1:
+            mask = parts == 1 + np.bincount(parts.ravel())[1:].argmax()
+        return ndimage.binary_fill_holes(mask)
+
+    def cleft(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """Where both are within 6 mm together, in directions 120 degrees apart or more."""
+        size = np.linalg.norm(self.where.affine[:3, :3], axis=0)
+        near = [ndimage.binary_dilation(m, iterations=int(np.ceil(6 / size.min())) + 1) for m in (one, other)]
+        index = np.argwhere(near[0] & near[1])
+        found = np.zeros(one.shape, bool)
+        if not len(index):
+            return found
+        box = tuple(slice(max(a - 8, 0), b + 9) for a, b in zip(index.min(0), index.max(0), strict=True))
+        far = [ndimage.distance_transform_edt(~m[box], sampling=size) for m in (one, other)]
+        slopes = [np.gradient(f, *size) for f in far]
+        dot = sum(a * b for a, b in zip(*slopes, strict=True))
+        length = np.sqrt(sum(a * a for a in slopes[0]) * sum(b * b for b in slopes[1]))
+        found[box] = (far[0] + far[1] <= 6.0 + 1e-4) & (dot < -0.5 * length)
+        return found
+
+    def entered(self, points: np.ndarray) -> np.ndarray:
+        whole, self.mask = self.mask, self.sacrum
+        inside = self.holds(points)
+        self.mask = whole
+        return inside
 
 
 def _ends(screw: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -79,6 +131,32 @@ def check_clearance(bone: Vertebra, screw: dict) -> list[str]:
     length = float(np.linalg.norm(np.subtract(screw["tip"], screw["entry"])))
     if not (abs(length - screw["length"]["value"]) < 2e-3 and screw["diameter"]["value"] == 2 * screw["radius"]):
         wrong.append(f"length {screw['length']['value']:.2f} mm, counted {length:.2f}")
+    return wrong
+
+
+def check_crossed(where: Scene, bone: Pelvis, screw: dict) -> list[str]:
+    """What a screw runs through, sacrum, joint and ilium, and how near it comes to what is labelled beyond."""
+    entry, stop, way = _ends(screw)
+    length, said, wrong = screw["length"]["value"], screw["crossed"], []
+    points = entry + np.arange(0.05, length, 0.1)[:, None] * way
+    parts = {}
+    for name, mask in (("sacrum", bone.sacrum), ("joint", bone.joint)):
+        whole, bone.mask = bone.mask, mask
+        parts[name] = 0.1 * float(bone.holds(points).sum())
+        bone.mask = whole
+    parts["ilium"] = 0.1 * float(bone.holds(points).sum()) - parts["sacrum"] - parts["joint"]
+    for name, mine in parts.items():
+        if not abs(said[name]["value"] - mine) <= 0.5:
+            wrong.append(f"{said[name]['value']:.1f} mm in {name}, counted {mine:.1f}")
+    edge = float(np.linalg.norm(where.affine[:3, :3], axis=0).max())
+    for key, gap in screw["near"].items():
+        index = np.argwhere(np.isin(where.array, where.labels(key)))
+        centres = index @ where.affine[:3, :3].T + where.affine[:3, 3]
+        near = centres[np.argsort(apart(centres, entry, stop))[:200]]
+        boxes = near[:, None] + BOX @ where.affine[:3, :3].T
+        mine = float(apart(boxes, entry, stop).min()) - screw["radius"]
+        if not -0.5 * edge <= gap["value"] - mine <= 0.01:
+            wrong.append(f"{gap['value']:.2f} mm from {key}, counted {mine:.2f}")
     return wrong
 
 
@@ -115,8 +193,8 @@ def simulated(bone: Vertebra, screw: dict, budget: dict, sd: float, n: int) -> n
     turn, shift = executions(budget, budget["registration"]["rms"], n)
     starts, ways = turn.apply(entry - middle) + middle + shift, turn.apply(way)
     back = np.arange(0, 40, 0.25)
-    depth = 0.35 * length
-    inside = bone.holds((starts + depth * ways)[:, None] - back[:, None] * ways[:, None])
+    depth = 0.35 * length if bone.name != "S2AI" else min(12.0, 0.35 * length)
+    inside = bone.entered((starts + depth * ways)[:, None] - back[:, None] * ways[:, None])
     first = np.where(inside.all(1), len(back) - 1, (~inside).argmax(1))
     doors = starts + (depth - back[first])[:, None] * ways
     near = bone.wall[apart(bone.wall, entry, tip) < radius + 9]
@@ -134,7 +212,8 @@ def simulated(bone: Vertebra, screw: dict, budget: dict, sd: float, n: int) -> n
 def check_grades(bone: Vertebra, screw: dict, plan: dict, sds: dict[str, float], n: int = 1500) -> list[str]:
     """Shares of grades by simulation. The entry of an executed screw is found by voxels here: half of one decides."""
     budget = plan["budget"]
-    keys = [k for k in sds if k.startswith(f"vertebra/{screw['vertebra']}") or (bone.name == "S1" and k == "sacrum")]
+    heads = {"S1": ("vertebra/S1", "sacrum"), "S2AI": ("vertebra/S1", "sacrum", f"pelvis/{screw['side']}")}
+    keys = [k for k in sds if k.startswith(heads.get(bone.name, (f"vertebra/{screw['vertebra']}",)))]
     voxel = abs(np.linalg.det(bone.where.affine[:3, :3])) ** (1 / 3)
     sd = max(budget["label_scale"] * max(sds[k] for k in keys), budget["label_least"] * voxel)
     breach = simulated(bone, screw, budget, sd, n)
@@ -244,8 +323,14 @@ def check_screws(
         return wrong
     upper = plan["level"].split("/")[0]
     names = [f"T{n}" for n in range(1, 13)] + [f"L{n}" for n in range(1, 6)] + ["S1"]
-    bones = {name: Vertebra(where, name) for name in {s["vertebra"] for s in record["screws"]}}
+    bones = {name: Vertebra(where, name) for name in {s["vertebra"] for s in record["screws"]} - {"S2AI"}}
     for screw in record["screws"]:
+        if screw["vertebra"] == "S2AI":
+            bone = Pelvis(where, screw["side"])
+            said = check_clearance(bone, screw) + check_crossed(where, bone, screw) + check_skin(where, screw)
+            said += check_density(screw, image) + (check_grades(bone, screw, plan, sds, n) if n else [])
+            wrong += [f"screw S2AI {screw['side']}: {line}" for line in said]
+            continue
         bone = bones[screw["vertebra"]]
         above = upper if screw["vertebra"] != upper else names[names.index(upper) - 1]
         said = check_clearance(bone, screw) + check_facet(where, screw, above) + check_skin(where, screw)
