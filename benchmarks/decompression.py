@@ -207,14 +207,14 @@ def _by_goal(rows: list[Row], stated: str) -> list[str]:
         f"| **stated: {stated}**, mm² (median, least, most) | {_three(wanted)} |",
         f"| reached by at least one tube | {any_way} of {len(rows)} |",
     ]
-    lines += [f"| reached {approach} | {_reached(cases[approach])} |" for approach in APPROACHES]
+    lines += [f"| reached: {approach} | {_reached(cases[approach])} |" for approach in APPROACHES]
     bare = np.array([100 * (m.got / m.wanted - 1) for m in top if m.worked])
     lines += [
         f"| over the top, where the fragment does not do: least area beyond the stated one, % | {_three(bare)} |",
         f"| of these within 5 % | {int((np.abs(bare) <= 5).sum())} of {len(bare)} |",
         f"| over the top: bone removed, mm³ | {_three(np.array([m.bone for m in top]))} |",
-        f"| flavum removed, mm³ | {_three(np.array([m.flavum for m in top]))} |",
-        f"| larger facet share, % | {_three(np.array([m.facet for m in top]))} |",
+        f"| over the top: flavum removed, mm³ | {_three(np.array([m.flavum for m in top]))} |",
+        f"| over the top: larger facet share, % | {_three(np.array([m.facet for m in top]))} |",
     ]
     return lines
 
@@ -225,9 +225,11 @@ def _reached(cases: list[Made]) -> str:
     said = f"{len(cases) - len(short)} of {len(cases)}"
     if not short:
         return said
-    why = ", ".join(f"{n} {words}" for words, n in Counter(m.why for m in short).most_common())
     beyond = sum(m.short > ENOUGH for m in short)
-    return f"{said}; in {beyond} of {len(short)} others all in reach is too little; what stays is mostly: {why}"
+    why = ", ".join(f"{words} ({n})" for words, n in Counter(m.why for m in short).most_common())
+    return (
+        f"{said}; in {beyond} of the other {len(short)} all that is in reach is too little; what stays is mostly {why}"
+    )
 
 
 def _three(values: np.ndarray) -> str:
