@@ -48,7 +48,8 @@ class Bone:
     it, `others` the surface of the other bones, LPS mm. `joints` are the voxels of the facet joints with the vertebra
     `above` (empty where there is none), by side. `sd` is the boundary's, mm; `coarse` how far it may be off, mm, since
     the outlines were drawn on larger voxels. Where a screw runs through two bones, `door` is the depth of the one that
-    it enters, and its grid; `spread` the posterior coordinate of the plane that its axes pass; `called` its name.
+    it enters, and its grid; `spread` the posterior coordinate of the plane that its axes pass, `called` its name, and
+    `half` the grid of `depth` where that only guides the search and is coarser.
     """
 
     vertebra: Vertebra
@@ -64,6 +65,12 @@ class Bone:
     door: tuple[NDArray[np.float32], Grid] | None = None
     spread: float | None = None
     called: str = ""
+    half: Grid | None = None
+
+    @property
+    def guide(self) -> Grid:
+        """The grid of `depth`."""
+        return self.grid if self.half is None else self.half
 
     @property
     def name(self) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from keyhole.anatomy.boxes import label_boxes
 from keyhole.anatomy.model import Anatomy, Vertebra
 from keyhole.errors import NotInScan
-from keyhole.geometry import Box, Grid, LabelMap, Points, bounding_box, distance_field
+from keyhole.geometry import Box, Grid, LabelMap, Points, affine, bounding_box, distance_field
 from keyhole.plan.screws.bone import (
     NEIGHBOUR,
     Bone,
@@ -22,7 +22,6 @@ from keyhole.plan.screws.bone import (
     depth_of,
     others,
     padded,
-    rim_of,
     solid,
 )
 from keyhole.plan.screws.place import SHALLOW
@@ -52,6 +51,9 @@ ROOM = 14.0
 """Bone is looked at this near to any allowed axis, mm: the thickest shaft and the walls about it [keyhole-choice]."""
 
 PAD = 2
+
+STRIDE = 2
+"""The depth that guides the search is taken at every so many voxels; what is judged and reported is exact."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,17 +169,37 @@ def _bone(
     (frame, side), (parts, grid) = at, held
     keys = (*SACRAL, f"pelvis/{side}")
     mask = parts > 0
-    depth = depth_of(mask, grid)
+    half = _halved(grid)
+    depth = depth_of(mask[::STRIDE, ::STRIDE, ::STRIDE], half)
     box = bounding_box(parts == SACRUM, 3) or (slice(0, 1),) * 3
     sacral = grid.crop(box)
     axes = np.stack([frame.toward(side), frame.posterior, frame.up])
     spread = _surface(frame, axes, grid.centres(np.argwhere(parts == SACRUM)), path) - SHALLOW
     about = frame.centre + np.array([np.mean(path.beside), spread, 0.0]) @ axes
+    rim, behind = grid.centres(np.argwhere(_ring(mask))), others(_near(labels, about), SACRAL, frame, about)
     return Bone(
-        frame, mask, grid, depth, rim_of(depth, grid), others(_near(labels, about), SACRAL, frame, about), "",
+        frame, mask, grid, depth, rim, behind, "",
         {s: np.empty((0, 3)) for s in SIDES}, boundary_sd(anatomy, keys), coarse_of(labels),
-        (depth_of(parts[box] == SACRUM, sacral), sacral), spread, S2AI,
+        (depth_of(parts[box] == SACRUM, sacral), sacral), spread, S2AI, half,
     )  # fmt: skip
+
+
+def _halved(grid: Grid) -> Grid:
+    """The grid of every `STRIDE`th voxel."""
+    shape = tuple(-(-n // STRIDE) for n in grid.shape)
+    scale = np.diag([STRIDE, STRIDE, STRIDE, 1.0])
+    return Grid((shape[0], shape[1], shape[2]), affine(grid.patient_from_index.matrix @ scale))
+
+
+def _ring(mask: Mask) -> Mask:
+    """The voxels outside `mask` that share a face or an edge with it; `mask` has an empty border."""
+    found = np.zeros_like(mask)
+    inner = mask[1:-1, 1:-1, 1:-1]
+    for shift in itertools.product((0, 1, 2), repeat=3):
+        if 0 < sum(s != 1 for s in shift) < 3:
+            box = tuple(slice(s, s + n) for s, n in zip(shift, inner.shape, strict=True))
+            found[box] |= inner
+    return np.asarray(found & ~mask)
 
 
 def _near(labels: LabelMap, about: Points) -> LabelMap:

@@ -67,7 +67,7 @@ class Search:
     given: float = 0.0
 
 
-SHORT, LONG = Search(1.5, 80, 6, 6), Search(3.0, 200, 8, 8, 20.0, 4.0, 0.2)
+SHORT, LONG = Search(1.5, 80, 6, 6), Search(3.0, 400, 12, 12, 20.0, 4.0, 0.2)
 """The searches in one vertebra, and through two bones."""
 
 
@@ -143,7 +143,7 @@ def _rule(bone: Bone, trajectory: Trajectory, numbers: Points) -> Points:
 def _polished(bone: Bone, side: str, trajectory: Trajectory, guesses: Points, rule: Points) -> tuple[Points, Points]:
     """Long axes moved to the best place near them by the bone's depth, and their lengths: those that differ."""
     (door, matrix, _), _ = _scene(bone, side)
-    whole = (bone.depth, _index_from_local(bone, side, bone.grid))
+    whole = (bone.depth, _index_from_local(bone, side, bone.guide))
     best, found = _long.polish(guesses, _bounds(trajectory), whole, (door, matrix), rule)
     kept = _apart(best, np.where(found[:, 1] > 0, found[:, 0], -np.inf), len(best), 0.3)
     kept = [n for n in kept if found[n, 1] > 0]
@@ -208,7 +208,7 @@ def _seeds(bone: Bone, side: str, trajectory: Trajectory, system: System, cap: f
     ends = (BEHIND + INTO) / np.maximum(-ways[:, 1], 0.2)
     inside = ends if bone.door is None else np.full(len(ways), trajectory.shortest - SHALLOW)
     (door, matrix, _), _ = _scene(bone, side)
-    whole = (bone.depth, _index_from_local(bone, side, bone.grid))
+    whole = (bone.depth, _index_from_local(bone, side, bone.guide))
     how = _search(bone)
     skip, cap = how.deep or system.diameters[0] / 2 + ENTRY, cap + how.wide
     found = _axes.scan(whole, (door, matrix), points, np.ascontiguousarray(ways), skip, inside)
@@ -352,4 +352,7 @@ def _around(bone: Bone, ends: Points, room: float) -> Points:
     low = np.clip(np.floor(index.min(axis=0) - room_of), 0, bone.grid.shape).astype(int)
     high = np.clip(np.ceil(index.max(axis=0) + room_of) + 1, low, bone.grid.shape).astype(int)
     box = (slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2]))
-    return bone.grid.centres(np.argwhere(~bone.mask[box] & (bone.depth[box] > -NEAR - 2.0)) + low)
+    outside = ~bone.mask[box]
+    if bone.half is None:
+        outside &= bone.depth[box] > -NEAR - 2.0
+    return bone.grid.centres(np.argwhere(outside) + low)

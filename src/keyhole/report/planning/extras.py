@@ -10,7 +10,7 @@ from keyhole.casefile.screws import IncisionEntry, OperationRecord, ScrewEntry
 from keyhole.report.compare import DISPLACED, title
 from keyhole.report.planning.harmed import NONE, crossing_text
 from keyhole.report.tables import Column, References, Row, Table
-from keyhole.report.wording import Notes, Text, listed, number, quantity, unit
+from keyhole.report.wording import Notes, Text, listed, number, quantity, structure, unit
 
 
 def budget(plan: PlanRecord, references: References) -> Table | None:
@@ -142,7 +142,7 @@ def _iliac(plan: PlanRecord, notes: Notes) -> list[Table]:
             continue
         where = f"screw {s.vertebra} {s.side}"
         walls = Text(listed([f"{name} {number(gap.value or 0.0, 'mm')}" for name, gap in s.walls.items()]))
-        near = [f"{key} {number(gap.value or 0.0, 'mm')}" for key, gap in s.near.items()]
+        near = [f"{structure(key)} {number(gap.value or 0.0, 'mm')}" for key, gap in s.near.items()]
         parts = (quantity(s.crossed[part], notes, where) for part in ("sacrum", "joint", "ilium"))
         rows.append(Row((
             Text(f"{s.vertebra} {s.side}"), *parts, quantity(s.corridor, notes, where), walls,
