@@ -18,7 +18,7 @@ from keyhole.report.indicated import targets
 from keyhole.report.norm import Band, bars, interval_words, published
 from keyhole.report.overview import overview
 from keyhole.report.page import page
-from keyhole.report.painted import NEAR, galleries
+from keyhole.report.painted import NEAR, galleries, simplified
 from keyhole.report.planes import extra_panel, level_panels
 from keyhole.report.roster import kind, place
 from keyhole.report.scene import scene
@@ -287,3 +287,17 @@ def test_the_overview_names_levels_and_marks_what_is_indicated():
         assert f">{name}</text>" in sagittal.svg
     x = float(re.search(r'<circle cx="([\d.]+)"', coronal.svg)[1])
     assert x > coronal.width / 2  # the ring of the left side is on the side of the L
+
+
+@pytest.mark.parametrize("is_closed", [False, True], ids=["open", "closed"])
+def test_an_outline_made_simpler_stays_within_the_tolerance_and_keeps_its_ends(is_closed):
+    turns = np.linspace(0, 2 * np.pi, 181)
+    wavy = (40 + 3 * np.sin(7 * turns))[:, None] * np.stack([np.cos(turns), np.sin(turns)], axis=1)
+    whole = wavy if is_closed else wavy[:120]
+    found = simplified(whole, 0.3)
+    assert len(found) < len(whole) / 2
+    assert np.array_equal(found[[0, -1]], whole[[0, -1]])
+    start, chord = found[:-1], np.diff(found, axis=0)
+    share = np.einsum("psk,sk->ps", whole[:, None] - start, chord) / (chord**2).sum(axis=1)
+    away = whole[:, None] - start - np.clip(share, 0, 1)[..., None] * chord
+    assert np.linalg.norm(away, axis=2).min(axis=1).max() <= 0.3 + 1e-9

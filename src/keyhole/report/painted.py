@@ -208,13 +208,35 @@ def _shape(one: _Shown, panel: Panel, colour: str) -> Iterable[str]:
 
 def _thin(flat: Points, is_closed: bool) -> Points:
     """`flat` (n, 2) px without points that lie within a third of a px of the line through the others."""
-    from skimage.measure import approximate_polygon  # noqa: PLC0415
-
     if len(flat) < 12:
         return flat
     if not is_closed:
-        return np.asarray(approximate_polygon(flat, 0.3))
-    return np.asarray(approximate_polygon(np.concatenate([flat, flat[:1]]), 0.3)[:-1])
+        return simplified(flat, 0.3)
+    return simplified(np.concatenate([flat, flat[:1]]), 0.3)[:-1]
+
+
+def simplified(line: Points, tolerance: float) -> Points:
+    """`line` (n, 2) with its ends and as few points between as keep every one left out within `tolerance` of it.
+
+    Douglas and Peucker's way: the farthest from a chord is kept until none is farther than `tolerance`. Written out
+    here because the same in scikit-image brings half a second of imports.
+    """
+    keep = np.zeros(len(line), dtype=np.bool_)
+    keep[[0, -1]] = True
+    open_ = [(0, len(line) - 1)]
+    while open_:
+        first, last = open_.pop()
+        if last - first < 2:
+            continue
+        away, chord = line[first + 1 : last] - line[first], line[last] - line[first]
+        share = np.clip(away @ chord / max(float(chord @ chord), 1e-12), 0.0, 1.0)
+        gap = np.linalg.norm(away - share[:, None] * chord, axis=1)
+        farthest = int(gap.argmax())
+        if gap[farthest] > tolerance:
+            middle = first + 1 + farthest
+            keep[middle] = True
+            open_ += [(first, middle), (middle, last)]
+    return line[keep]
 
 
 def _callouts(shown: Sequence[_Shown], panel: Panel, colours: dict[str, str]) -> list[callout.Callout]:

@@ -174,9 +174,9 @@ def _with_tubes(shown: NDArray[np.float64], below: _Canvas, plan: PlanRecord) ->
         canvas.draw(_prism(shaft(candidate)), 1)
         canvas.draw(_prism(instrument(candidate)), 1)
         colour = np.array(_rgb(colours[candidate.approach]))
-        in_front = canvas.depth < below.depth
-        share = np.where(canvas.owner > 0, np.where(in_front, 0.72, 0.3), 0.0)[..., None]
-        shown = shown * (1 - share) + share * canvas.shade[..., None] * colour
+        drawn = canvas.owner > 0
+        share = np.where(canvas.depth[drawn] < below.depth[drawn], 0.72, 0.3)[:, None]
+        shown[drawn] = shown[drawn] * (1 - share) + share * canvas.shade[drawn][:, None] * colour
     return shown
 
 
