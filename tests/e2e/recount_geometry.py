@@ -130,7 +130,7 @@ def _seat(entry: dict, times: dict[str, dict[str, Frame]]) -> list[str]:
     gaps = [float((p["point"] - centre) @ p["normal"] / (axis @ p["normal"])) for p in (over, under)]
     if not (abs(gaps[0] - cage["height"] / 2) <= 0.01 and abs(gaps[1] + cage["height"] / 2) <= 0.01):
         wrong.append(f"cage height {cage['height']:.2f} mm, the planes lie {gaps[0]:.2f} and {-gaps[1]:.2f} mm away")
-    if not axis @ cage["up"] >= 1 - 1e-8:
+    if not np.linalg.norm(np.cross(axis, cage["up"])) <= 1e-5:
         wrong.append("the cage does not stand along the disc's axis")
     frame = times["after"][lower]
     depth = float(np.linalg.norm(under["anterior"] - under["posterior"]))

@@ -258,8 +258,13 @@ class Hole:
         behind = np.interp(rows, rows[sure], opened[sure])
         return rows, start, np.where(behind - start < 0.6, start, behind)
 
-    def measures(self) -> dict[str, float] | None:
-        """Area, height and width; None where it is not seen."""
+    def readings(self) -> dict[str, list[float]]:
+        """`measures` with planes and rows begun at three places: that is free, and each row's bone is found or not."""
+        found = [self.measures(*begun) for begun in ((0.0, 0.0), (0.5, 0.0), (0.0, 0.25))]
+        return {name: [one[name] for one in found if one] for name in found[0] or {}}
+
+    def measures(self, aside: float = 0.0, higher: float = 0.0) -> dict[str, float] | None:
+        """Area, height and width; None where it is not seen. Planes begin `aside` and rows `higher` mm further on."""
         spans = [self.pedicle(f) for f in (self.upper, self.lower)]
         if None in spans:
             return None
@@ -268,7 +273,8 @@ class Hole:
         if outer - inner < 2.0:
             inner = (inner + outer - 2.0) / 2
         places = inner + np.arange(max(2, int(outer - inner)) + 1)
-        cut = [(x, p) for x in places if (p := self.plane(x, low, high)) is not None]
+        places = np.clip(places + aside, inner, max(outer, places[-1]))
+        cut = [(x, p) for x in places if (p := self.plane(x, low + higher, high)) is not None]
         if not cut:
             return None
         at = np.array([x for x, _ in cut])
@@ -364,6 +370,9 @@ def _mean_about(at: np.ndarray, values: list[float], x: float) -> float:
 
 # What plan.json says -----------------------------------------------------------------------------------------------
 
+Readings = dict[str, list[float | None]]
+"""What is counted, by name: once, or begun at several places."""
+
 CLOSE = {
     "lateral recess depth": (0.3, 0.05), "foramen area": (2.0, 0.05), "foramen height": (0.6, 0.02),
     "foramen width": (0.4, 0.05), "pars width": (0.6, 0.05),
@@ -376,20 +385,24 @@ MOVED = {"foramen area": (6.0, 0.08), "foramen height": (1.0, 0.04), "foramen wi
 where they came from."""
 
 
-def _differs(name: str, said: float | None, mine: float | None, close: dict[str, tuple[float, float]]) -> str | None:
+def _differs(name: str, said: float | None, mine: Readings, close: dict[str, tuple[float, float]]) -> str | None:
     """What is wrong; a measure that only one of both takes is not: its limits lie within the tolerance."""
-    if said is None or mine is None or not np.isfinite(mine):
+    known = [value for value in mine.get(name, []) if value is not None and np.isfinite(value)]
+    if said is None or not known:
         return None
     least, share = close[name]
-    return None if abs(said - mine) <= least + share * abs(mine) else f"{name} {said:.2f}, counted {mine:.2f}"
+    room = least + share * abs(known[0])
+    told = f"{known[0]:.2f} ({min(known):.2f} to {max(known):.2f})"
+    return None if min(known) - room <= said <= max(known) + room else f"{name} {said:.2f}, counted {told}"
 
 
-def counted(field: Field, level: str, side: str, known: dict[str, Frame]) -> dict[str, float | None]:
+def counted(field: Field, level: str, side: str, known: dict[str, Frame]) -> Readings:
     """Recess, foramen and pars of one side."""
     upper, lower = (known[name] for name in level.split("/"))
-    hole = Hole(field, level, side, upper, lower).measures() or {}
+    hole = Hole(field, level, side, upper, lower).readings()
     return {
-        "lateral recess depth": recess(field, upper.name, lower, side), "pars width": pars(field, upper, side), **hole,
+        "lateral recess depth": [recess(field, upper.name, lower, side)], "pars width": [pars(field, upper, side)],
+        **hole,
     }  # fmt: skip
 
 
@@ -406,7 +419,7 @@ def check_bone(where: Scene, plan: dict) -> list[str]:
         return wrong
     upper, lower = level.split("/")
     field = Field(where, (known[upper].centre + known[lower].centre) / 2)
-    before: dict[str, dict[str, float | None]] = {}
+    before: dict[str, Readings] = {}
     opened = [one for one in (plan["open"], *plan["comparators"]) if one is not None]
     for candidate in (*plan["candidates"], *opened):
         told = candidate["decompression"]
@@ -420,7 +433,7 @@ def check_bone(where: Scene, plan: dict) -> list[str]:
             after = counted(left, level, side, known)
             for m in (m for m in measures if m["side"] == side):
                 for when, mine in (("before", before[side]), ("after", after)):
-                    said = _differs(m["name"], m[when]["value"], mine.get(m["name"]), CLOSE)
+                    said = _differs(m["name"], m[when]["value"], mine, CLOSE)
                     if said:
                         wrong.append(f"{candidate['approach']} {candidate['rank']}: {side}, {when}, {said}")
     return wrong
@@ -440,13 +453,13 @@ def check_after_motion(where: Scene, plan: dict) -> list[str]:
         field = Field(where, (still.centre + low.centre) / 2)
         for side in ("left", "right"):
             holes = (
-                ("before", Hole(field, level, side, still, low).measures(), CLOSE),
-                ("after", Hole(field, level, side, high, low).moved(motion).measures(), MOVED),
+                ("before", Hole(field, level, side, still, low).readings(), CLOSE),
+                ("after", Hole(field, level, side, high, low).moved(motion).readings(), MOVED),
             )
             lines = []
             for when, mine, close in holes:
                 for one in (c for c in said if c["side"] == side and c["name"] in MOVED):
-                    lines.append(_differs(one["name"], one[when]["value"], (mine or {}).get(one["name"]), close))
+                    lines.append(_differs(one["name"], one[when]["value"], mine, close))
             lines += _facet(field, level, side, motion, said)
             wrong += [f"cage ({entry['approach']}): {side}, {line}" for line in lines if line]
     return wrong
