@@ -79,8 +79,8 @@ def _none(side: str, why: str) -> ScrewPlan:
 
 
 def _ball(screw: Screw, axes: Points) -> Points:
-    """Points of the housing of a screw's head, (27, 3) LPS mm."""
-    ways = np.array(list(itertools.product((-1.0, 0.0, 1.0), repeat=3))) @ axes
+    """Points of the housing of a screw's head, (343, 3) LPS mm, less than 20 degrees apart."""
+    ways = np.array(list(itertools.product(np.linspace(-1.0, 1.0, 7), repeat=3))) @ axes
     size = np.linalg.norm(ways, axis=1, keepdims=True)
     return np.asarray(screw.head + screw.system.head_radius * ways / np.where(size > 0, size, 1.0))
 
@@ -169,7 +169,8 @@ def _walls(seen: Pelvis, screw: Screw) -> tuple[dict[str, float], float]:
     }  # fmt: skip
     part = crossed(seen, screw.entry, screw.tip)
     iliac = ~ahead & (past > screw.length - part["ilium"])
-    corridor = 2.0 * (screw.radius + float(gaps[iliac].min())) if iliac.any() else float("nan")
+    widest = 2.0 * (screw.radius + float(gaps[iliac].min(initial=NEAR)))
+    corridor = widest if part["ilium"] > 0 else float("nan")
     return {name: float(gaps[mask].min()) for name, mask in chosen.items() if mask.any()}, corridor
 
 

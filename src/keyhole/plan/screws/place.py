@@ -67,7 +67,7 @@ class Search:
     given: float = 0.0
 
 
-SHORT, LONG = Search(1.5, 80, 6, 6), Search(3.0, 400, 12, 12, 20.0, 4.0, 0.2)
+SHORT, LONG = Search(1.5, 80, 6, 6), Search(3.0, 200, 12, 8, 20.0, 4.0, 0.2)
 """The searches in one vertebra, and through two bones."""
 
 
@@ -159,7 +159,8 @@ def _top(bone: Bone) -> float:
 def _rank(bone: Bone, placed: Placed, value: float, margin: float) -> tuple[bool, bool, bool, float, float]:
     """What makes a screw better: it fits, keeps the margin, spares the joint above, is thicker, worth more, longer.
 
-    Through two bones thickness (the gap where it keeps no margin) and length count together, `LONGER` a mm of length.
+    Through two bones thickness (the gap, where it keeps no margin) and length count together, `LONGER` a mm of length,
+    less what its head takes of bone and of the heads of others.
     """
     screw = placed.screw
     if screw is None:
@@ -168,7 +169,8 @@ def _rank(bone: Bone, placed: Placed, value: float, margin: float) -> tuple[bool
     if bone.door is not None:
         is_kept = placed.gap >= margin
         size = LONGER * screw.length + (screw.radius if is_kept else placed.gap)
-        return True, is_kept, spares, round(size, 6), round(value, 6)
+        met = max(0.0, -float(screw.body.gap(bone.others).min(initial=np.inf)))
+        return True, is_kept, spares, round(size - met, 6), round(value, 6)
     return True, placed.gap >= margin, spares, screw.radius, round(value + LONGER * screw.length, 6)
 
 
