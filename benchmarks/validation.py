@@ -75,9 +75,11 @@ PUBLISHED: dict[tuple[str, str], tuple[Figure, ...]] = {
         (95.3, 19.4, "endoscopic-entry"),
         (180.0, NAN, "rajagopal-mri"),
     ),
-    ("transforaminal cranial tilt seen from the side, deg", "L3/L4"): ((-3.0, NAN, "rajagopal-mri"),),
-    ("transforaminal cranial tilt seen from the side, deg", "L4/L5"): ((10.0, NAN, "rajagopal-mri"),),
-    ("transforaminal cranial tilt seen from the side, deg", "L5/S1"): ((27.0, NAN, "rajagopal-mri"),),
+    **{
+        (f"transforaminal cranial tilt {how}, deg", level): ((tilt, NAN, "rajagopal-mri"),)
+        for how in ("against the axial plane", "seen from the side")
+        for level, tilt in (("L3/L4", -3.0), ("L4/L5", 10.0), ("L5/S1", 27.0))
+    },
     ("interlaminar window width, mm", "L2/L3"): ((16.3, 3.4, "sakci2018"),),
     ("interlaminar window width, mm", "L3/L4"): ((17.3, 3.3, "sakci2018"),),
     ("interlaminar window width, mm", "L4/L5"): ((21.7, 3.4, "sakci2018"),),
@@ -91,8 +93,8 @@ PUBLISHED: dict[tuple[str, str], tuple[Figure, ...]] = {
     **{(f"{TAKEN_OTHER}, {one}", "L4/L5"): ((4.3, 4.9, "endoscopic-bone"),) for one in ENDOSCOPIC},
 }
 """Entries of rajagopal-mri are those to the posterior nucleus, those of endoscopic-entry the best for an endoscopic
-fusion; tilt is that of the way out on a sagittal image, up being positive. Of papavero2021 the usual and the
-facet-sparing way; sd of endoscopic-bone from its 95 % interval of 21 levels."""
+fusion; tilt is that of the way out, up being positive; its abstract does not say against what. Of papavero2021 the
+usual and the facet-sparing way; sd of endoscopic-bone from its 95 % interval of 21 levels."""
 
 
 def cases(data: Path, phantoms: int, room: Path) -> Iterator[tuple[str, Case]]:
@@ -113,7 +115,7 @@ def corridors(anatomy: Anatomy, level: str, made: PlanRecord, found: Values) -> 
     """Entry and tilt of the best transforaminal corridor of each side.
 
     The way out's tilt is said three ways: against the disc's plane, against the patient's axial plane, and as it looks
-    from the side on a sagittal image, which is how the source measured it.
+    from the side on a sagittal image. The abstract that was read calls it a sagittal tilt and leaves open which.
     """
     for side in ("left", "right"):
         frame = level_frame(anatomy, level, side)
