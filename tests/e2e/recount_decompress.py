@@ -117,7 +117,10 @@ def _reached(where: Scene, candidate: dict, approach: dict, index: np.ndarray, s
     tube = np.where(deep > -radius, np.hypot(aside, deep + radius), aside) <= radius
     room = np.sqrt(3) * BITE + 1.5 + np.linalg.norm(where.affine[:3, :3], axis=0).max() / 2
     slack = max(radius - candidate["instrument_radius"], 0.0)
-    cone = aside <= slack + np.maximum(deep, 0.0) * np.tan(np.radians(approach["angulation"])) + room
+    # A way begins inside the tube, a radius behind its tip, and may end at the edge of the cone: it is wider off between.
+    last = max(float(deep.max(initial=0.0)), 0.0)
+    along = last * np.maximum(deep + radius, 0.0) / (last + radius)
+    cone = aside <= slack + along * np.tan(np.radians(approach["angulation"])) + room
     held = tube | (cone & (deep >= -room) & (np.linalg.norm(points, axis=1) <= approach["reach"][1] + room))
     wrong = [f"{int((~held).sum())} voxels are taken that no tool reaches"] if not held.all() else []
     turned = {"left": "right", "right": "left"} if swap else {}
