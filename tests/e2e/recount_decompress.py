@@ -106,6 +106,21 @@ def _volumes(where: Scene, candidate: dict, level: str, index: np.ndarray, whole
     return wrong
 
 
+def _crumbs(where: Scene, index: np.ndarray, held: np.ndarray) -> int:
+    """How many of the voxels beyond reach hang on nothing once the others have gone: they come away by themselves."""
+    if held.all():
+        return 0
+    low, high = np.maximum(index.min(axis=0) - 2, 0), index.max(axis=0) + 3
+    box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    solid = np.isin(where.array[box], where.labels("vertebra", "sacrum", "disc", "canal/flavum"))
+    solid[tuple((index[held] - low).T)] = False
+    parts, _ = ndimage.label(solid)
+    stays = solid.copy()
+    stays[tuple((index[~held] - low).T)] = False
+    loose = ~np.isin(parts, np.unique(parts[stays]))
+    return int(loose[tuple((index[~held] - low).T)].sum())
+
+
 def _reached(where: Scene, candidate: dict, approach: dict, index: np.ndarray, swap: bool) -> list[str]:
     """What is taken although the approach may not cut it or cannot reach it; and what lies in the tube."""
     entry, dock = np.array(candidate["entry"]), np.array(candidate["dock"])
@@ -117,12 +132,13 @@ def _reached(where: Scene, candidate: dict, approach: dict, index: np.ndarray, s
     tube = np.where(deep > -radius, np.hypot(aside, deep + radius), aside) <= radius
     room = np.sqrt(3) * BITE + 1.5 + np.linalg.norm(where.affine[:3, :3], axis=0).max() / 2
     slack = max(radius - candidate["instrument_radius"], 0.0)
-    # A way begins inside the tube, a radius behind its tip, and may end at the edge of the cone: it is wider off between.
+    # A way begins inside the tube, a radius behind its tip, and may end at the edge of the cone: between it is wider.
     last = max(float(deep.max(initial=0.0)), 0.0)
     along = last * np.maximum(deep + radius, 0.0) / (last + radius)
     cone = aside <= slack + along * np.tan(np.radians(approach["angulation"])) + room
     held = tube | (cone & (deep >= -room) & (np.linalg.norm(points, axis=1) <= approach["reach"][1] + room))
-    wrong = [f"{int((~held).sum())} voxels are taken that no tool reaches"] if not held.all() else []
+    stray = int((~held).sum()) - _crumbs(where, index, held)
+    wrong = [f"{stray} voxels are taken that no tool reaches"] if stray else []
     turned = {"left": "right", "right": "left"} if swap else {}
     soft = ["/".join(turned.get(word, word) for word in key.split("/")) for key in approach["may_cut"]]
     allowed = where.labels("canal/flavum", *soft)

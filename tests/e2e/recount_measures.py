@@ -101,8 +101,13 @@ def _ends(share: np.ndarray, ticks: np.ndarray, start: np.ndarray, rising: bool)
     return np.where(turn.any(axis=1), place, np.nan)
 
 
-def recess(field: Field, upper: str, frame: Frame, side: str) -> float | None:
-    """Least depth over 0.5 to 3.5 mm medial of the pedicle's wall, mm; None where open or not seen."""
+APART = (0.0, -0.25, 0.25)
+"""How far the recess's stretch beside the wall is moved, mm: columns are 0.25 mm apart, and where the process ends just
+there its depth jumps."""
+
+
+def recess(field: Field, upper: str, frame: Frame, side: str) -> list[float | None]:
+    """Least depth over 0.5 to 3.5 mm medial of the pedicle's wall, also moved by `APART`; None: open or not seen."""
     where, out = field.where, frame.out(side)
     own, both = _bones(where, frame.name), _bones(where, frame.name) + where.labels(f"vertebra/{upper}")
     if frame.name == "S1":
@@ -111,7 +116,7 @@ def recess(field: Field, upper: str, frame: Frame, side: str) -> float | None:
     else:
         pedicle = field.points(where.labels(f"vertebra/{frame.name}/pedicle/{side}"))
         if not len(pedicle):
-            return None
+            return [None]
         top, middle = np.percentile((pedicle - frame.centre) @ frame.up, (95, 50))
     x, y = np.arange(0.0, 26.0, 0.25), np.arange(0.0, 55.0, 0.25)
     flat = x[:, None, None] * out + y[None, :, None] * frame.posterior + frame.centre
@@ -133,21 +138,21 @@ def recess(field: Field, upper: str, frame: Frame, side: str) -> float | None:
         walls.append(_ends(share, x, np.zeros(len(rows)) - 1, rising=True))
     known = np.concatenate(walls) if walls else np.zeros(0)
     if not np.isfinite(known).sum() >= 0.8 * max(1, len(known)):
-        return None
+        return [None]
     wall = float(np.nanmean(known))
     fronts = [_ends(back(own, top + h), y, np.zeros(len(x)) - 1, rising=False) for h in slab]
     inner = (x >= 0.25 * wall) & (x <= 0.8 * wall)
     xs, ys = np.tile(x[inner], len(slab)), np.concatenate([f[inner] for f in fronts])
     if np.isfinite(ys).sum() < 0.6 * len(ys):
-        return None
+        return [None]
     slope, level = np.polyfit(xs[np.isfinite(ys)], ys[np.isfinite(ys)], 1)
-    near = (x >= wall - 3.5) & (x <= wall - 0.5)
     depths = []
     for h, front in zip(slab, fronts, strict=True):
         roof = _ends(back(both, top + h), y, front, rising=True)
-        depths.append(np.minimum(np.nan_to_num(roof[near] - level - slope * x[near], nan=12.25), 12.25))
-    least = float((np.mean(depths, axis=0) / np.hypot(1, slope)).min())
-    return least if least < 11.0 else None
+        depths.append(np.minimum(np.nan_to_num(roof - level - slope * x, nan=12.25), 12.25))
+    gaps = np.mean(depths, axis=0) / np.hypot(1, slope)
+    least = [gaps[(x >= wall - 3.5 + a) & (x <= wall - 0.5 + a)].min() for a in APART]
+    return [float(value) if value < 11.0 else None for value in least]
 
 
 # Foramen -----------------------------------------------------------------------------------------------------------
@@ -401,7 +406,7 @@ def counted(field: Field, level: str, side: str, known: dict[str, Frame]) -> Rea
     upper, lower = (known[name] for name in level.split("/"))
     hole = Hole(field, level, side, upper, lower).readings()
     return {
-        "lateral recess depth": [recess(field, upper.name, lower, side)], "pars width": [pars(field, upper, side)],
+        "lateral recess depth": recess(field, upper.name, lower, side), "pars width": [pars(field, upper, side)],
         **hole,
     }  # fmt: skip
 
