@@ -136,7 +136,7 @@ def _reached(where: Scene, candidate: dict, approach: dict, index: np.ndarray, s
     last = max(float(deep.max(initial=0.0)), 0.0)
     along = last * np.maximum(deep + radius, 0.0) / (last + radius)
     cone = aside <= slack + along * np.tan(np.radians(approach["angulation"])) + room
-    held = tube | (cone & (deep >= -room) & (np.linalg.norm(points, axis=1) <= approach["reach"][1] + room))
+    held = tube | (cone & (deep >= -radius - room) & (np.linalg.norm(points, axis=1) <= approach["reach"][1] + room))
     stray = int((~held).sum()) - _crumbs(where, index, held)
     wrong = [f"{stray} voxels are taken that no tool reaches"] if stray else []
     turned = {"left": "right", "right": "left"} if swap else {}

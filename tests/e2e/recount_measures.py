@@ -61,12 +61,16 @@ def _bones(where: Scene, name: str) -> list[int]:
 # Pars --------------------------------------------------------------------------------------------------------------
 
 
-def pars(field: Field, frame: Frame, side: str) -> float | None:
-    """Seen from behind: the least mean over 2 mm of height of the longest run of arch bone 2 mm thick."""
+THICK = (2.0, 1.85, 2.15)
+"""Thickness, mm, that makes a pixel of the arch count: at a notch one pixel decides how long its row runs."""
+
+
+def pars(field: Field, frame: Frame, side: str) -> list[float | None]:
+    """Seen from behind: the least mean over 2 mm of height of the longest run of arch bone 2 mm thick, by `THICK`."""
     head, labels = f"vertebra/{frame.name}", field.where.labels
     ends = [field.points(labels(f"{head}/{part}/{side}")) for part in ("pedicle", "facet/inferior")]
     if not all(len(e) for e in ends):
-        return None
+        return [None]
     top, bottom = (float(np.median((e - frame.centre) @ frame.up)) for e in ends)
     arch = labels(f"{head}/lamina/{side}", f"{head}/facet/inferior/{side}", f"{head}/facet/superior/{side}",
                   f"{head}/posterior", f"{head}/pedicle/{side}")  # fmt: skip
@@ -76,14 +80,19 @@ def pars(field: Field, frame: Frame, side: str) -> float | None:
     points = points[points @ frame.posterior > 0]
     count = int((top - bottom) / STEP + 0.5) + 1  # both ends count
     if count < 4:
-        return None
+        return [None]
     row = np.rint((top - points @ frame.up) / STEP).astype(int)
     column = np.floor(points @ frame.out(side) / STEP).astype(int)
     held = (row >= 0) & (row < count) & (column >= 0) & (column < 80)
     each = abs(np.linalg.det(field.where.affine[:3, :3])) / 27 / STEP**2
     thick = np.bincount(row[held] * 80 + column[held], minlength=count * 80).reshape(count, 80) * each
-    widths = [max((len(run) for run in "".join("x" if t >= 2.0 else " " for t in line).split()), default=0) * STEP
-              for line in thick]  # fmt: skip
+    return [_narrowest(thick >= least) for least in THICK]
+
+
+def _narrowest(held: np.ndarray) -> float:
+    """The least mean over four rows of the longest run, mm."""
+    widths = [max((len(run) for run in "".join("x" if t else " " for t in line).split()), default=0) * STEP
+              for line in held]  # fmt: skip
     return float(np.convolve(widths, np.ones(4) / 4, mode="valid").min())
 
 
@@ -406,7 +415,7 @@ def counted(field: Field, level: str, side: str, known: dict[str, Frame]) -> Rea
     upper, lower = (known[name] for name in level.split("/"))
     hole = Hole(field, level, side, upper, lower).readings()
     return {
-        "lateral recess depth": recess(field, upper.name, lower, side), "pars width": [pars(field, upper, side)],
+        "lateral recess depth": recess(field, upper.name, lower, side), "pars width": pars(field, upper, side),
         **hole,
     }  # fmt: skip
 
