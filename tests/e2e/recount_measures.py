@@ -7,6 +7,8 @@ motion brings it and the disc is stretched between both endplates.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from recount import Scene
 from recount_decompress import taken
@@ -75,7 +77,7 @@ def pars(field: Field, frame: Frame, side: str) -> list[float | None]:
     arch = labels(f"{head}/lamina/{side}", f"{head}/facet/inferior/{side}", f"{head}/facet/superior/{side}",
                   f"{head}/posterior", f"{head}/pedicle/{side}")  # fmt: skip
     points = field.points(arch)
-    corner = np.array(np.meshgrid(*[(-1 / 3, 0, 1 / 3)] * 3)).reshape(3, -1).T @ field.where.affine[:3, :3].T
+    corner = np.array(np.meshgrid(*[(-0.4, -0.2, 0, 0.2, 0.4)] * 3)).reshape(3, -1).T @ field.where.affine[:3, :3].T
     points = (points[:, None] + corner).reshape(-1, 3) - frame.centre
     points = points[points @ frame.posterior > 0]
     count = int((top - bottom) / STEP + 0.5) + 1  # both ends count
@@ -84,7 +86,7 @@ def pars(field: Field, frame: Frame, side: str) -> list[float | None]:
     row = np.rint((top - points @ frame.up) / STEP).astype(int)
     column = np.floor(points @ frame.out(side) / STEP).astype(int)
     held = (row >= 0) & (row < count) & (column >= 0) & (column < 80)
-    each = abs(np.linalg.det(field.where.affine[:3, :3])) / 27 / STEP**2
+    each = abs(np.linalg.det(field.where.affine[:3, :3])) / 125 / STEP**2
     thick = np.bincount(row[held] * 80 + column[held], minlength=count * 80).reshape(count, 80) * each
     return [_narrowest(thick >= least) for least in THICK]
 
@@ -111,8 +113,8 @@ def _ends(share: np.ndarray, ticks: np.ndarray, start: np.ndarray, rising: bool)
 
 
 APART = (0.0, -0.25, 0.25)
-"""How far the recess's stretch beside the wall is moved, mm: columns are 0.25 mm apart, and where the process ends just
-there its depth jumps."""
+"""How far the recess's stretch beside the wall and its plane's height are moved, mm: columns are 0.25 mm apart, and
+where the process ends just there, or slopes as at S1, the depth jumps."""
 
 
 def recess(field: Field, upper: str, frame: Frame, side: str) -> list[float | None]:
@@ -149,6 +151,15 @@ def recess(field: Field, upper: str, frame: Frame, side: str) -> list[float | No
     if not np.isfinite(known).sum() >= 0.8 * max(1, len(known)):
         return [None]
     wall = float(np.nanmean(known))
+    return [value for high in APART for value in _depths(back, (own, both), top + high, wall, (x, y))]
+
+
+def _depths(
+    back: Callable[[list[int], float], np.ndarray], bones: tuple[list[int], list[int]], top: float, wall: float,
+    ticks: tuple[np.ndarray, np.ndarray],
+) -> list[float | None]:  # fmt: skip
+    """The least depths in the plane at height `top`, the stretch beside `wall` moved by `APART`."""
+    (own, both), (x, y), slab = bones, ticks, (-1.0, -0.5, 0.0, 0.5, 1.0)
     fronts = [_ends(back(own, top + h), y, np.zeros(len(x)) - 1, rising=False) for h in slab]
     inner = (x >= 0.25 * wall) & (x <= 0.8 * wall)
     xs, ys = np.tile(x[inner], len(slab)), np.concatenate([f[inner] for f in fronts])
