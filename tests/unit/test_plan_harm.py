@@ -1,5 +1,7 @@
 """Harm: nothing counted twice, openings, modelled nerves and capsules, the plane between the muscles."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from harm_recount import by_deed, capsule_share, skin_area, union
@@ -9,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from keyhole.casefile import Body
 from keyhole.geometry import LabelMap, Tube, affine
 from keyhole.plan.approaches import catalogue
-from keyhole.plan.harm import Harming, harm, volumes
+from keyhole.plan.harm import Harming, harm, openings, volumes
 from keyhole.plan.harm.branch import branches
 from keyhole.plan.harm.capsule import capsules
 from keyhole.plan.harm.cleft import cleft
@@ -138,6 +140,16 @@ def test_a_tube_through_a_tilted_plane_opens_an_ellipse(turn, spacing, layer):
     assert found.length == pytest.approx(12 / cosine, rel=0.03)
     assert found.area == pytest.approx(np.pi * 36 / cosine, rel=0.03)
     assert found.length_sd > 0
+
+
+def test_a_tube_square_to_the_skin_has_a_finite_doubt_however_its_cosine_rounds(monkeypatch):
+    place, one = slab((0, 1, 0)), Tube(np.array([0, 6.0, 0]), np.array([0, -25.0, 0]), 6.0)
+    for cosine in (1.0, np.nextafter(1.0, 2.0)):
+        plane = SimpleNamespace(normal=np.array([0, cosine, 0]), foot=lambda point: point)
+        monkeypatch.setattr(openings, "_surface", lambda points, out, plane=plane: (plane, 0.2))
+        found = opening(place.labels, [one], "skin", place.frame.lateral, 0.5)
+        assert np.isfinite([found.length_sd, found.area_sd]).all()
+        assert found.length == pytest.approx(12)
 
 
 def test_two_openings_that_meet_have_the_area_of_their_union():

@@ -81,7 +81,7 @@ def _one(
     if len(points) < RAYS // 4:
         return None
     plane, rough = _surface(points, out)
-    cosine = max(float(plane.normal @ out), STEEPEST)
+    cosine = min(max(float(plane.normal @ out), STEEPEST), 1.0)  # parallel unit vectors may round to more than 1
     apart = np.min([np.inf * np.ones(len(points)), *(other.gap(points) for other in before)], axis=0)
     share = float((apart > 0).sum()) / RAYS
     if share <= 0:

@@ -107,7 +107,7 @@ def look_alar(
     bone = seen.bone
     walls, corridor = _walls(seen, screw)
     clearance = min(walls.values())
-    local = screw.way @ bone.axes(screw.side).T
+    local = np.clip(screw.way @ bone.axes(screw.side).T, -1.0, 1.0)
     hu = density(anatomy.image, screw) if anatomy.modality == "CT" else None
     behind = skin(anatomy, screw)
     part = crossed(seen, screw.entry, screw.tip)

@@ -130,7 +130,7 @@ def look(
     """All that is known of `screw` in `bone`, wherever it came from: a plan, or a person's hand."""
     walls = by_direction(bone, screw)
     clearance = min(walls.values())
-    local = screw.way @ bone.axes(screw.side).T
+    local = np.clip(screw.way @ bone.axes(screw.side).T, -1.0, 1.0)
     grade, share = facet(bone, anatomy.labels, screw)
     hu = density(anatomy.image, screw) if anatomy.modality == "CT" else None
     behind = skin(anatomy, screw)

@@ -61,7 +61,9 @@ def rod(screws: Sequence[Screw], left: Points) -> Rod:
     slope = np.polyval(np.polyder(curve), at)
     tangent = chord + slope[:, None] * aside
     tangent /= np.linalg.norm(tangent, axis=1)[:, None]
-    lean = tuple(float(np.degrees(np.arcsin(np.abs(t @ s.way)))) for t, s in zip(tangent, screws, strict=True))
+    lean = tuple(
+        float(np.degrees(np.arcsin(min(1.0, abs(float(t @ s.way)))))) for t, s in zip(tangent, screws, strict=True)
+    )
     bend = np.inf if abs(curve[0]) < 1e-6 else float(1 / (2 * abs(curve[0])))
     angle = float(np.degrees(np.arcsin(min(1.0, abs(float(plane @ left)))))) if np.isfinite(bend) else 90.0
     return Rod(
