@@ -38,7 +38,8 @@ all(".weights input").forEach(i => weigh(i, i.dataset.aim === "incision" ? 4 : 0
 said.order = rank();
 one("[data-film] input").value = 2;
 one("[data-film] input").dispatchEvent(new Event("input"));
-said.film = one(".said").textContent === all("[data-film]")[0].querySelectorAll(".strip li")[2].textContent;
+const frame = all("[data-film]")[0].querySelectorAll(".strip li")[2];  // its words, without the letters in its picture
+said.film = one(".said").textContent === frame.textContent.replace(frame.querySelector("svg").textContent, "");
 one("[data-film] button").click();
 said.playing = one("[data-film] button").textContent;
 const out = document.createElement("pre");
