@@ -141,7 +141,7 @@ def check_cage(level: Level, entry: dict, radius: float | None) -> list[str]:
     share = float(np.dot(cage["rise"], -level.back))
     acts = 2 * np.degrees(np.arctan(share * np.tan(np.radians(cage["angle"]) / 2)))
     angle = level.angle(level.over, -level.back)
-    if not abs(angle - acts) <= 3.5:  # the columns under the cage are hollow; the change is looked at sharply below
+    if not abs(angle - acts) <= 2.5:
         wrong.append(f"cage angle {acts:.2f} deg from the side, the endplates stand at {angle:.2f}")
     now, then = ((over[0] + level.under[0]) / 2 for over in (level.over, level.before()))  # the disc's middle
     for name, mine, close in (

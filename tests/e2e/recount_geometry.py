@@ -381,12 +381,10 @@ def check_thinner(where: Scene, plan: dict, sds: dict[str, float], n: int = 500)
     return wrong
 
 
-BELOW = 2.0
-"""A gap may be told this much smaller than that of the nearest voxel's centre, mm: as for `clearance`."""
-
-
 def check_tried(where: Scene, plan: dict) -> list[str]:
     """Every disagreement about the nearest misses: what is in the way lies as near as the missing mm say, in words."""
+    corners = np.array(list(itertools.product((-0.5, 0.5), repeat=3))) @ where.affine[:3, :3].T
+    slack = float(np.linalg.norm(corners, axis=1).max()) + 0.05
     wrong = []
     for one in plan["rejected"]:
         tried, missing = one.get("tried"), one["missing"]
@@ -395,7 +393,7 @@ def check_tried(where: Scene, plan: dict) -> list[str]:
         both = segments(tried | {"target": tried["target"] or (np.array(tried["dock"]) + 1e-6).tolist()})
         near = gaps(where, *both["clearance" if tried["blocked"] == "tube" else "instrument_clearance"])
         mine = min((near[n] for n in where.labels(one["structure"]) if n in near), default=np.inf)
-        if not -0.05 <= mine + missing["value"] <= BELOW:
+        if not -0.05 <= mine + missing["value"] <= slack:
             wrong.append(
                 f"{one['approach']}: lacks {missing['value']:.2f} mm to {one['structure']}, counted {mine:.2f}"
             )
