@@ -233,5 +233,8 @@ def test_the_real_ct_gives_a_plan_in_under_a_minute_and_three_gibibytes(tmp_path
     made = json.loads((case / "plan.json").read_text())
     assert made["candidates"]
     assert touched(made["candidates"], scene(case), FORBIDDEN) == []
+    beside = (case / "findings.json").read_bytes()  # measured in a process of its own while the plan was made
+    assess_case(Case(case))
+    assert (case / "findings.json").read_bytes() == beside
     assert seconds < 60, f"{seconds:.1f} s"
     assert peak < 3, f"{peak:.2f} GiB"

@@ -149,3 +149,22 @@ def test_the_canal_says_what_it_rests_on(case):
     put_labels(case.path, entries(caveats=["follows the cord"]))
     rows = {f.name: f for f in assess_case(case).findings if f.level == "L4/L5"}
     assert "dural sac area" not in rows
+
+
+def test_an_anatomy_read_before_is_used_again(case):
+    held = load(case, with_image=False)
+    assert load(case, with_image=False, held=held) is held
+    assert held.files == case.digest("case.json", "labels.json", "labels.nii.gz")
+
+
+def test_an_anatomy_read_before_gets_the_image_that_it_lacks(case):
+    held = load(case, with_image=False)
+    whole = load(case, held=held)
+    assert whole.labels is held.labels
+    assert np.array_equal(whole.image.array, load(case).image.array)
+
+
+def test_an_anatomy_of_files_that_were_changed_since_is_read_anew(case):
+    held = load(case, with_image=False)
+    put_labels(case.path, entries(sd=0.9))
+    assert load(case, with_image=False, held=held).structures[KEYS[1]].sd == 0.9

@@ -97,7 +97,8 @@ class Anatomy:
 
     `canal_line` (n, 3) runs along the middle of the canal from cranial to caudal, LPS mm, about 1 mm apart.
     `image` is the image the labels belong to, on its own grid, or None. `level_state` is what results say of the
-    levels' names: how they were numbered, who confirmed them, what speaks against them.
+    levels' names: how they were numbered, who confirmed them, what speaks against them. `files` are those it was read
+    from, with their SHA-256; empty where it is not from a case.
     """
 
     labels: LabelMap
@@ -110,6 +111,7 @@ class Anatomy:
     levels_confirmed: bool
     caveats: tuple[str, ...] = field(default=())
     level_state: LevelState | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def levels(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -18,13 +19,17 @@ from keyhole.imaging.nifti import read_nifti, whole_numbers
 from keyhole.terms import Origin, rank
 
 LABELS = "labels.nii.gz"
+
+FILES = ("case.json", "labels.json", LABELS)
+"""What an anatomy is read from, beside the image that case.json names."""
+
 DIGEST = "labels_sha256"
 """Parameter of labels.json's provenance that holds the digest of labels.nii.gz, where import wrote it."""
 
 REMNANT = "{name}: only a remnant of it is in view, so it was left out"
 
 
-def load(case: Case, *, with_image: bool = True) -> Anatomy:
+def load(case: Case, *, with_image: bool = True, held: Anatomy | None = None) -> Anatomy:
     """The anatomy in `case`: labels, structures, vertebrae, the canal's line and one image (CT before MR, for bone).
 
     A file that is missing, damaged, or not the one that import wrote is refused with one sentence.
@@ -32,8 +37,13 @@ def load(case: Case, *, with_image: bool = True) -> Anatomy:
     Parameters
     ----------
     with_image : False leaves the image out, where only labels are needed.
+    held : the anatomy that an earlier stage read; it is used again unless the case's files are others now.
     """
+    files = case.digest(*FILES)
     record = case.read(CaseRecord)
+    if held is not None and held.files == files:
+        entry = _best(record) if with_image and held.image is None else None
+        return held if entry is None else replace(held, image=_image(case, entry))
     known = case.read(LabelsRecord)
     labels = labels_of(case, known)
     structures = {
@@ -55,6 +65,7 @@ def load(case: Case, *, with_image: bool = True) -> Anatomy:
             dict.fromkeys((*_levels(record, known), *record.caveats, *known.caveats, *_left_out(labels, list(found))))
         ),
         level_state=gate.state(record, known),
+        files=files,
     )
 
 

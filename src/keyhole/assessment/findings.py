@@ -23,9 +23,6 @@ from keyhole.assessment.vertebra.panel import vertebra_panel
 from keyhole.casefile import Case, CaseRecord, DrawingsRecord, FindingEntry, FindingsRecord, provenance
 from keyhole.terms import are_neighbours, rank
 
-FILES = ("case.json", "labels.json", "labels.nii.gz")
-"""What assess reads of a case."""
-
 Progress = Callable[[str, float], None]
 Panel = Callable[[Study], Iterable[Finding]]
 
@@ -44,16 +41,16 @@ PANELS: tuple[tuple[str, Panel], ...] = (
 """What is measured, in the order in which it is reported within a level."""
 
 
-def assess_case(case: Case, progress: Progress | None = None) -> FindingsRecord:
-    """Measure `case` and put findings.json and drawings.json in it."""
+def assess_case(case: Case, progress: Progress | None = None, *, held: Anatomy | None = None) -> FindingsRecord:
+    """Measure `case` and put findings.json and drawings.json in it; `held` as in `reading.load`."""
     tell = progress or _silent
     tell("Reading the case", 0.0)
     record = case.read(CaseRecord)
-    anatomy = load(case, with_image=False)
+    anatomy = load(case, with_image=False, held=held)
     study = Study(anatomy, images_of(case, record), record.patient, position_of(case, record))
     found = measured(study, tell)
     entries, notes = with_readings(case, tuple(entry(one) for one in found))
-    made = provenance(case.digest(*FILES, READINGS))
+    made = provenance({**anatomy.files, **case.digest(READINGS)})
     findings = FindingsRecord(
         schema="keyhole.findings/1",
         findings=entries,

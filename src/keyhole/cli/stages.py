@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -279,8 +280,10 @@ def run_command(
     **options: Any,
 ) -> None:
     """Run every stage after import on CASE: segment where a CT has no labels, assess, plan, forecast and report."""
+    from keyhole.anatomy.reading import load
     from keyhole.assessment import assess_case
     from keyhole.casefile import Case, LabelsRecord
+    from keyhole.cli.beside import has_two_cores, measuring
     from keyhole.cli.forecast import forecasted, show_forecast
     from keyhole.cli.rehab import programme
     from keyhole.plan import plan_case
@@ -297,15 +300,20 @@ def run_command(
 
             segment_case(found, progress=part(show, 0.0, 0.1))
             segmented.append(True)
-        assess_case(found, progress=part(show, 0.1, 0.25))
-        at, toward = _asked(found, level, side, goal, err=as_json)
-        plan = plan_case(
-            found, at, toward, goal, approaches=list(approaches) or None,
-            progress=part(show, 0.25, 0.65), **with_wish(options),
-        )  # fmt: skip
+        show("Reading the case", 0.1)
+        is_beside = level is not None and side is not None and has_two_cores()
+        with measuring(found) if is_beside else nullcontext():
+            anatomy = load(found, with_image=False)
+            if not is_beside:
+                assess_case(found, progress=part(show, 0.1, 0.25), held=anatomy)
+            at, toward = _asked(found, level, side, goal, err=as_json)
+            plan = plan_case(
+                found, at, toward, goal, approaches=list(approaches) or None, held=anatomy,
+                progress=part(show, 0.1 if is_beside else 0.25, 0.65), **with_wish(options),
+            )  # fmt: skip
         expected = forecasted(found)
         left.append(programme(found))
-        return plan, expected, write_report(found, progress=part(show, 0.65, 1.0))
+        return plan, expected, write_report(found, progress=part(show, 0.65, 1.0), held=anatomy)
 
     with progress("run") as show:
         plan, (expected, why_not), page = stages(show)

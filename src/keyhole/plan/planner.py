@@ -123,19 +123,20 @@ def plan_case(
     wish: Wish | None = None,
     s2ai: bool = False,
     progress: Progress | None = None,
+    held: Anatomy | None = None,
 ) -> PlanRecord:
-    """`plan` for the anatomy of `case`; writes plan.json, whole or not at all."""
+    """`plan` for the anatomy of `case`; writes plan.json, whole or not at all; `held` as in `reading.load`."""
     from keyhole.anatomy.reading import load  # noqa: PLC0415  (heavy import)
 
     say = progress or (lambda sentence, share: None)
     say("Reading the labels", 0.0)
-    anatomy = load(case, with_image=goal in ("screws", "fuse"))
+    anatomy = load(case, with_image=goal in ("screws", "fuse"), held=held)
     made = plan(
         anatomy, level, side, goal, approaches=approaches, registration_error=registration_error, target=target,
         catalogue_file=catalogue_file, budget_file=budget_file, wish=wish, s2ai=s2ai,
         progress=lambda sentence, share: say(sentence, 0.2 + 0.75 * share),
     )  # fmt: skip
-    inputs = {**made.provenance.inputs, **case.digest("case.json", "labels.nii.gz", "labels.json")}
+    inputs = {**made.provenance.inputs, **anatomy.files}
     made = made.model_copy(update={"provenance": made.provenance.model_copy(update={"inputs": inputs})})
     case.write(made)
     say("Planned", 1.0)

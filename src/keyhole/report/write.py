@@ -58,18 +58,19 @@ MADE_FROM = ("labels.nii.gz", "labels.json")
 READ = ("case.json", *MADE_FROM, "findings.json", "drawings.json", "plan.json", "forecast.json")
 
 
-def write_report(case: Case, progress: Progress | None = None) -> Path:
+def write_report(case: Case, progress: Progress | None = None, *, held: Anatomy | None = None) -> Path:
     """Write report/ and meshes/ of `case` and return the path of the page.
 
     Reads only the case folder. A plan or findings made from other labels are refused. Without a plan the report holds
-    the findings and says so. Both folders are made beside the old ones and then swapped in.
+    the findings and says so. Both folders are made beside the old ones and then swapped in. `held` as in
+    `reading.load`.
     """
     from keyhole.anatomy.reading import load  # noqa: PLC0415
 
     tell = progress or _silent
     records = read(case)
     tell("reading the anatomy", 0.02)
-    return write_with(case, records, load(case), tell)
+    return write_with(case, records, load(case, held=held), tell)
 
 
 def read(case: Case) -> Records:
