@@ -99,6 +99,7 @@ def _clear(out: Path) -> None:
 def _demo(out: Path, seed: int, show: Progress) -> Path:
     from keyhole.anatomy.intake import confirm, import_case
     from keyhole.anatomy.phantom import write_phantom
+    from keyhole.anatomy.reading import load
     from keyhole.assessment import assess_case
     from keyhole.casefile import Patient, write_bytes
     from keyhole.forecast import forecast_case
@@ -123,11 +124,12 @@ def _demo(out: Path, seed: int, show: Progress) -> Path:
         complaint="left leg pain (phantom)", progress=part(show, 0.3, 0.5),
     )  # fmt: skip
     confirm(case, "L5", "the phantom's own truth")
-    assess_case(case, progress=part(show, 0.5, 0.6))
-    plan_case(case, "L4/L5", "left", "decompress", progress=part(show, 0.6, 0.8))
+    anatomy = load(case)
+    assess_case(case, progress=part(show, 0.5, 0.6), held=anatomy)
+    plan_case(case, "L4/L5", "left", "decompress", progress=part(show, 0.6, 0.8), held=anatomy)
     forecast_case(case)
     rehab_case(case)
-    return write_report(case, progress=part(show, 0.8, 1.0))
+    return write_report(case, progress=part(show, 0.8, 1.0), held=anatomy)
 
 
 def part(show: Progress, start: float, stop: float) -> Progress:
