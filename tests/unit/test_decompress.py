@@ -134,6 +134,7 @@ def test_a_goal_in_square_millimetres_is_the_same_goal(narrow):
 def test_a_goal_beyond_the_reach_is_said_with_what_stays_and_why(narrow):
     _, made, _ = docked(narrow, goal=Goal("share", 200.0), with_bone=False)
     record = decompression(made, "L4/L5")
+    assert record.is_least == made.taken.exact
     assert not made.reached
     assert any("short of the goal" in said for said in record.canal_area_after.caveats)
     flavum = next(one for one in made.left if one.key == "canal/flavum/L4-L5")

@@ -9,7 +9,8 @@ from plan_anatomy import back
 from report_case import anatomy, plan
 from report_case import case as folder
 
-from keyhole.casefile import CaseRecord, LabelsRecord, Quantity, Rejected, TriedEntry
+from keyhole.casefile import CaseRecord, ChangeEntry, LabelsRecord, Quantity, Rejected, TriedEntry
+from keyhole.casefile.decompress import GoalEntry
 from keyhole.casefile.screws import (
     IncisionEntry,
     NearEntry,
@@ -245,8 +246,30 @@ def test_a_refused_corridor_is_drawn_dashed_named_and_called_not_feasible(made, 
         assert "kidney, left hatched, 7.5 mm missing" in alt
     assert section.count(">NOT FEASIBLE</text>") == 3
     assert section.count(">kidney, left: 7.5 mm missing</text>") >= 1
-    assert "Not feasible from the left: kidney, left is in the way." in section
+    assert "Not feasible from the left: left kidney is in the way." in section
     assert "data-film" not in section
+
+
+def test_what_would_open_it_is_told_in_words(made, page_of):
+    change = ChangeEntry(
+        change="root position", opens=True, searched=12, steps=(3.0, 3.0),
+        finding="the verdict hangs on where the modelled roots lie (root/L4/left, root/L5/left)",
+    )  # fmt: skip
+    entry = refused(FLANK).model_copy(update={"changes": (change,)})
+    page = page_of(made.model_copy(update={"rejected": (entry,)}))
+    assert "the verdict hangs on where the modelled roots lie (left L4 root, left L5 root)" in page
+
+
+@pytest.mark.parametrize(
+    ("is_least", "words"),
+    [(True, "none takes less"), (False, "least that a search found"), (None, "goal: half more, reached.<")],
+)
+def test_a_removal_says_whether_it_is_the_least(made, page_of, is_least, words):
+    first, *rest = made.candidates
+    goal = GoalEntry(kind="share", amount=50.0, length=5.0, words="half more", reached=True)
+    found = first.decompression.model_copy(update={"goal": goal, "is_least": is_least})
+    page = page_of(made.model_copy(update={"candidates": (first.model_copy(update={"decompression": found}), *rest)}))
+    assert words in page
 
 
 def test_every_line_of_a_refused_tube_is_dashed():

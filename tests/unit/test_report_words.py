@@ -5,7 +5,7 @@ import pytest
 from keyhole.casefile import Quantity
 from keyhole.report.palette import GROUPS, approach_colours, group_of
 from keyhole.report.structures import gathered
-from keyhole.report.wording import NOT_KNOWN, Notes, number, probability, quantity, structure
+from keyhole.report.wording import NOT_KNOWN, Notes, in_words, number, probability, quantity, structure
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,21 @@ def test_a_probability_is_never_printed_as_zero(value, text):
 )
 def test_a_structure_key_reads_as_words(key, words):
     assert structure(key) == words
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("root/L5/left is held aside", "left L5 root is held aside"),
+        ("0.02 mL behind vertebra/L4/spinous, which may not be cut", "0.02 mL behind L4 spinous, which may not be cut"),
+        ("canal/dural_sac: the label follows the cord", "dural sac: the label follows the cord"),
+        ("with organ/colon, organ/kidney/left moved aside", "with colon, left kidney moved aside"),
+        ("L4/L5 left, and/or on the disc/L4-L5.", "L4/L5 left, and/or on the disc L4/L5."),
+        ("labels.nii.gz is of another scan", "labels.nii.gz is of another scan"),
+    ],
+)
+def test_structure_keys_in_a_sentence_read_as_words(said, words):
+    assert in_words(said) == words
 
 
 def test_structures_known_alike_share_their_words():

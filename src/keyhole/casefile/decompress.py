@@ -56,6 +56,7 @@ class Decompression(Strict):
     `voxels` are the voxels of labels.nii.gz that go, as runs "first:length" in order of the index
     (i * nj + j) * nk + k of voxel (i, j, k) in an array of (ni, nj, nk) voxels. Of these, what lies within `fill` mm of
     the free canal (what is drawn out of the disc counts as free) and hangs on it becomes canal, the rest fat.
+    `is_least`: no other set of places of the tool takes less; False: the least that a search found.
     """
 
     canal_area_before: Quantity
@@ -70,6 +71,7 @@ class Decompression(Strict):
     planes: PlanesEntry | None = None
     voxels: str | None = None
     fill: float | None = None  # mm
+    is_least: bool | None = None
     caveats: tuple[str, ...] = ()
 
 

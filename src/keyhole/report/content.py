@@ -45,6 +45,7 @@ from keyhole.report.tables import Column, References, Row, Table
 from keyhole.report.wording import (
     Notes,
     Text,
+    in_words,
     listed,
     number,
     parameters,
@@ -388,7 +389,7 @@ def _with_unit(found: Text, ucum: str) -> Text:
 
 
 def _rejected(plan: PlanRecord) -> Table:
-    rows = tuple(Row((Text(title(entry.approach)), Text(entry.reason))) for entry in plan.rejected)
+    rows = tuple(Row((Text(title(entry.approach)), Text(in_words(entry.reason)))) for entry in plan.rejected)
     return Table("rejected", "Approaches without a feasible corridor", (Column("Approach"), Column("Reason")), rows)
 
 

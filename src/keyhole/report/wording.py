@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from keyhole.casefile import Quantity
+from keyhole.terms import heads
 
 NOT_KNOWN = "not known"
 """What stands in place of a number that is missing; never zero."""
@@ -21,6 +23,7 @@ _PARTS = {
     "facet": "facet",
 }
 _WHOLE = {"muscle", "fat", "bone", "skin", "gas"}
+_KEY = re.compile(rf"\b(?:{'|'.join(sorted(heads()))})(?:/[A-Za-z0-9_-]*[A-Za-z0-9])+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class Notes:
 
     def listed(self) -> tuple[tuple[int, str, tuple[str, ...]], ...]:
         """Every note: its number, words, and what it concerns."""
-        return tuple((n, text, _few(where)) for n, (text, where) in enumerate(self._where.items(), start=1))
+        return tuple((n, in_words(text), _few(where)) for n, (text, where) in enumerate(self._where.items(), start=1))
 
 
 def runs(numbers: tuple[int, ...]) -> tuple[tuple[int, str], ...]:
@@ -167,6 +170,16 @@ def _named(head: str, rest: list[str]) -> str:
         "tissue": f"unlabelled {first}" if first in {"muscle", "bone", "fat"} else first,
     }
     return named.get(head, rest[-1] if head in {"muscle", "vessel", "organ"} else " ".join([head, *rest]))
+
+
+def in_words(text: str) -> str:
+    """`text` with its structure keys in words: "root/L4/left is modelled" says "left L4 root is modelled"."""
+    return _KEY.sub(_spoken, text)
+
+
+def _spoken(found: re.Match[str]) -> str:
+    name, _, side = structure(found[0]).rpartition(", ")
+    return f"{side} {name}" if name else side
 
 
 def listed(words: tuple[str, ...] | list[str]) -> str:

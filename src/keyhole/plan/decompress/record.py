@@ -46,6 +46,7 @@ def decompression(found: Removal | None, level: str) -> Decompression:
         planes=_planes(found),
         voxels=runs(found),
         fill=FILL,
+        is_least=found.taken.exact,
         caveats=_caveats(found),
     )
 

@@ -14,7 +14,7 @@ from keyhole.report.planning.flight import Flight
 from keyhole.report.planning.harmed import muscles, tissues
 from keyhole.report.planning.refused import Refusal
 from keyhole.report.tables import Column, References, Row, Table
-from keyhole.report.wording import Notes, Text, listed, number, probability, quantity, structure, with_unit
+from keyhole.report.wording import Notes, Text, in_words, listed, number, probability, quantity, structure, with_unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +138,12 @@ def _effect(c: CandidateEntry, notes: Notes) -> Table | None:
         rows.append(Row((head, Text("0"), quantity(share, notes, of(c, "facet")))))
     goal = found.goal
     foot = "" if goal is None else f"Simulated; goal: {goal.words}, {'reached' if goal.reached else 'not reached'}."
+    if found.is_least is not None:
+        foot += (
+            " Of all sets of places of the tool none takes less."
+            if found.is_least
+            else " The least that a search found; a little less may do."
+        )
     if found.left:
         foot += f" Out of reach: {listed([structure(entry.key) for entry in found.left])}."
     heads = (Column("Measure"), Column("Before", True), Column("After", True))
@@ -190,8 +196,7 @@ def _why(refused: Sequence[Rejected]) -> str:
     """The reasons of the sides without a corridor."""
     said = []
     for r in refused:
-        reason = r.reason.replace(r.structure, structure(r.structure)) if r.structure else r.reason
-        said.append(f"Not feasible{f' from the {r.side}' if r.side else ''}: {reason.rstrip('.')}.")
+        said.append(f"Not feasible{f' from the {r.side}' if r.side else ''}: {in_words(r.reason).rstrip('.')}.")
     return " ".join(said)
 
 
@@ -200,7 +205,14 @@ def _changes(refused: Rejected, notes: Notes) -> Table | None:
     if not refused.changes:
         return None
     rows = [
-        Row((Text(c.change.capitalize()), Text("yes" if c.opens else "no"), Text(c.finding), Text(f"{c.searched:,}")))
+        Row(
+            (
+                Text(c.change.capitalize()),
+                Text("yes" if c.opens else "no"),
+                Text(in_words(c.finding)),
+                Text(f"{c.searched:,}"),
+            )
+        )
         for c in refused.changes
     ]
     missing = ""

@@ -10,7 +10,7 @@ from keyhole.casefile.screws import IncisionEntry, OperationRecord, ScrewEntry
 from keyhole.report.compare import DISPLACED, title
 from keyhole.report.planning.harmed import NONE, crossing_text
 from keyhole.report.tables import Column, References, Row, Table
-from keyhole.report.wording import Notes, Text, listed, number, quantity, structure, unit
+from keyhole.report.wording import Notes, Text, in_words, listed, number, quantity, structure, unit
 
 
 def budget(plan: PlanRecord, references: References) -> Table | None:
@@ -120,7 +120,7 @@ def screws(plan: PlanRecord, notes: Notes) -> tuple[Table, ...]:
     )
     tables = [Table("screws", f"Screws, {found.trajectory} trajectory", heads, tuple(rows), foot)]
     if found.none:
-        none = tuple(Row((Text(f"{n.vertebra} {n.side}"), Text(n.reason))) for n in found.none)
+        none = tuple(Row((Text(f"{n.vertebra} {n.side}"), Text(in_words(n.reason)))) for n in found.none)
         tables.append(Table("no-screws", "No screw", (Column("Place"), Column("Reason")), none))
     tables += _iliac(plan, notes)
     rods = []
