@@ -15,7 +15,6 @@ from keyhole.casefile.store import sha256
 from keyhole.errors import UnreadableFile
 from keyhole.geometry import Volume
 from keyhole.imaging.deidentify import file_name
-from keyhole.imaging.dicom import read_dicom
 from keyhole.imaging.model import MODALITIES, ScanImage, check_values
 from keyhole.imaging.nifti import read_nifti
 
@@ -37,6 +36,8 @@ def read_image(path: Path, series: str | None = None, *, keep_identity: bool = F
     if not path.exists():
         raise UnreadableFile(f"{path} could not be read: there is no such file or folder")
     if path.is_dir() or zipfile.is_zipfile(path) or is_dicom(path):
+        from keyhole.imaging.dicom import read_dicom  # noqa: PLC0415  (heavy import)
+
         found = read_dicom(path, series, keep_identity=keep_identity)
     else:
         found = _read_nifti(path)

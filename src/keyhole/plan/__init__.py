@@ -1,8 +1,13 @@
 """Corridors through small openings, searched and compared with the open operation."""
 
-from keyhole.plan.approaches import Approach, catalogue
-from keyhole.plan.interactive import Corridor, Desk, Front, Score, desk, front, ranked, score
-from keyhole.plan.planner import plan, plan_case
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
+if _TYPE_CHECKING:
+    from keyhole.plan.approaches import Approach, catalogue
+    from keyhole.plan.interactive import Corridor, Desk, Front, Score, desk, front, ranked, score
+    from keyhole.plan.planner import plan, plan_case
 
 __all__ = [
     "Approach",
@@ -18,3 +23,12 @@ __all__ = [
     "ranked",
     "score",
 ]
+
+_MODULES = {"Approach": "approaches", "catalogue": "approaches", "plan": "planner", "plan_case": "planner"}
+
+
+def __getattr__(name: str) -> _Any:
+    """A name of the planner, with its module loaded: who asks for the catalogue alone does not wait for the rest."""
+    if name in __all__:
+        return getattr(_import_module(f"keyhole.plan.{_MODULES.get(name, 'interactive')}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

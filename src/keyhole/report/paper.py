@@ -8,10 +8,13 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from keyhole.report.charts import Chart
-from keyhole.report.content import Content, Corridor
 from keyhole.report.palette import GROUPS, approach_colours
+
+if TYPE_CHECKING:
+    from keyhole.report.charts import Chart
+    from keyhole.report.content import Content, Corridor
 
 PIXELS_PER_INCH = 108.0
 """One px of a drawing is set as 1 point and becomes 1.5 pixels."""
