@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -36,6 +37,8 @@ MOST_BONUS = 0.6
 _UNITS = 250
 """Weights are whole multiples of 1 / 250 per axis: every sum stays below 2**24, so float32 arithmetic is exact,
 does not depend on the order of summation, and a mirrored or turned map gives the mirrored or turned result."""
+
+_SLAB = 16  # planes of the new grid in which the labels meet at a time
 
 
 def reoriented(image: Image) -> Image:
@@ -155,11 +158,16 @@ def labels_on_grid(labels: LabelMap, grid: Grid) -> LabelMap:
     wanted = {label: float(volumes[label]) for label, _ in order}
     aims = {label: round(volume, 6) for label, volume in wanted.items()}
     for _ in range(TRIALS):
-        voxels = np.bincount(_partition(labels, trial, order, crops, aims).ravel(), minlength=len(volumes))
+        voxels = _counted(_partition(labels, trial, order, crops, aims), len(volumes))
         found = {n: float(voxels[n]) * trial.voxel_volume for n in wanted}
         aims = {n: round(aims[n] * min(max(w / max(found[n], 1e-3), 0.5), 2.0), 6) for n, w in wanted.items()}
     i, j, k = labels.drawn or labels.grid.spacing.round(6).tolist()
     return LabelMap(_partition(labels, grid, order, crops, aims), grid.patient_from_index, labels.structures, (i, j, k))
+
+
+def _counted(array: NDArray[Any], most: int) -> NDArray[np.int64]:
+    """How many voxels hold each label below `most`; plane by plane, since counting makes a copy eight bytes wide."""
+    return np.asarray(np.sum([np.bincount(plane.ravel(), minlength=most) for plane in array], axis=0))
 
 
 def _coarser(grid: Grid) -> Grid:
@@ -177,24 +185,60 @@ def _partition(
     crops: list[Box],
     aims: dict[int, float],
 ) -> NDArray[Any]:
-    """The label with the largest weight in every voxel of `grid`, each with the bonus that aims at a volume, mm³."""
+    """The label with the largest weight in every voxel of `grid`, each with the bonus that aims at a volume, mm³.
+
+    The labels meet in one slab of the grid after another, so that the weights of all of it need no memory.
+    """
     between = _index_from_index(labels.grid, grid)
     weights = [
         _weights(labels.array.shape[axis], grid.shape[axis], float(between[axis, axis]), float(between[axis, 3]))
         for axis in range(3)
     ]
-    out = np.zeros(grid.shape, dtype=labels.array.dtype)
-    best = np.zeros(grid.shape, dtype=np.float32)
-    sums = [weight.sum(axis=1) for weight in weights]
-    free = sums[0][:, None, None] * sums[1][:, None] * sums[2]
+    placed = []
     for label, twin in order:
-        placed = _membership(labels.array, label, crops[label - 1], weights)
-        if placed is not None:
-            box, share = placed
-            bonus = _bonus(share, round(aims[label] / grid.voxel_volume, 3))
-            _compete(out[box], best[box], free[box], share, float(bonus), label, twin)
-    out[free > best] = 0
+        one = _placed(labels.array, label, crops[label - 1], weights)
+        if one is not None:
+            placed.append((one, float(_bonus(one, round(aims[label] / grid.voxel_volume, 3))), label, twin))
+    out = np.zeros(grid.shape, dtype=labels.array.dtype)
+    sums = [weight.sum(axis=1) for weight in weights]
+    across = sums[1][:, None] * sums[2]
+    best, free = (np.empty((_SLAB, *grid.shape[1:]), dtype=np.float32) for _ in range(2))
+    for start in range(0, grid.shape[0], _SLAB):
+        slab = out[start : start + _SLAB]
+        best[:] = 0
+        np.multiply(sums[0][start : start + _SLAB, None, None], across, out=free[: len(slab)])
+        for one, bonus, label, twin in placed:
+            low, high = (min(max(n, start), start + len(slab)) for n in (one.box[0].start, one.box[0].stop))
+            if low < high:
+                at = (slice(low - start, high - start), *one.box[1:])
+                first = low - one.box[0].start
+                _compete(
+                    slab[at],
+                    best[at],
+                    free[at],
+                    (one.planes, one.spans, one.along[first:], one.bands[first:]),
+                    bonus,
+                    label,
+                    twin,
+                )
+        slab[free[: len(slab)] > best[: len(slab)]] = 0
     return out
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Placed:
+    """One label on the new grid: the `box` where it has any weight, and what its weight there is made of.
+
+    `planes` (n, j, k) are its weights across the first axis, still on the n source planes that hold it; `spans` the
+    range along k that is not 0 in each of their rows. `along` (i, n) are the weights of the planes in each new plane,
+    0 outside its range in `bands`.
+    """
+
+    box: Box
+    planes: NDArray[np.float32]
+    spans: NDArray[np.int32]
+    along: NDArray[np.float32]
+    bands: NDArray[np.int32]
 
 
 def _ordered(labels: LabelMap) -> list[tuple[int, int]]:
@@ -227,34 +271,92 @@ def _weights(n: int, m: int, scale: float, offset: float) -> NDArray[np.float32]
     return np.rint(np.round(matrix, 9) * _UNITS).astype(np.float32)
 
 
-def _membership(
-    array: NDArray[Any], label: int, crop: Box, weights: list[NDArray[np.float32]]
-) -> tuple[Box, NDArray[np.float32]] | None:
-    """Where `label`, which lies inside `crop`, has any weight on the new grid, and its weight there."""
-    from scipy.sparse import csr_array  # noqa: PLC0415  (heavy import)
-
-    parts, box = [], []
+def _placed(array: NDArray[Any], label: int, crop: Box, weights: list[NDArray[np.float32]]) -> _Placed | None:
+    """`label`, which lies inside `crop`, on the new grid; None where it has no weight."""
+    box, parts, bands = [], [], []
     for weight, along in zip(weights, crop, strict=True):
         rows = np.flatnonzero(weight[:, along].any(axis=1))
         if not rows.size:
             return None
         box.append(slice(int(rows[0]), int(rows[-1]) + 1))
-        parts.append(csr_array(weight[box[-1], along]))
-    share = (array[crop] == label).astype(np.float32)
-    for axis in (2, 1, 0):  # the largest product last, along the axis that needs no transposition
-        moved = np.moveaxis(share, axis, 0)
-        spread = parts[axis] @ np.ascontiguousarray(moved).reshape(len(moved), -1)
-        share = np.moveaxis(spread.reshape(-1, *moved.shape[1:]), 0, axis)
-    return (box[0], box[1], box[2]), share
+        part = np.ascontiguousarray(weight[box[-1], along])
+        held = part != 0
+        parts.append(part)
+        bands.append(np.stack([held.argmax(axis=1), part.shape[1] - held[:, ::-1].argmax(axis=1)], axis=1).astype("i4"))
+    planes, spans = _across(array[crop] == label, parts[1], bands[1], parts[2], bands[2])
+    return _Placed((box[0], box[1], box[2]), planes, spans, parts[0], bands[0])
 
 
-def _bonus(share: NDArray[np.float32], wanted: float) -> int:
+@compiled()
+def _across(mask: Any, weights: Any, bands: Any, weights_k: Any, bands_k: Any) -> Any:
+    """Weights of `mask` across its first axis, and the range along the last that is not 0 in each row of them."""
+    planes = np.zeros((mask.shape[0], len(weights), len(weights_k)), dtype=np.float32)
+    spans = np.zeros((mask.shape[0], len(weights), 2), dtype=np.int32)
+    row = np.zeros(mask.shape[2], dtype=np.float32)
+    for n in range(mask.shape[0]):
+        for j in range(len(weights)):
+            row[:] = 0
+            for m in range(bands[j, 0], bands[j, 1]):
+                weight = weights[j, m]
+                for k in range(len(row)):
+                    row[k] += weight * mask[n, m, k]
+            held = np.flatnonzero(row)
+            if len(held) == 0:
+                continue
+            first, last = len(weights_k), 0
+            for k in range(len(weights_k)):
+                for m in range(max(bands_k[k, 0], held[0]), min(bands_k[k, 1], held[-1] + 1)):
+                    planes[n, j, k] += weights_k[k, m] * row[m]
+                if planes[n, j, k] > 0:
+                    first, last = min(first, k), k + 1
+            spans[n, j] = first, last
+    return planes, spans
+
+
+@compiled()
+def _row(planes: Any, spans: Any, weights: Any, band: Any, j: int, row: Any) -> Any:
+    """Write into `row` the weight of a label along row `j` of one new plane; the range outside which it is 0."""
+    first, last = len(row), 0
+    for n in range(band[0], band[1]):
+        if spans[n, j, 1]:
+            first, last = min(first, spans[n, j, 0]), max(last, spans[n, j, 1])
+    row[first:last] = 0
+    for n in range(band[0], band[1]):
+        weight, start, stop = weights[n], spans[n, j, 0], spans[n, j, 1]
+        held, part = row[start:stop], planes[n, j, start:stop]
+        for k in range(len(part)):
+            held[k] += weight * part[k]
+    return first, last
+
+
+@compiled()
+def _between(planes: Any, spans: Any, weights: Any, bands: Any, low: int, high: int) -> Any:
+    """How many voxels of a label weigh more than `high`, and the weights above `low` of the others."""
+    above, count = 0, 0
+    found = np.empty(1024, dtype=np.float32)
+    row = np.zeros(planes.shape[2], dtype=np.float32)
+    for i in range(len(weights)):
+        for j in range(planes.shape[1]):
+            first, last = _row(planes, spans, weights[i], bands[i], j, row)
+            if count + last > len(found) + first:
+                found = np.concatenate((found, np.empty(len(found) + len(row), dtype=np.float32)))
+            for weight in row[first:last]:
+                if weight > high:
+                    above += 1
+                elif weight > low:
+                    found[count] = weight
+                    count += 1
+    return above, found[:count]
+
+
+def _bonus(one: _Placed, wanted: float) -> int:
     """Advantage, in units of weight, at which the label, alone in empty space, keeps `wanted` voxels."""
     full = _UNITS**3
     low, high = int(full * (1 - MOST_BONUS) / 2), int(full * 0.6)
+    above, weights = _between(one.planes, one.spans, one.along, one.bands, low, high)
     while high - low > full >> 10:
         middle = (low + high) // 2
-        if np.count_nonzero(share > middle) > wanted:
+        if above + np.count_nonzero(weights > middle) > wanted:
             low = middle
         else:
             high = middle
@@ -262,25 +364,28 @@ def _bonus(share: NDArray[np.float32], wanted: float) -> int:
 
 
 @compiled()
-def _compete(
-    out: NDArray[Any],
-    best: NDArray[np.float32],
-    free: NDArray[np.float32],
-    share: NDArray[np.float32],
-    bonus: float,
-    label: int,
-    twin: int,
-) -> None:
-    """Give `label` the voxels where its weight with the bonus is the largest so far; a tie with its twin empties."""
-    for i in range(share.shape[0]):
-        for j in range(share.shape[1]):
-            for k in range(share.shape[2]):
-                weight = share[i, j, k]
-                if weight > 0:
-                    free[i, j, k] -= weight
-                    claim = weight + np.float32(bonus)
-                    if claim > best[i, j, k]:
-                        best[i, j, k] = claim
-                        out[i, j, k] = label
-                    elif claim == best[i, j, k] and out[i, j, k] == twin:
-                        out[i, j, k] = 0
+def _compete(out: Any, best: Any, free: Any, made: Any, bonus: float, label: int, twin: int) -> None:
+    """Give `label` the voxels where its weight with the bonus is the largest so far; a tie with its twin empties.
+
+    `made` are the planes, spans, weights and bands of a `_Placed`, from the first plane of `out` on.
+    """
+    planes, spans, weights, bands = made
+    row = np.zeros(out.shape[2], dtype=np.float32)
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            first, last = _row(planes, spans, weights[i], bands[i], j, row)
+            held, most, left, mine = (
+                row[first:last],
+                best[i, j, first:last],
+                free[i, j, first:last],
+                out[i, j, first:last],
+            )
+            for k in range(len(held)):
+                if held[k] > 0:
+                    left[k] -= held[k]
+                    claim = held[k] + np.float32(bonus)
+                    if claim > most[k]:
+                        most[k] = claim
+                        mine[k] = label
+                    elif claim == most[k] and mine[k] == twin:
+                        mine[k] = 0
