@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from keyhole.geometry import Grid, Points, Volume
 from keyhole.geometry._kernels import compiled, prange
-from keyhole.geometry.resample import resample
+from keyhole.geometry.resample import resampled_whole
 
 BODY = -300
 """HU above which a voxel may belong to the body [keyhole-choice]."""
@@ -50,10 +50,7 @@ class Body:
 
 def on_grid(image: Volume, grid: Grid) -> NDArray[np.int16]:
     """`image` on `grid` by trilinear interpolation, int16; the least int16 where the image does not reach."""
-    values = np.asarray(resample(image, grid, fill=_UNSEEN).array)
-    values = np.where(np.isfinite(values), values, np.float32(_UNSEEN))
-    np.rint(np.clip(values, -32768, 32767, out=values), out=values)
-    return values.astype(np.int16)
+    return resampled_whole(image, grid, _UNSEEN)
 
 
 def body_in(values: NDArray[np.int16], grid: Grid, axis: int, *, hounsfield: bool) -> Body:

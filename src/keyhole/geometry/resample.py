@@ -73,9 +73,50 @@ def resample(volume: Volume, grid: Grid, order: int = 1, fill: float = np.nan) -
         raise InvalidInput(f"resampling is nearest (0) or trilinear (1), got order {order}")
     to_index = _index_from_index(volume.grid, grid)
     out = np.empty(grid.shape, dtype=np.float32)
-    kept = volume.array.dtype if volume.array.dtype in (np.int16, np.float32) else np.float32  # no copy of a scan
-    _sample(np.ascontiguousarray(volume.array, dtype=kept), to_index, out, np.float32(fill), order == 0)
+    array = _ready(volume)
+    if order and _is_along(to_index):
+        _sample_along(array, _places(array.shape, grid, to_index), out, np.float32(fill), False)
+    else:
+        _sample(array, to_index, out, np.float32(fill), order == 0)
     return Volume(out, grid.patient_from_index)
+
+
+def resampled_whole(volume: Volume, grid: Grid, fill: int) -> NDArray[np.int16]:
+    """`volume` on the voxels of `grid` as `resample` gives it, in whole numbers; `fill` also where it is not known."""
+    to_index = _index_from_index(volume.grid, grid)
+    array = _ready(volume)
+    out = np.empty(grid.shape, dtype=np.int16)
+    if _is_along(to_index):
+        _sample_along(array, _places(array.shape, grid, to_index), out, np.float32(fill), True)
+    else:
+        values = np.empty(grid.shape, dtype=np.float32)
+        _sample(array, to_index, values, np.float32(fill), False)
+        _rounded(values, out, np.float32(fill))
+    return out
+
+
+def _ready(volume: Volume) -> NDArray[Any]:
+    """The voxels of `volume` in a type that the kernels know; no copy of a scan."""
+    kept = volume.array.dtype if volume.array.dtype in (np.int16, np.float32) else np.float32
+    return np.ascontiguousarray(volume.array, dtype=kept)
+
+
+def _is_along(to_index: NDArray[np.float64]) -> bool:
+    """Whether two grids have the same axes: then the place along one of them is told by its own index."""
+    turned = to_index[:3, :3]
+    return not (turned - np.diag(np.diag(turned))).any()
+
+
+def _places(shape: tuple[int, ...], grid: Grid, to_index: NDArray[np.float64]) -> Any:
+    """For each axis the voxel before each place, the share of the next one, and whether it is inside."""
+    found = []
+    for axis, n in enumerate(shape):
+        at = to_index[axis, axis] * np.arange(grid.shape[axis]) + to_index[axis, 3]
+        inside = (at >= -0.5) & (at <= n - 0.5)
+        at = np.clip(at, 0.0, n - 1.0)
+        low = np.minimum(at.astype(np.int64), max(n - 2, 0))
+        found.append((low, at - low, inside))
+    return tuple(found)
 
 
 def _index_from_index(source: Grid, grid: Grid) -> NDArray[np.float64]:
@@ -114,6 +155,48 @@ def _sample(
                             if weight > 0:
                                 total += weight * array[a + da, b + db, c + dc]
                 out[i, j, k] = total
+
+
+@compiled()
+def _whole(value: Any, fill: Any) -> Any:
+    """`value` as the next whole number of 16 bits, `fill` where it is not finite."""
+    known = value if np.isfinite(value) else fill
+    return np.rint(min(max(known, np.float32(-32768)), np.float32(32767)))
+
+
+@compiled(parallel=True)
+def _sample_along(array: NDArray[Any], places: Any, out: NDArray[Any], fill: np.float32, whole: bool) -> None:
+    """Fill `out` as `_sample` does, to the last bit, where the grids have the same axes; `whole` numbers if need be."""
+    (before_i, share_i, inside_i), (before_j, share_j, inside_j), (before_k, share_k, inside_k) = places
+    for i in prange(out.shape[0]):
+        total = np.zeros(out.shape[2], dtype=np.float64)
+        for j in range(out.shape[1]):
+            total[:] = 0.0
+            u, v = share_i[i], share_j[j]
+            for da in range(2):
+                for db in range(2):
+                    across = (u if da else 1 - u) * (v if db else 1 - v)
+                    if not (across > 0 and inside_i[i] and inside_j[j]):
+                        continue
+                    row = array[before_i[i] + da, before_j[j] + db]
+                    for k in range(len(total)):
+                        if share_k[k] < 1:
+                            total[k] += across * (1 - share_k[k]) * row[before_k[k]]
+                        if share_k[k] > 0:
+                            total[k] += across * share_k[k] * row[before_k[k] + 1]
+            for k in range(len(total)):
+                inside = inside_i[i] and inside_j[j] and inside_k[k]
+                value = np.float32(total[k]) if inside else fill
+                out[i, j, k] = _whole(value, fill) if whole else value
+
+
+@compiled(parallel=True)
+def _rounded(values: NDArray[np.float32], out: NDArray[np.int16], fill: np.float32) -> None:
+    """Fill `out` with `values` in whole numbers, and with `fill` where they are not known."""
+    for i in prange(out.shape[0]):
+        for j in range(out.shape[1]):
+            for k in range(out.shape[2]):
+                out[i, j, k] = _whole(values[i, j, k], fill)
 
 
 def keyhole_grid(grid: Grid) -> Grid:
