@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -137,10 +138,13 @@ def _alt(candidate: CandidateEntry, view: View, groups: tuple[str, ...]) -> str:
 
 def unseen(view: View) -> str:
     """The ground where the scan ends: hatched, so that unseen space is never taken for dark tissue."""
-    hatch = [
-        np.array([[x, 0.0], [x - view.height, float(view.height)]]) for x in range(0, view.width + view.height, 14)
-    ]
-    ground = svg.element("rect", fill="#ececec", width=view.width, height=view.height)
+    return _hatched(view.width, view.height)
+
+
+@cache
+def _hatched(width: int, height: int) -> str:
+    hatch = [np.array([[x, 0.0], [x - height, float(height)]]) for x in range(0, width + height, 14)]
+    ground = svg.element("rect", fill="#ececec", width=width, height=height)
     return ground + svg.element("path", d=svg.path(hatch), stroke="#c8c8c8", stroke_width=1, fill="none")
 
 
