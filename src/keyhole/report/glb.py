@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.geometry import Points
+from keyhole.geometry._kernels import compiled
 
 GLTF_FROM_LPS = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 """(left, posterior, superior) to (left, superior, anterior); a rotation."""
@@ -36,11 +37,19 @@ def normals(points: Points, faces: NDArray[np.uint32]) -> NDArray[np.float32]:
     corners = points[faces]
     across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     summed = np.zeros(points.shape, dtype=np.float64)
-    for corner in range(3):
-        np.add.at(summed, faces[:, corner], across)
+    _add(across, faces, summed)
     length = np.linalg.norm(summed, axis=1, keepdims=True)
     upright = np.where(length > 0, summed / np.where(length > 0, length, 1.0), (0.0, 0.0, 1.0))
     return upright.astype(np.float32)
+
+
+@compiled()
+def _add(across: Points, faces: NDArray[np.uint32], summed: Points) -> None:
+    """Add each face's vector to its three vertices."""
+    for corner in range(3):
+        for n in range(len(faces)):
+            for axis in range(3):
+                summed[faces[n, corner], axis] += across[n, axis]
 
 
 def glb(surface: Surface, colour: str, opacity: float = 1.0) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,31 @@ def _fill(
                     owner[y, x] = number
 
 
+@compiled()
+def _paint(owner: NDArray[np.uint8], shade: NDArray[np.float32], table: Points, shown: Points) -> None:
+    """Colour of each sample: its owner's in `table`, shaded; row 0 of `table` where nobody owns it."""
+    rows, columns = owner.shape
+    for y in range(rows):
+        for x in range(columns):
+            light = shade[y, x] if owner[y, x] > 0 else 1.0
+            for channel in range(3):
+                shown[y, x, channel] = light * table[owner[y, x], channel]
+
+
+@compiled()
+def _average(shown: Points, made: NDArray[np.uint8]) -> None:
+    """Mean of the samples of each px."""
+    rows, columns, channels = made.shape
+    for y in range(rows):
+        for x in range(columns):
+            for channel in range(channels):
+                total = 0.0
+                for row in range(_FINE * y, _FINE * (y + 1)):
+                    for column in range(_FINE * x, _FINE * (x + 1)):
+                        total += shown[row, column, channel]
+                made[y, x, channel] = min(max(total / _FINE**2, 0.0), 255.0)
+
+
 class _Canvas:
     """Depth, shade and owner of every sample of one view."""
 
@@ -70,16 +96,36 @@ class _Canvas:
         self.shade = np.zeros(size, dtype=np.float32)
         self.owner = np.zeros(size, dtype=np.uint8)
 
-    def draw(self, surface: Surface, number: int) -> None:
-        """Add `surface` as owner `number`."""
-        cloud = surface.points.astype(np.float64)
-        flat = self.view.place(cloud) * _FINE - 0.5
-        away = (cloud - self.view.centre) @ self.view.normal
+    def draw(self, solid: _Solid, number: int) -> None:
+        """Add `solid` as owner `number`."""
+        flat = self.view.place(solid.points) * _FINE - 0.5
+        away = (solid.points - self.view.centre) @ self.view.normal
         light = unit(-self.view.normal - 0.35 * self.view.right - 0.5 * self.view.down)
-        upright = normals(cloud, surface.faces).astype(np.float64)
-        shades = 0.42 + 0.58 * np.clip(np.abs(upright @ light), 0, 1)
+        shades = 0.42 + 0.58 * np.clip(np.abs(solid.normals @ light), 0, 1)
         points = np.column_stack([flat, away, shades])
-        _fill(points, surface.faces, self.depth, self.shade, self.owner, number)
+        _fill(points, solid.faces, self.depth, self.shade, self.owner, number)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Solid:
+    """A surface to be drawn from several sides: `points` and `normals` (n, 3), the `colour` of its `group`."""
+
+    points: Points
+    normals: Points
+    faces: NDArray[np.uint32]
+    group: str = ""
+    colour: str = ""
+
+
+def _solid(surface: Surface, group: str = "", colour: str = "") -> _Solid:
+    points = surface.points.astype(np.float64)
+    return _Solid(points, normals(points, surface.faces).astype(np.float64), surface.faces, group, colour)
+
+
+def _solids(surfaces: Sequence[Part]) -> list[_Solid]:
+    """The surfaces that are shown and hide what is behind them."""
+    shown = [part for part in surfaces if part.group.shown and part.group.opacity == 1]
+    return [_solid(part.surface, part.group.name, part.group.colour) for part in shown]
 
 
 def _prism(tube: Tube) -> Surface:
@@ -124,11 +170,12 @@ def stills(surfaces: Sequence[Part], anatomy: Anatomy, plan: PlanRecord | None) 
         return ()
     axes, centre = axes_of(anatomy, level), middle(anatomy, level)
     side = -1.0 if plan is not None and plan.side == "right" else 1.0
-    return tuple(_still(view, surfaces, plan) for view in _views(centre, axes, side))
+    solids = _solids(surfaces)
+    return tuple(_still(view, solids, plan) for view in _views(centre, axes, side))
 
 
-def _still(view: View, surfaces: Sequence[Part], plan: PlanRecord | None) -> Picture:
-    shown, canvas, names = _lit(view, surfaces)
+def _still(view: View, solids: Sequence[_Solid], plan: PlanRecord | None) -> Picture:
+    shown, canvas, names = _lit(view, solids)
     if plan is not None:
         shown = _with_tubes(shown, canvas, plan)
     rows, columns = view.height, view.width
@@ -143,26 +190,27 @@ def _still(view: View, surfaces: Sequence[Part], plan: PlanRecord | None) -> Pic
 
 def shaded(view: View, surfaces: Sequence[Part]) -> NDArray[np.uint8]:
     """(rows, columns, 3) colours of the shown structures as seen in `view`, without corridors."""
-    return _coarse(_lit(view, surfaces)[0], view)
+    return _coarse(_lit(view, _solids(surfaces))[0], view)
 
 
-def _lit(view: View, surfaces: Sequence[Part]) -> tuple[NDArray[np.float64], _Canvas, tuple[str, ...]]:
+def _lit(view: View, solids: Sequence[_Solid]) -> tuple[NDArray[np.float64], _Canvas, tuple[str, ...]]:
     """Fine colours of the shown structures, the canvas they are on, and the names of their groups."""
-    solid = [part for part in surfaces if part.group.shown and part.group.opacity == 1]
-    names = tuple(dict.fromkeys(part.group.name for part in solid))
-    colours = {part.group.name: part.group.colour for part in solid}
+    colours = {solid.group: solid.colour for solid in solids}
+    names = tuple(colours)
     canvas = _Canvas(view)
-    for part in solid:
-        canvas.draw(part.surface, names.index(part.group.name) + 1)
+    for solid in solids:
+        canvas.draw(solid, names.index(solid.group) + 1)
     table = np.array([(255.0, 255.0, 255.0), *(_rgb(colours[name]) for name in names)])
-    shown = np.where(canvas.owner > 0, canvas.shade, 1.0)[..., None] * table[canvas.owner]
+    shown = np.empty((*canvas.owner.shape, 3))
+    _paint(canvas.owner, canvas.shade, table, shown)
     return shown, canvas, names
 
 
 def _coarse(shown: NDArray[np.float64], view: View) -> NDArray[np.uint8]:
     """`shown` with one sample a px."""
-    fine = shown.reshape(view.height, _FINE, view.width, _FINE, 3).mean(axis=(1, 3))
-    return np.asarray(np.clip(fine, 0, 255), dtype=np.uint8)
+    made = np.empty((view.height, view.width, 3), dtype=np.uint8)
+    _average(shown, made)
+    return made
 
 
 def _with_tubes(shown: NDArray[np.float64], below: _Canvas, plan: PlanRecord) -> NDArray[np.float64]:
@@ -171,8 +219,8 @@ def _with_tubes(shown: NDArray[np.float64], below: _Canvas, plan: PlanRecord) ->
     colours = approach_colours(tuple(candidate.approach for candidate in chosen))
     for candidate in chosen:
         canvas = _Canvas(below.view)
-        canvas.draw(_prism(shaft(candidate)), 1)
-        canvas.draw(_prism(instrument(candidate)), 1)
+        canvas.draw(_solid(_prism(shaft(candidate))), 1)
+        canvas.draw(_solid(_prism(instrument(candidate))), 1)
         colour = np.array(_rgb(colours[candidate.approach]))
         drawn = canvas.owner > 0
         share = np.where(canvas.depth[drawn] < below.depth[drawn], 0.72, 0.3)[:, None]
