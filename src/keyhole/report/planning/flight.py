@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,8 +65,8 @@ class Flight:
 
 @compiled()
 def _look(
-    classes: NDArray[np.uint8],
-    matrix: Points,
+    labels: NDArray[Any],
+    table: NDArray[np.uint8],
     start: Points,
     rays: Points,
     far: float,
@@ -74,20 +75,20 @@ def _look(
     depth: NDArray[np.float32],
     haze: NDArray[np.float32],
 ) -> None:
-    """First opaque class, its distance (mm) and the muscle before it (mm) along `rays` (rows, columns, 3)."""
+    """First opaque class, its distance (mm) and the muscle before it (mm) along `rays` (rows, columns, 3).
+
+    `table` gives the class of each label; `start` and `rays`, a step of 1 mm, are in voxels.
+    """
     rows, columns = found.shape
     for y in range(rows):
         for x in range(columns):
             t, through = 0.0, 0.0
             while t < far:
-                px = start[y, x, 0] + t * rays[y, x, 0]
-                py = start[y, x, 1] + t * rays[y, x, 1]
-                pz = start[y, x, 2] + t * rays[y, x, 2]
-                i = round(matrix[0, 0] * px + matrix[0, 1] * py + matrix[0, 2] * pz + matrix[0, 3])
-                j = round(matrix[1, 0] * px + matrix[1, 1] * py + matrix[1, 2] * pz + matrix[1, 3])
-                k = round(matrix[2, 0] * px + matrix[2, 1] * py + matrix[2, 2] * pz + matrix[2, 3])
-                if 0 <= i < classes.shape[0] and 0 <= j < classes.shape[1] and 0 <= k < classes.shape[2]:
-                    kind = classes[i, j, k]
+                i = np.rint(start[y, x, 0] + t * rays[y, x, 0])
+                j = np.rint(start[y, x, 1] + t * rays[y, x, 1])
+                k = np.rint(start[y, x, 2] + t * rays[y, x, 2])
+                if 0 <= i < labels.shape[0] and 0 <= j < labels.shape[1] and 0 <= k < labels.shape[2]:
+                    kind = table[labels[int(i), int(j), int(k)]]
                     if kind > 1:
                         found[y, x] = kind
                         break
@@ -102,12 +103,12 @@ def flight(anatomy: Anatomy, candidate: CandidateEntry, axes: Axes, colour: str)
     """The flight down the tube of `candidate`, seen along its axis, head up; the ring is the tube's wall at its tip."""
     entry, dock = np.array(candidate.entry), np.array(candidate.dock)
     near = _around(anatomy.labels, np.stack([entry, dock, np.array(candidate.target)]))
-    classes, groups = _classes(near)
+    table, groups = _classes(near)
     frames = []
     seen: set[int] = set()
     for share in 1 - (1 - np.linspace(0.0, 1.0, FRAMES)) ** NEARER:
         tip = entry + share * (dock - entry)
-        pixels, kinds = _drawn(near, classes, tip, unit(dock - entry), axes, candidate.radius)
+        pixels, kinds = _drawn(near, table, tip, unit(dock - entry), axes, candidate.radius)
         seen |= set(kinds)
         frames.append(_frame(near, candidate, tip, pixels, colour, axes))
     return Flight(candidate.approach, tuple(frames), tuple(groups[n] for n in sorted(seen) if n in groups))
@@ -123,7 +124,7 @@ def _around(labels: LabelMap, points: Points) -> LabelMap:
 
 
 def _classes(labels: LabelMap) -> tuple[NDArray[np.uint8], Mapping[int, str]]:
-    """Class of every voxel: clear, muscle, or 2 + the number of its group; and the names of the groups."""
+    """Class of every label: clear, muscle, or 2 + the number of its group; and the names of the groups."""
     table = np.zeros(max([*labels.structures, int(labels.array.max())]) + 1, dtype=np.uint8)
     groups: dict[int, str] = {}
     for label, key in labels.structures.items():
@@ -133,11 +134,11 @@ def _classes(labels: LabelMap) -> tuple[NDArray[np.uint8], Mapping[int, str]]:
         elif kind is not None and kind.name not in ("skin", "canal"):
             table[label] = 2 + GROUPS.index(kind)
             groups[int(table[label])] = kind.name
-    return table[labels.array], groups
+    return table, groups
 
 
 def _drawn(
-    labels: LabelMap, classes: NDArray[np.uint8], tip: Points, along: Points, axes: Axes, radius: float
+    labels: LabelMap, table: NDArray[np.uint8], tip: Points, along: Points, axes: Axes, radius: float
 ) -> tuple[NDArray[np.uint8], list[int]]:
     """Colours (rows, columns, 3) ahead of `tip`, and the classes seen."""
     right, down = _across(along, axes)
@@ -147,8 +148,9 @@ def _drawn(
     rays = unit(BEHIND * along + offset)
     found = np.zeros((SIZE, SIZE), dtype=np.uint8)
     depth, haze = (np.zeros((SIZE, SIZE), dtype=np.float32) for _ in range(2))
-    matrix = labels.patient_from_index.inverse.matrix
-    _look(classes, np.ascontiguousarray(matrix), tip + offset, rays, AHEAD, STEP, found, depth, haze)
+    index_from_patient = labels.patient_from_index.inverse
+    start, ways = index_from_patient.apply(tip + offset), index_from_patient.turn(rays)
+    _look(labels.array, table, start, ways, AHEAD, STEP, found, depth, haze)
     return _shaded(found, depth, haze, half), [int(n) for n in np.unique(found) if n > MUSCLE]
 
 
