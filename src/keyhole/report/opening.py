@@ -68,7 +68,7 @@ def openings(
     made = []
     for one, fitted, words in zip(shown, views, alts, strict=True):
         view = replace(fitted, scale=scale)
-        drawn = {name: lines for name, lines in outlines(view, anatomy.labels).items() if name in _SHOWN}
+        drawn = outlines(view, anatomy.labels, only=_SHOWN)
         slice_ = _slice(anatomy, one, view, drawn, words[0])
         made.append(Opening(slice_, _skin(one, behind, bones, words[1]), tuple(drawn)))
     return tuple(made)

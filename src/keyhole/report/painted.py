@@ -168,7 +168,7 @@ def _fits(one: _Shown, panel: Panel) -> bool:
 def _picture(anatomy: Anatomy, panel: Panel, name: str, shown: Sequence[_Shown]) -> Picture:
     view = panel.view
     image = svg.data_uri(svg.png(quick_greys(view, anatomy)), "image/png")
-    seen = {key: lines for key, lines in outlines(view, anatomy.labels, 3.0).items() if key in _OUTLINED}
+    seen = outlines(view, anatomy.labels, 3.0, only=_OUTLINED)
     names = list(dict.fromkeys(one.entry.name for one in shown))
     colours = {name: COLOURS[n % len(COLOURS)] for n, name in enumerate(names)}
     layers = [

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from keyhole.anatomy.model import Anatomy
 from keyhole.casefile import CandidateEntry
 from keyhole.casefile.values import Triple
 from keyhole.geometry import LabelMap, Points, Tube, Volume, unit
+from keyhole.report import sampling
 from keyhole.report.palette import GROUPS, group_of
 
 CT_WINDOW = (-160.0, 760.0)
@@ -229,11 +229,9 @@ def greys(view: View, anatomy: Anatomy) -> NDArray[np.uint8]:
     points = view.points(1.0)
     if anatomy.image is None:
         return _tissue_greys(points, anatomy.labels)
-    values = _sampled(anatomy.image, points)
-    low, high = CT_WINDOW if anatomy.modality == "CT" else _mr_window(anatomy.image)
-    shade = np.clip((values - low) / (high - low), 0, 1) * 255
-    seen = anatomy.image.grid.contains(points)
-    return np.stack([np.where(seen, shade, 0), np.where(seen, 255, 0)], axis=-1).astype(np.uint8)
+    index = anatomy.image.grid.index(points)
+    shade = _shades(sampling.smooth(anatomy.image, index), anatomy.image, anatomy.modality)
+    return _seen(shade, sampling.held(anatomy.image.array.shape, index))
 
 
 def quick_greys(view: View, anatomy: Anatomy, levels: int = 51) -> NDArray[np.uint8]:
@@ -241,42 +239,21 @@ def quick_greys(view: View, anatomy: Anatomy, levels: int = 51) -> NDArray[np.ui
     points = view.points(max(1.5, 0.6 * view.scale))
     if anatomy.image is None:
         return _tissue_greys(points, anatomy.labels)
-    from scipy.ndimage import map_coordinates  # noqa: PLC0415
-
-    index = np.moveaxis(anatomy.image.grid.index(points), -1, 0)
-    values = map_coordinates(anatomy.image.array, index, output=np.float32, order=1, mode="nearest")
-    low, high = CT_WINDOW if anatomy.modality == "CT" else _mr_window(anatomy.image)
+    index = anatomy.image.grid.index(points)
     coarse = 256 // levels
-    shade = np.clip((values - low) / (high - low), 0, 1) * 255 // coarse * coarse
-    seen = anatomy.image.grid.contains(points)
-    return np.stack([np.where(seen, shade, 0), np.where(seen, 255, 0)], axis=-1).astype(np.uint8)
+    shade = _shades(sampling.linear(anatomy.image.array, index), anatomy.image, anatomy.modality)
+    return _seen(shade // coarse * coarse, sampling.held(anatomy.image.array.shape, index))
 
 
-def _sampled(image: Volume, points: Points) -> Points:
-    from scipy.ndimage import map_coordinates  # noqa: PLC0415
-
-    index = np.moveaxis(image.grid.index(points), -1, 0)
-    low = np.clip(np.floor(index.reshape(3, -1).min(axis=1)).astype(int) - 4, 0, np.array(image.array.shape) - 1)
-    high = np.clip(np.ceil(index.reshape(3, -1).max(axis=1)).astype(int) + 5, low + 1, image.array.shape)
-    part = image.array[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
-    shifted = index - low[:, None, None]
-    if part.size >= 400_000:
-        return _trilinear(part, shifted)
-    return np.asarray(map_coordinates(part.astype(np.float32), shifted, order=3, mode="nearest"))
+def _shades(values: NDArray[np.float32], image: Volume, modality: str) -> NDArray[np.float32]:
+    """0 to 255 for `values` of `image`, black to white."""
+    low, high = CT_WINDOW if modality == "CT" else _mr_window(image)
+    return np.asarray(np.clip((values - low) / (high - low), 0, 1) * 255)
 
 
-def _trilinear(array: NDArray[Any], index: Points) -> Points:
-    """Values of `array` at fractional `index` (3, ...), its edge repeated; without a wide copy of it."""
-    last = np.array(array.shape).reshape(3, *([1] * (index.ndim - 1))) - 1
-    inside = np.clip(index, 0, last)
-    low = np.minimum(np.floor(inside).astype(np.int64), np.maximum(last - 1, 0))
-    share = inside - low
-    total = np.zeros(index.shape[1:])
-    for corner in np.ndindex(2, 2, 2):
-        at = [np.minimum(low[a] + corner[a], last[a]) for a in range(3)]
-        weight = np.prod([share[a] if corner[a] else 1 - share[a] for a in range(3)], axis=0)
-        total += weight * array[at[0], at[1], at[2]]
-    return total
+def _seen(shade: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Grey and opacity of `shade`, transparent where it is not `inside` the scan."""
+    return np.stack([np.where(inside, shade, 0), np.where(inside, 255, 0)], axis=-1).astype(np.uint8)
 
 
 def _mr_window(image: Volume) -> tuple[float, float]:
@@ -301,23 +278,23 @@ def _tissue_greys(points: Points, labels: LabelMap) -> NDArray[np.uint8]:
 
 def label_samples(labels: LabelMap, points: Points) -> NDArray[np.int32]:
     """The label at each of `points` (..., 3), from the nearest voxel; -1 outside the scan."""
-    index = np.rint(labels.grid.index(points)).astype(np.int64)
-    inside = np.asarray(((index >= 0) & (index < np.array(labels.array.shape))).all(axis=-1))
-    safe = np.where(inside[..., None], index, 0)
-    found = labels.array[safe[..., 0], safe[..., 1], safe[..., 2]].astype(np.int32)
-    return np.where(inside, found, -1).astype(np.int32)
+    return sampling.nearest(labels.array, labels.grid.index(points), -1)
 
 
-def outlines(view: View, labels: LabelMap, step: float = 2.0) -> Mapping[str, list[Points]]:
+def outlines(
+    view: View, labels: LabelMap, step: float = 2.0, *, only: Collection[str] | None = None
+) -> dict[str, list[Points]]:
     """Contours in picture px of each group of structures that meets the plane: group name -> lines (n, 2).
 
-    Labels are sampled every `step` px, each group's mask is blurred by one sample and cut at one half.
+    Labels are sampled every `step` px, each group's mask is blurred by one sample and cut at one half. Given `only`,
+    other groups are left out.
     """
     found = label_samples(labels, view.points(step))
     table = np.zeros(max([*labels.structures, 0]) + 2, dtype=np.uint8)
     for label, key in labels.structures.items():
         kind = group_of(key)
-        table[label + 1] = GROUPS.index(kind) + 1 if kind is not None and kind.outlined else 0
+        wanted = kind is not None and kind.outlined and (only is None or kind.name in only)
+        table[label + 1] = GROUPS.index(kind) + 1 if wanted else 0
     grouped = table[found + 1]
     made: dict[str, list[Points]] = {}
     for n in np.unique(grouped[grouped > 0]):
