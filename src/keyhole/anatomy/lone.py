@@ -11,7 +11,7 @@ import numpy as np
 from keyhole.anatomy.boxes import label_boxes, union_box
 from keyhole.anatomy.landmarks import vertebrae
 from keyhole.anatomy.model import Structure
-from keyhole.anatomy.parts import body_of, ring_of
+from keyhole.anatomy.parts import body_of, has_ring
 from keyhole.errors import ImplausibleAnatomy
 from keyhole.geometry import Box, LabelMap, Points
 from keyhole.terms import rank
@@ -52,7 +52,7 @@ def _is_body(labels: LabelMap, boxes: Mapping[str, Box], name: str) -> bool:
     at = labels.grid.crop(box).patient_from_index if box is not None else labels.patient_from_index
     if np.count_nonzero(mask) < 100:
         return True
-    if ring_of(mask, at) is not None:
+    if has_ring(mask, at):
         return False
     body = body_of(mask, at)
     return bool(np.count_nonzero(body) >= (1 - SHED) * np.count_nonzero(mask))

@@ -7,6 +7,7 @@ the bone alone, never from the axes of the scan.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from keyhole.errors import ImplausibleAnatomy
-from keyhole.geometry import Grid, Points, Transform, unit
+from keyhole.geometry import Grid, Points, Transform, bounding_box, unit
 
 MIDLINE = 6.0
 """Half width, mm, of the slab behind the body in which its posterior wall is sampled [keyhole-choice]."""
@@ -25,6 +26,10 @@ OPENING = 4.0
 
 _BIN = 1.5  # mm, pixel of a shadow: coarse enough to have no holes of its own
 _HOLE = 60.0  # mm², the least shadow of a vertebral foramen that counts as one
+
+
+Core = tuple[Points, float]
+"""Middle (3,) and radius, mm, of the thickest part of a bone."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +54,7 @@ def body_of(
     *,
     canal: Points | None = None,
     up: Points | None = None,
+    core: Core | None = None,
 ) -> NDArray[np.bool_]:
     """The voxels of `whole` that are the vertebral body.
 
@@ -62,6 +68,7 @@ def body_of(
     canal : (n, 3) points along the middle of the canal, LPS mm; without it, the foramen is looked for.
     up : (3,) roughly cranial (to the next vertebra above); without it, taken from the canal or the foramen,
         and then its sense is arbitrary, which does not matter to the body.
+    core : what `core_of` says of `whole`, where that is known already.
 
     Returns
     -------
@@ -72,24 +79,33 @@ def body_of(
     if len(index) < 30:
         raise ImplausibleAnatomy(f"a vertebra needs 30 voxels or more to have a body, got {len(index)}")
     points = grid.centres(index)
-    centre, radius = core_of(whole, grid)
+    centre, radius = core or core_of(whole, grid)
     ring = _ring(points, centre, canal, up)
     if ring is None:
-        return _largest(_opened(whole, grid, radius))
+        return _main(whole, grid, radius)
     before = _before_wall(points, ring)
     cut = np.zeros(whole.shape, dtype=np.bool_)
     cut[tuple(index[before].T)] = True
-    return _largest(_opened(cut, grid, radius))
+    return _main(cut, grid, radius)
 
 
-def ring_of(whole: NDArray[np.bool_], patient_from_index: Transform, up: Points | None = None) -> Ring | None:
+def ring_of(
+    whole: NDArray[np.bool_], patient_from_index: Transform, up: Points | None = None, *, core: Core | None = None
+) -> Ring | None:
     """Axes and foramen of one whole vertebra from its own shape; None where no foramen is closed by bone."""
     grid = Grid(whole.shape, patient_from_index)
-    centre, _ = core_of(whole, grid)
+    centre, _ = core or core_of(whole, grid)
     return _foramen(grid.centres(np.argwhere(whole)), centre, up)
 
 
-def core_of(whole: NDArray[np.bool_], grid: Grid) -> tuple[Points, float]:
+def has_ring(whole: NDArray[np.bool_], patient_from_index: Transform) -> bool:
+    """Whether `ring_of` finds a foramen: it ends its search with the first."""
+    grid = Grid(whole.shape, patient_from_index)
+    centre, _ = core_of(whole, grid)
+    return next(_seen(grid.centres(np.argwhere(whole)), centre, None), None) is not None
+
+
+def core_of(whole: NDArray[np.bool_], grid: Grid) -> Core:
     """Middle (3,) and radius, mm, of the thickest part of the bone: always the body, three times a pedicle's."""
     import edt  # noqa: PLC0415  (heavy import)
 
@@ -130,27 +146,40 @@ def _along_canal(points: Points, centre: Points, canal: Points, up: Points | Non
 
 def _foramen(points: Points, centre: Points, up: Points | None) -> Ring | None:
     """The ring whose shadow has the largest hole, over the directions that the canal may have."""
-    cloud = points[:: max(1, len(points) // 12000)]
-    back = cloud.mean(axis=0) - centre
-    if not np.linalg.norm(back) > 2:
-        return None
-    back = unit(back)
-    side = np.cross(back, up) if up is not None else np.linalg.svd(back[None])[2][1]
-    side = unit(side)
     best: Ring | None = None
-    turns = (0.0,) if up is not None else np.arange(0.0, 180.0, 10.0)
-    for turn in turns:
-        best = _larger(best, _tilted(cloud, centre, back, side, float(turn), range(-40, 41, 8)))
+    for found in _seen(points, centre, up):
+        best = _larger(best, found)
+    away = _thinned(points) - centre
     for step in (4, 2):
-        best = best and _refined(cloud, best, step)
+        best = best and _refined(away, best, step)
     return best
 
 
-def _refined(cloud: Points, ring: Ring, step: int) -> Ring:
+def _thinned(points: Points) -> Points:
+    """Some 12,000 of `points`."""
+    return points[:: max(1, len(points) // 12000)]
+
+
+def _seen(points: Points, centre: Points, up: Points | None) -> Iterator[Ring]:
+    """The best ring of each turn of the search; none where the bone has no side that is back."""
+    cloud = _thinned(points)
+    away, back = cloud - centre, cloud.mean(axis=0) - centre
+    if not np.linalg.norm(back) > 2:
+        return
+    back = unit(back)
+    side = unit(np.cross(back, up) if up is not None else np.linalg.svd(back[None])[2][1])
+    turns = (0.0,) if up is not None else np.arange(0.0, 180.0, 10.0)
+    for turn in turns:
+        found = _tilted(away, centre, back, side, float(turn), range(-40, 41, 8))
+        if found is not None:
+            yield found
+
+
+def _refined(away: Points, ring: Ring, step: int) -> Ring:
     """The better of `ring` and its neighbours `step` degrees away."""
     best = ring
     for turn in (-step, 0, step):
-        near = _tilted(cloud, ring.body, ring.posterior, ring.left, float(turn), (-step, 0, step))
+        near = _tilted(away, ring.body, ring.posterior, ring.left, float(turn), (-step, 0, step))
         best = near if near is not None and near.hole > best.hole else best
     return best
 
@@ -159,7 +188,7 @@ def _larger(a: Ring | None, b: Ring | None) -> Ring | None:
     return b if a is None or (b is not None and b.hole > a.hole) else a
 
 
-def _tilted(cloud: Points, centre: Points, back: Points, side: Points, turn: float, tilts: Any) -> Ring | None:
+def _tilted(away: Points, centre: Points, back: Points, side: Points, turn: float, tilts: Any) -> Ring | None:
     """The best ring with `side` turned about `back` by `turn` degrees, over `tilts` about that side."""
     angle = np.deg2rad(turn)
     across = np.cos(angle) * side + np.sin(angle) * np.cross(back, side)
@@ -167,26 +196,25 @@ def _tilted(cloud: Points, centre: Points, back: Points, side: Points, turn: flo
     for tilt in tilts:
         lean = np.deg2rad(tilt)
         upward = np.cos(lean) * np.cross(across, back) + np.sin(lean) * back
-        best = _larger(best, _shadow(cloud, centre, upward, across))
+        best = _larger(best, _shadow(away, centre, upward, across))
     return best
 
 
-def _shadow(cloud: Points, centre: Points, up: Points, across: Points) -> Ring | None:
-    """The ring of this direction `up`: its foramen is the largest hole in the shadow."""
+def _shadow(away: Points, centre: Points, up: Points, across: Points) -> Ring | None:
+    """The ring of this direction `up`, from the bone's points `away` from `centre`: the shadow's largest hole."""
     behind = np.cross(up, across)
-    flat = np.stack([(cloud - centre) @ across, (cloud - centre) @ behind], axis=1)
-    pixels = np.rint(flat / _BIN).astype(np.int64)  # as a mirrored patient's
-    low = pixels.min(axis=0) - 2
-    image = np.zeros(pixels.max(axis=0) - low + 3, dtype=np.bool_)
-    image[tuple((pixels - low).T)] = True
-    holes, n = ndimage.label(ndimage.binary_fill_holes(image) & ~image)
-    if n == 0:
+    pixels = [np.rint(away @ way / _BIN).astype(np.int64) for way in (across, behind)]  # as a mirrored patient's
+    low = np.array([column.min() for column in pixels]) - 2
+    image = np.zeros([column.max() - least + 3 for column, least in zip(pixels, low, strict=True)], dtype=np.bool_)
+    image[pixels[0] - low[0], pixels[1] - low[1]] = True
+    holes, n = ndimage.label(~image)  # the first is what lies around the shadow
+    if n == 1:
         return None
-    sizes = np.bincount(holes.ravel())[1:]
+    sizes = np.bincount(holes.ravel())[2:]
     size = float(sizes.max()) * _BIN**2
     if not size >= _HOLE:
         return None
-    middle = (np.argwhere(holes == 1 + sizes.argmax()).mean(axis=0) + low) * _BIN
+    middle = (np.argwhere(holes == 2 + sizes.argmax()).mean(axis=0) + low) * _BIN
     foramen = centre + middle[0] * across + middle[1] * behind
     return Ring(centre, foramen, unit(foramen - centre), up, size)
 
@@ -218,6 +246,16 @@ def _parabola(x: Points, y: Points) -> Points:
         curve = np.polyfit(x[keep], y[keep], 2 if np.ptp(x[keep]) > 10 else 0)
         curve = np.concatenate([np.zeros(3 - len(curve)), curve])
     return curve
+
+
+def _main(mask: NDArray[np.bool_], grid: Grid, radius: float) -> NDArray[np.bool_]:
+    """The largest piece of `mask` once its spurs are off; what lies around the mask is not looked at."""
+    box = bounding_box(mask)
+    if box is None:
+        return mask
+    kept = np.zeros_like(mask)
+    kept[box] = _largest(_opened(mask[box], grid, radius))
+    return kept
 
 
 def _opened(mask: NDArray[np.bool_], grid: Grid, radius: float) -> NDArray[np.bool_]:

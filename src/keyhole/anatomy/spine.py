@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from keyhole.anatomy.parts import Ring, body_of, core_of, ring_of
+from keyhole.anatomy.parts import Core, Ring, body_of, core_of, ring_of
 from keyhole.errors import NotInScan
 from keyhole.geometry import Box, Grid, LabelMap, Points, Transform, bounding_box, fit_plane, unit
 from keyhole.terms import rank
@@ -84,12 +84,12 @@ def bones(labels: LabelMap, behind: Mapping[str, Points] | None = None) -> dict[
     """
     wholes = _wholes(labels)
     names = sorted(wholes, key=rank)
-    cores = {name: core_of(mask, labels.grid.crop(box))[0] for name, (box, mask) in wholes.items()}
+    cores = {name: core_of(mask, labels.grid.crop(box)) for name, (box, mask) in wholes.items()}
     canal = _canal_points(labels)
     found: dict[str, Bone] = {}
     for name in names:
         box, mask = wholes[name]
-        found[name] = _bone(labels, name, box, mask, (_upward(names, cores, name), canal))
+        found[name] = _bone(labels, name, box, mask, (_upward(names, cores, name), canal, cores[name]))
     first_sacral = _from_sacrum(labels, found, canal) if "S1" not in found else None
     if first_sacral is not None:
         found["S1"] = first_sacral
@@ -113,8 +113,8 @@ def _from_sacrum(labels: LabelMap, found: Mapping[str, Bone], canal: Points) -> 
         return None
     mask = np.zeros(grid.shape, dtype=np.bool_)
     mask[tuple(part.T)] = True
-    core = core_of(mask, grid)[0]
-    bone = _bone(labels, "S1", box, mask, (unit(last.centre - core), canal))
+    core = core_of(mask, grid)
+    bone = _bone(labels, "S1", box, mask, (unit(last.centre - core[0]), canal, core))
     return _cut_below(bone)
 
 
@@ -158,24 +158,24 @@ def _canal_points(labels: LabelMap) -> Points:
     return labels.grid.crop(box).centres(index)
 
 
-def _upward(names: Sequence[str], cores: Mapping[str, Points], name: str) -> Points:
+def _upward(names: Sequence[str], cores: Mapping[str, Core], name: str) -> Points:
     """Roughly cranial at vertebra `name`: along the neighbours' middles."""
     place = names.index(name)
     above, below = names[max(0, place - 1)], names[min(len(names) - 1, place + 1)]
     if above == below:
         return np.array([0.0, 0.0, 1.0])  # a single vertebra: nothing but the scan says where the head is
-    return unit(cores[above] - cores[below])
+    return unit(cores[above][0] - cores[below][0])
 
 
-def _bone(labels: LabelMap, name: str, box: Box, whole: NDArray[np.bool_], known: tuple[Points, Points]) -> Bone:
-    """One vertebra from its mask; `known` is the rough cranial direction and the canal's voxels."""
-    upward, canal = known
+def _bone(labels: LabelMap, name: str, box: Box, whole: NDArray[np.bool_], known: tuple[Points, Points, Core]) -> Bone:
+    """One vertebra from its mask; `known` are the rough cranial direction, the canal's voxels, the bone's core."""
+    upward, canal, core = known
     at = labels.grid.crop(box).patient_from_index
     grid = labels.grid.crop(box)
     body = labels.mask(f"vertebra/{name}/body", box=box)
-    ring = ring_of(whole, at, upward)
+    ring = ring_of(whole, at, upward, core=core)
     if not body.any():
-        body = body_of(whole, at, canal=_line_of(ring), up=upward)
+        body = body_of(whole, at, canal=_line_of(ring), up=upward, core=core)
     centre = grid.centres(np.argwhere(body)).mean(axis=0)
     aside = grid.centres(np.argwhere(whole)).mean(axis=0) - centre  # the arch: behind, wherever the scan has that
     if not np.linalg.norm(np.cross(aside, upward)) > 1:
