@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from keyhole import __version__
 from keyhole.cli.lazy import LazyGroup
+
+# the products here are of thousands of points by three: a second thread of BLAS only spins beside the first
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # command -> module that holds it as `<name>_command`; loaded only when it is run, so that `--help` answers at once
 _COMMANDS = {
