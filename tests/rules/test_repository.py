@@ -148,3 +148,9 @@ def test_constraints_hold_names_and_numbers_only():
 def test_the_version_is_said_once():
     assert "version" not in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert keyhole.__version__.count(".") == 2
+
+
+def test_every_test_file_has_a_name_of_its_own():
+    """Two of one name cannot be collected together, though each passes alone."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py")]
+    assert sorted(name for name in set(names) if names.count(name) > 1) == []
