@@ -157,7 +157,9 @@ def _off_midline(upper: Bone, lower: Bone, box: Sequence[slice]) -> NDArray[np.b
     return off
 
 
-def split(bone: Bone, above: NDArray[np.bool_], below: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def split(
+    bone: Bone, pedicles: Sequence[Pedicle | None], above: NDArray[np.bool_], below: NDArray[np.bool_]
+) -> NDArray[np.uint8]:
     """The arch of `bone` by parts: n + 1 stands for PARTS[n], 0 for what is not arch.
 
     Planes of the vertebra's own axes, placed by its pedicles and canal, cut the arch; joints with the neighbours
@@ -165,9 +167,9 @@ def split(bone: Bone, above: NDArray[np.bool_], below: NDArray[np.bool_]) -> NDA
 
     Parameters
     ----------
+    pedicles : its left and its right one.
     above, below : in the bone's box, its part of the facet joints with the neighbour above and below.
     """
-    pedicles = [pedicle(bone, side) for side in SIDES]
     index = np.argwhere(bone.arch)
     if bone.foramen is None or any(p is None for p in pedicles) or not len(index):
         return np.zeros(bone.whole.shape, dtype=np.uint8)

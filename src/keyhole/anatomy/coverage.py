@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from keyhole.anatomy.boxes import label_boxes, union_box
-from keyhole.anatomy.row import vertebrae_in_view
+from keyhole.anatomy.row import Row, row_of, vertebrae_in_view
 from keyhole.casefile import QualityItem
 from keyhole.geometry import Box, LabelMap, Points, Volume, unit
 from keyhole.imaging.quality import METAL_HU
@@ -38,15 +38,18 @@ CLOSE = 30.0
 """Distance to a lumbar vertebra, mm, within which metal disturbs it [keyhole-choice]."""
 
 
-def label_quality(labels: LabelMap, image: Volume | None, *, is_hu: bool) -> tuple[QualityItem, ...]:
+def label_quality(
+    labels: LabelMap, image: Volume | None, *, is_hu: bool, row: Row | None = None
+) -> tuple[QualityItem, ...]:
     """What `labels` tell of the image they belong to, as items like those of the image's own quality.
 
     Parameters
     ----------
     is_hu : whether the image's values are Hounsfield units; contrast medium and metal are judged on those alone.
+    row : the vertebrae of `labels` in their row, where they are known already.
     """
     boxes = label_boxes(labels)
-    found = [_coverage(labels), _sides(labels, boxes)]
+    found = [_coverage(row or row_of(labels)), _sides(labels, boxes)]
     if image is not None and is_hu:
         found += [_phase(labels, boxes, image), *_metal(labels, boxes, image)]
     return tuple(found)
@@ -67,10 +70,10 @@ def _item(name: str, value: float | str | None, unit: str, verdict: str, consequ
     )
 
 
-def _coverage(labels: LabelMap) -> QualityItem:
-    row = vertebrae_in_view(labels)
-    whole = [name for name, cut in row if not cut and name.startswith("L")]
-    cut = [name for name, is_cut in row if is_cut]
+def _coverage(row: Row | None) -> QualityItem:
+    in_view = vertebrae_in_view(row)
+    whole = [name for name, cut in in_view if not cut and name.startswith("L")]
+    cut = [name for name, is_cut in in_view if is_cut]
     both = [f"{a}/{b}" for a, b in itertools.pairwise(whole) if are_neighbours(a, b)]
     more = f"; cut by the label map's edge: {', '.join(cut)}" if cut else ""
     value = f"{', '.join(whole) or 'none'}{more}"

@@ -9,8 +9,9 @@ Labelled voxels are never overwritten, only a whole refined into its parts.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,9 +97,8 @@ def complete(
     pedicles = _split_vertebrae(scene)
     tell("Deriving discs and canal", 0.35)
     _add_discs(scene)
-    canal, doubts = _find_canal(scene, modality)
+    canal, doubts = _find_canal(scene)
     caveats += doubts
-    _add_epidural(scene, canal)
     _add_foramina(scene, pedicles)
     tell("Modelling nerve roots", 0.5)
     _add_roots(scene, pedicles, canal)
@@ -218,22 +218,29 @@ def _split_vertebrae(scene: Scene) -> dict[tuple[str, str], arches.Pedicle]:
             whole = ["sacrum"]
         is_split = scene.part.has(f"{key}/lamina", *([f"{key}/facet"] if bone.name == "S1" else []))
         if whole and not is_split:
-            _split_one(scene, bone, whole, joints)
+            _split_one(scene, bone, whole, ([pedicles.get((bone.name, side)) for side in SIDES], joints))
     return pedicles
 
 
 def _split_one(
-    scene: Scene, bone: Bone, whole: list[str], joints: Mapping[tuple[str, str], tuple[Box, NDArray[np.uint8]]]
+    scene: Scene,
+    bone: Bone,
+    whole: list[str],
+    found: tuple[Sequence[arches.Pedicle | None], Mapping[tuple[str, str], tuple[Box, NDArray[np.uint8]]]],
 ) -> None:
-    """Paint body and parts of one vertebra over its whole, but for the parts that are labelled themselves."""
+    """Paint body and parts of one vertebra over its whole, but for the parts that are labelled themselves.
+
+    `found` are its pedicles and the facet joints of all levels.
+    """
+    pedicles, joints = found
     key = f"vertebra/{bone.name}"
     given = [name for name in arches.PARTS if scene.part.has(f"{key}/{name}")]
     touching = [np.zeros(bone.whole.shape, dtype=np.bool_) for _ in range(2)]
-    for (upper, lower), (box, found) in joints.items():
+    for (upper, lower), (box, arch) in joints.items():
         if bone.name in (upper, lower):
             at = tuple(slice(o.start - b.start, o.stop - b.start) for o, b in zip(bone.box, box, strict=True))
-            touching[bone.name == upper] |= found[at] == (1 if bone.name == upper else 2)
-    numbers = arches.split(bone, touching[0], touching[1])
+            touching[bone.name == upper] |= arch[at] == (1 if bone.name == upper else 2)
+    numbers = arches.split(bone, pedicles, touching[0], touching[1])
     known = scene.part.structures[whole[0]]
     over = np.isin(scene.part.array[bone.box], [scene.part.numbers[k] for k in whole])
     source = (
@@ -271,8 +278,8 @@ def _add_discs(scene: Scene) -> None:
         scene.part.paint(made, box, mask, over=scene.part.free(box))
 
 
-def _find_canal(scene: Scene, modality: str) -> tuple[Canal | None, list[str]]:
-    """The bony canal, and the sac in it continued to where no label has it."""
+def _find_canal(scene: Scene) -> tuple[Canal, list[str]]:
+    """The bony canal, the sac in it continued to where no label has it, and the free rest of it."""
     part = scene.part
     labelled = part.mask("canal")
     index = np.argwhere(labelled)[::3]
@@ -283,17 +290,22 @@ def _find_canal(scene: Scene, modality: str) -> tuple[Canal | None, list[str]]:
     canal = bony_canal(part.mask("vertebra", "sacrum", "disc"), part.grid, line, posterior)
     if part.has("canal/epidural"):
         return canal, []
-    return canal, _continue_sac(scene, canal, labelled)
+    whole = within(canal, part.grid)
+    doubts = _continue_sac(scene, canal, labelled, whole)
+    _add_epidural(scene, whole)
+    return canal, doubts
 
 
-def _continue_sac(scene: Scene, canal: Canal, labelled: NDArray[np.bool_]) -> list[str]:
-    """Paint the sac where its label is missing or ends early; what was assumed."""
+def _continue_sac(
+    scene: Scene, canal: Canal, labelled: NDArray[np.bool_], whole: tuple[Box, NDArray[np.bool_]]
+) -> list[str]:
+    """Paint the sac where its label is missing or ends early in the `whole` canal; what was assumed."""
     part = scene.part
     share = np.full(len(canal.line), SAC_SHARE)
     bare = np.ones(len(canal.line), dtype=np.bool_)
     known = part.structures.get("canal/dural_sac")
     if labelled.any():
-        box, inside = within(canal, part.grid)
+        box, inside = whole
         bare = ~_sections_with(canal, part.grid, box, labelled[box] & inside)
         if not bare.any():
             return []
@@ -319,11 +331,9 @@ def _sections_with(canal: Canal, grid: Grid, box: Box, mask: NDArray[np.bool_]) 
     return np.asarray(ndimage.binary_dilation(held, iterations=3))
 
 
-def _add_epidural(scene: Scene, canal: Canal | None) -> None:
-    """The free remainder of the bony canal."""
-    if canal is None or scene.part.has("canal/epidural"):
-        return
-    box, mask = within(canal, scene.part.grid)
+def _add_epidural(scene: Scene, whole: tuple[Box, NDArray[np.bool_]]) -> None:
+    """The free remainder of the `whole` bony canal."""
+    box, mask = whole
     made = scene.structure(
         "canal/epidural",
         Origin.DERIVED,
@@ -336,10 +346,8 @@ def _add_epidural(scene: Scene, canal: Canal | None) -> None:
 # --- roots, foramina
 
 
-def _add_roots(scene: Scene, pedicles: Mapping[tuple[str, str], arches.Pedicle], canal: Canal | None) -> None:
+def _add_roots(scene: Scene, pedicles: Mapping[tuple[str, str], arches.Pedicle], canal: Canal) -> None:
     """Modelled roots on both sides of every vertebra in view, where no label has them."""
-    if canal is None:
-        return
     import edt  # noqa: PLC0415  (heavy import)
 
     part = scene.part
@@ -363,7 +371,7 @@ def _root(
     above = next((a for a, b in scene.levels if b.name == bone.name), None)
     below = next((b for a, b in scene.levels if a.name == bone.name), None)
     window = f"foramen/{in_key(level(bone.name, below.name))}/{side}" if below else ""
-    inside = scene.part.mask("canal", *([window] if window else []))
+    inside = partial(scene.part.mask, "canal", *([window] if window else []))
     way = roots.Way(inside, bone, pedicle, side, scene.part.has(window))
     radius = roots.radius_of(bone.name)
     corners = roots.guide(bone, above, below, pedicle, canal, side)

@@ -124,8 +124,10 @@ def _inside(local: Points, over: Facing, under: Facing) -> NDArray[np.bool_]:
 
     top, bottom = at(over.height, -1e3), at(under.height, 1e3)
     gap = top - bottom
-    share = np.clip((local[..., 2] - bottom) / np.maximum(gap, 1e-3), 0, 1)
+    found = (local[..., 2] < top) & (local[..., 2] > bottom) & (gap > 0)
+    column = column[:, found]  # the outline is asked of what lies between the endplates alone
+    share = np.clip((local[found][:, 2] - bottom[found]) / np.maximum(gap[found], 1e-3), 0, 1)
     outside = share * at(over.outside, 1e3) + (1 - share) * at(under.outside, 1e3)
     half = STEP / 2  # the outermost voxel centres lie half a voxel inside the bone's surface
-    between = (local[..., 2] < top) & (local[..., 2] > bottom) & (gap > 0)
-    return np.asarray(between & (outside < half))
+    found[found] = outside < half
+    return np.asarray(found)

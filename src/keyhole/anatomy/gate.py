@@ -14,6 +14,7 @@ from pathlib import Path
 
 from keyhole.anatomy.level_evidence import against, evidence, merged
 from keyhole.anatomy.ribs import rib_bearers, rib_in_image
+from keyhole.anatomy.row import Row, row_of
 from keyhole.casefile import (
     Case,
     CaseRecord,
@@ -82,17 +83,20 @@ def with_evidence(
     own: tuple[EvidenceEntry, ...],
     labels: LabelMap,
     image: Volume | None = None,
+    row: Row | None = None,
 ) -> tuple[EvidenceEntry, ...]:
     """Everything that speaks for or against the names: their `basis`, the method's `own` entries, the labels'.
 
     Parameters
     ----------
     image : a CT in HU of the labels; None where there is none: then nothing is looked for in it.
+    row : the vertebrae of `labels` in their row, where they are known already.
     """
     told = any(entry.kind == "file" for entry in own)
     first = () if told else (EvidenceEntry(kind="file", finding=f"numbered by {basis}", supports=True),)
-    rib = rib_in_image(labels, image) if image is not None else None
-    return merged((*first, *own), evidence(labels, rib))
+    row = row or row_of(labels)
+    rib = rib_in_image(labels, image, row) if image is not None else None
+    return merged((*first, *own), evidence(labels, rib, row))
 
 
 def lowest_lumbar(known: LabelsRecord) -> str:

@@ -13,6 +13,7 @@ from keyhole.anatomy import coverage, gate
 from keyhole.anatomy.gate import UNCONFIRMED, confirm
 from keyhole.anatomy.model import Structure
 from keyhole.anatomy.placement import check_lumbar, on_keyhole_grid, own_image
+from keyhole.anatomy.row import row_of
 from keyhole.anatomy.schemes import NamedLabels, read_labels
 from keyhole.casefile import (
     Case,
@@ -240,9 +241,10 @@ def _anatomy(
     modality = image.modality if image and quality.are_hounsfield(image.quality) else ""
     full, structures, doubts = _completed(labels, kept, volume, modality, tell)
     tell("Looking at what the labels tell", 0.82)
-    items = coverage.label_quality(full, volume, is_hu=modality == "CT")
+    row = row_of(full)
+    items = coverage.label_quality(full, volume, is_hu=modality == "CT", row=row)
     told = (*named.caveats, *seen, *moved, *doubts, *coverage.caveats(items))
-    evidence = gate.with_evidence(named.basis, named.evidence, full, volume if modality == "CT" else None)
+    evidence = gate.with_evidence(named.basis, named.evidence, full, volume if modality == "CT" else None, row)
     return _Anatomy(full, structures, named, told, made_from, items, evidence)
 
 

@@ -15,7 +15,7 @@ NEXT_TO = 15.0
 """Largest gap, mm, of the lowest lumbar vertebra to the sacrum below it: a disc's height [keyhole-choice]."""
 
 
-def evidence(labels: LabelMap, rib: str | None = None) -> tuple[EvidenceEntry, ...]:
+def evidence(labels: LabelMap, rib: str | None = None, row: Row | None = None) -> tuple[EvidenceEntry, ...]:
     """What speaks for or against the names of the lumbar vertebrae.
 
     Sacrum below the lowest, ribs at the last thoracic, the count between both, pelvis, and shapes that jump. Every
@@ -24,8 +24,9 @@ def evidence(labels: LabelMap, rib: str | None = None) -> tuple[EvidenceEntry, .
     Parameters
     ----------
     rib : the lowest vertebra beside which the image shows a rib, as `rib_in_image` finds it; None: not known.
+    row : the vertebrae of `labels` in their row, where they are known already.
     """
-    row = row_of(labels)
+    row = row or row_of(labels)
     if row is None:
         return ()
     bearing, seen = _bearing(row)

@@ -35,18 +35,23 @@ def joined_ribs(row: Row) -> dict[str, str]:
         if not key.startswith("rib/"):
             continue
         points = cloud(row.labels, row.boxes, stride, key)
-        gaps = {name: float(tree.query(points)[0].min()) for name, tree in trees.items()} if len(points) else {}
+        gaps = {name: _gap(points, tree) for name, tree in trees.items()} if len(points) else {}
         if gaps and min(gaps.values()) <= JOINS:
             found[key] = min(gaps, key=lambda name: (gaps[name], -rank(name)))
     return found
 
 
-def rib_in_image(labels: LabelMap, image: Volume) -> str | None:
+def _gap(points: Points, tree: cKDTree) -> float:
+    """Least distance, mm, of `points` to what `tree` holds; inf where that is well beyond `JOINS`."""
+    return float(tree.query(points, distance_upper_bound=2 * JOINS)[0].min())
+
+
+def rib_in_image(labels: LabelMap, image: Volume, row: Row | None = None) -> str | None:
     """The lowest vertebra beside which a CT, in HU, shows a rib; None where it shows none.
 
     Bone behind the body's middle and to its side that belongs to no labelled vertebra, near the rib's joint.
     """
-    row = row_of(labels)
+    row = row or row_of(labels)
     if row is None:
         return None
     tree = cKDTree(np.concatenate([one.points for one in row.bones]))

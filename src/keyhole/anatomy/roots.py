@@ -8,6 +8,7 @@ the bone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,9 +64,9 @@ class Root:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Way:
-    """Where a root may run: `inside`, a mask of canal and foramen, and the space lateral of its pedicle."""
+    """Where a root may run: `inside` masks canal and foramen in a box, and the space lateral of its pedicle is open."""
 
-    inside: NDArray[np.bool_]
+    inside: Callable[..., NDArray[np.bool_]]
     bone: Bone
     pedicle: Pedicle | None
     side: str
@@ -165,7 +166,7 @@ def traced(corners: Points, radius: float, grid: Grid, gap: NDArray[np.float32],
     points = local.centres(index)
     off[tuple(index.T)] = cKDTree(line).query(points, distance_upper_bound=_NEAR)[0]
     open_to = np.zeros(local.shape, dtype=np.bool_)
-    open_to[tuple(index.T)] = way.inside[box][tuple(index.T)] | way.is_outside(points)
+    open_to[tuple(index.T)] = way.inside(box=box)[tuple(index.T)] | way.is_outside(points)
     cost = 1 + _PULL * off**2 + _PUSH * np.clip(radius + _ROOM - wall, 0, None) ** 2
     cost = np.where(open_to & np.isfinite(off), cost, -1.0)
     start = _cheapest(local, corners[0], cost, np.zeros_like(cost))

@@ -86,9 +86,8 @@ def seen_in(labels: LabelMap) -> tuple[Seen, ...]:
     return tuple(found)
 
 
-def vertebrae_in_view(labels: LabelMap) -> tuple[tuple[str, bool], ...]:
+def vertebrae_in_view(row: Row | None) -> tuple[tuple[str, bool], ...]:
     """The thoracic and lumbar vertebrae, cranial to caudal, each with whether the label map's edge cuts it."""
-    row = row_of(labels)
     return tuple((one.name, one.cut) for one in row.bones) if row is not None else ()
 
 

@@ -67,9 +67,8 @@ def body_in(values: NDArray[np.int16], grid: Grid, axis: int, *, hounsfield: boo
     coarse = values[:: step[0], :: step[1], :: step[2]]
     threshold = BODY if hounsfield else _mr_threshold(coarse)
     core = _trunk(coarse > threshold, tuple(grid.spacing * step), axis)
-    mask = _fine(values > threshold, core, step)
-    unseen = values <= PADDING if hounsfield else values == _UNSEEN
-    return _with_skin(mask & ~unseen, unseen, grid, axis)
+    mask, unseen = _fine(values, _zone(core), step, threshold, PADDING if hounsfield else _UNSEEN)
+    return _with_skin(mask, unseen, grid, axis)
 
 
 def _mr_threshold(coarse: NDArray[np.int16]) -> int:
@@ -100,16 +99,24 @@ def _filled(mask: NDArray[np.bool_], axis: int) -> NDArray[np.bool_]:
     return np.moveaxis(filled, 0, axis)
 
 
-def _fine(dense: NDArray[np.bool_], core: NDArray[np.bool_], step: NDArray[np.int_]) -> NDArray[np.bool_]:
-    """The fine mask from the coarse body: only within a coarse voxel of its surface is `dense` asked."""
+def _zone(core: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """2 inside the coarse body, 1 within a coarse voxel of its surface, 0 outside."""
     inner = ndimage.binary_erosion(core, _ball(1), border_value=True)
-    outer = ndimage.binary_dilation(core, _ball(1))
-    zone = inner.astype(np.uint8) + outer.astype(np.uint8)
-    for axis in range(3):
-        zone = np.repeat(zone, step[axis], axis=axis)
-    zone = zone[tuple(slice(0, n) for n in dense.shape)]
-    zone = np.pad(zone, [(0, n - m) for n, m in zip(dense.shape, zone.shape, strict=True)], mode="edge")
-    return np.asarray((zone == 2) | ((zone == 1) & dense))
+    return np.asarray(inner.astype(np.uint8) + ndimage.binary_dilation(core, _ball(1)).astype(np.uint8))
+
+
+@compiled(parallel=True)
+def _fine(values: Any, zone: Any, step: Any, threshold: int, unmeasured: int) -> Any:
+    """The fine mask from the coarse body, and what is unseen: only near the surface are the `values` asked."""
+    mask = np.empty(values.shape, dtype=np.bool_)
+    unseen = np.empty(values.shape, dtype=np.bool_)
+    for i in prange(values.shape[0]):
+        for j in range(values.shape[1]):
+            for k in range(values.shape[2]):
+                at, value = zone[i // step[0], j // step[1], k // step[2]], values[i, j, k]
+                unseen[i, j, k] = value <= unmeasured
+                mask[i, j, k] = value > unmeasured and (at == 2 or (at == 1 and value > threshold))
+    return mask, unseen
 
 
 def _with_skin(mask: NDArray[np.bool_], unseen: NDArray[np.bool_], grid: Grid, axis: int) -> Body:
