@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from keyhole.geometry import Box, LabelMap
+from keyhole.geometry._kernels import compiled
 from keyhole.terms import belongs
 
 _STRIDE = 2  # voxels: a structure thinner than this may be missed, or lose a tip
@@ -34,3 +38,19 @@ def union_box(boxes: Mapping[str, Box], *prefixes: str) -> Box | None:
     low = [min(box[a].start for box in held) for a in range(3)]
     high = [max(box[a].stop for box in held) for a in range(3)]
     return slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2])
+
+
+def held_in(array: NDArray[Any]) -> NDArray[np.bool_]:
+    """(65536,) which integers some voxel of `array` holds, without the wide copy that counting makes."""
+    return np.asarray(_held(array))
+
+
+@compiled()
+def _held(array: Any) -> Any:
+    """(65536,) which integers some voxel holds."""
+    found = np.zeros(65536, dtype=np.bool_)
+    for i in range(array.shape[0]):
+        for j in range(array.shape[1]):
+            for k in range(array.shape[2]):
+                found[array[i, j, k]] = True
+    return found

@@ -144,19 +144,21 @@ class Face:
         return Plane(at.points(np.array([*middle, self.height(middle)])), self.normal(at))
 
 
-def faces(body: Solid, at: Axes, reach: Points) -> tuple[Face | None, Face | None]:
+def faces(body: Solid, at: Axes, reach: Points, *, has_inferior: bool = True) -> tuple[Face | None, Face | None]:
     """Superior and inferior face of `body`, seen along the axes `at`; None where no plane can be laid.
 
     Parameters
     ----------
     reach : (2, 3) least and largest coordinates of the body in `at`, mm.
+    has_inferior : False where there is none to be looked for.
     """
     steps = np.array([_COLUMN, _COLUMN, _STEP])
     low = np.floor(reach[0] / steps) * steps - 3 * steps
     counts = np.ceil((reach[1] - low) / steps).astype(np.int64) + 4
     ticks = [low[a] + steps[a] * np.arange(counts[a]) for a in range(3)]
     share = body.on(at, low, steps, counts)
-    return _face(share, ticks, body, at, sense=1), _face(share, ticks, body, at, sense=-1)
+    superior = _face(share, ticks, body, at, sense=1)
+    return superior, _face(share, ticks, body, at, sense=-1) if has_inferior else None
 
 
 def _face(share: NDArray[np.float32], ticks: list[Points], body: Solid, at: Axes, *, sense: int) -> Face | None:
@@ -173,7 +175,9 @@ def _face(share: NDArray[np.float32], ticks: list[Points], body: Solid, at: Axes
         inner = _scaled(foot) & known
         if inner.sum() < 30:
             return None
-        plane = _plane(flat[inner], surface[inner], plane)
+        before, plane = plane, _plane(flat[inner], surface[inner], plane)
+        if np.array_equal(plane, before):
+            break  # another turn would find the same
     top = np.concatenate([flat[foot], (plane[0] + flat[foot] @ plane[1:])[:, None] * sense], axis=1)
     return Face(sense * plane[0], sense * plane[1:], flat[foot], flat[inner], _is_seen(top, sense, body.scan, at))
 

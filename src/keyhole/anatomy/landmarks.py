@@ -285,8 +285,8 @@ def _settled(body: Solid, cloud: Points, start: Axes, *, has_inferior: bool) -> 
     inferior: Face | None = None
     for _ in range(_TURNS):
         local = (cloud - at.centre) @ at.matrix.T
-        superior, inferior = faces(body, at, np.stack([local.min(axis=0), local.max(axis=0)]))
-        inferior = inferior if has_inferior else None
+        reach = np.stack([local.min(axis=0), local.max(axis=0)])
+        superior, inferior = faces(body, at, reach, has_inferior=has_inferior)
         normals = [face.normal(at) for face in (superior, inferior) if face is not None and face.seen]
         if not normals:
             break

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from keyhole.anatomy.boxes import held_in
 from keyhole.anatomy.model import Structure
 from keyhole.errors import InvalidInput
 from keyhole.geometry import Box, Grid, LabelMap, Transform
-from keyhole.geometry._kernels import compiled
 from keyhole.terms import belongs
 
 
@@ -59,7 +58,7 @@ class Partition:
 
     def present(self) -> NDArray[np.bool_]:
         """(65536,) which integers some voxel holds."""
-        return np.asarray(_held(self.array))
+        return held_in(self.array)
 
     def number(self, structure: Structure) -> int:
         """The label of `structure`, new if need be."""
@@ -88,14 +87,3 @@ class Partition:
     def labels(self) -> LabelMap:
         """The finished label map."""
         return LabelMap(self.array, self.patient_from_index, {n: key for key, n in self.numbers.items()})
-
-
-@compiled()
-def _held(array: Any) -> Any:
-    """(65536,) which integers some voxel holds."""
-    found = np.zeros(65536, dtype=np.bool_)
-    for i in range(array.shape[0]):
-        for j in range(array.shape[1]):
-            for k in range(array.shape[2]):
-                found[array[i, j, k]] = True
-    return found

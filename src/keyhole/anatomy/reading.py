@@ -7,9 +7,9 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from keyhole.anatomy import gate
+from keyhole.anatomy.boxes import held_in
 from keyhole.anatomy.landmarks import canal_line, vertebrae
 from keyhole.anatomy.model import Anatomy, Structure
 from keyhole.casefile import Case, CaseRecord, ImageEntry, LabelsRecord, sha256
@@ -90,20 +90,12 @@ def labels_of(case: Case, known: LabelsRecord) -> LabelMap:
         )
     volume = read_nifti(path).volume
     array = whole_numbers(volume.array, path)
-    strange = sorted(set(_present(array)) - {0, *known.structures})
+    strange = sorted(set(np.flatnonzero(held_in(array)).tolist()) - {0, *known.structures})
     if strange:
         raise InvalidInput(f"{path} holds the label {strange[0]}, which labels.json does not name")
     return LabelMap(
         array, volume.patient_from_index, {n: one.key for n, one in known.structures.items()}, known.drawn_mm
     )
-
-
-def _present(array: NDArray[np.uint8] | NDArray[np.uint16]) -> list[int]:
-    """The integers in `array`, slab by slab so that no wide copy of it is made."""
-    count = np.zeros(int(array.max()) + 1, dtype=np.int64)
-    for slab in array:
-        count += np.bincount(slab.ravel(), minlength=len(count))
-    return [int(n) for n in np.flatnonzero(count)]
 
 
 def image_of(case: Case, record: CaseRecord, volumes: Mapping[str, Volume] | None = None) -> tuple[Volume | None, str]:
