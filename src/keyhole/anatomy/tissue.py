@@ -112,10 +112,13 @@ def _fine(values: Any, zone: Any, step: Any, threshold: int, unmeasured: int) ->
     unseen = np.empty(values.shape, dtype=np.bool_)
     for i in prange(values.shape[0]):
         for j in range(values.shape[1]):
-            for k in range(values.shape[2]):
-                at, value = zone[i // step[0], j // step[1], k // step[2]], values[i, j, k]
-                unseen[i, j, k] = value <= unmeasured
-                mask[i, j, k] = value > unmeasured and (at == 2 or (at == 1 and value > threshold))
+            row, out, dark = values[i, j], mask[i, j], unseen[i, j]
+            for k in range(len(row)):
+                dark[k] = row[k] <= unmeasured
+            for n, at in enumerate(zone[i // step[0], j // step[1]]):
+                least = (32768, threshold, unmeasured)[at]
+                for k in range(n * step[2], min((n + 1) * step[2], len(row))):
+                    out[k] = row[k] > max(least, unmeasured)
     return mask, unseen
 
 
