@@ -12,11 +12,12 @@ from keyhole.casefile import PlanRecord
 from keyhole.errors import InvalidInput
 from keyhole.plan import plan
 from keyhole.plan.approaches import catalogue
-from keyhole.plan.attempt import attempt
+from keyhole.plan.attempt import SHORT, attempt
 from keyhole.plan.biportal import between
 from keyhole.plan.doubt import isotropic
+from keyhole.plan.search import search
 from keyhole.plan.setting import setting
-from keyhole.plan.site import bounds, site
+from keyhole.plan.site import bounds, hard_keys, site
 from keyhole.plan.targets import aimed_at, target
 
 PAIR, TUBE, WINDOW = "biportal-endoscopic", "tubular-paramedian", "interlaminar-endoscopic"
@@ -30,6 +31,36 @@ def tried(anatomy, name, *, aim=None, goal="decompress", side="left"):
     approach = replace(catalogue()[name].at("L4/L5"), steps=(3.0, 4.0))
     here = setting(anatomy, "L4/L5", side, goal, error=isotropic(2.0), aim=aim, approaches=(approach,))
     return attempt(here, approach)
+
+
+def wide(radius):
+    """A foraminal tube of `radius` mm with no bound on bone or facet, what it is tried in, and what becomes of it."""
+    approach = replace(catalogue()["transforaminal-endoscopic"], radii=(radius,), max_bone=1e3, max_facet=1e3)
+    here = setting(back(), "L4/L5", "left", "decompress", error=isotropic(2.0), approaches=(approach,))
+    return approach, here, attempt(here, approach)
+
+
+def test_a_tube_that_only_the_fields_refuse_is_kept_after_an_exact_recount():
+    approach, here, made = wide(6.64)
+    assert len(search(here.site, approach, here.targets, steps=approach.steps)) == 0
+    assert made.rejected is None
+    assert SHORT in made.caveats
+    labels = here.site.labels
+    centres = labels.grid.centres(np.argwhere(labels.mask(*hard_keys(here.site, approach))))
+    for one in made.figures:
+        assert one.least >= 0
+        start, stop = axis(one)
+        near = centres[np.linalg.norm(centres - (start + stop) / 2, axis=1) < np.linalg.norm(stop - start) / 2 + 9]
+        for point in np.linspace(start, stop, 600):  # boxes of 1 mm along the axes of the scan
+            off = np.maximum(np.abs(near - point) - labels.grid.spacing / 2, 0)
+            assert np.linalg.norm(off, axis=1).min() >= one.radius - 0.01
+
+
+def test_a_tube_that_is_too_thick_voxel_by_voxel_stays_refused_with_what_it_lacks():
+    made = wide(8.0)[2]
+    assert made.rejected.missing.value > 0
+    assert made.rejected.tried is not None
+    assert f"lacks {made.rejected.missing.value:.1f} mm" in made.rejected.reason
 
 
 @pytest.fixture(scope="module")

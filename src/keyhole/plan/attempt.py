@@ -7,7 +7,7 @@ from keyhole.plan.approaches import Approach
 from keyhole.plan.biportal import coupled, unpaired
 from keyhole.plan.candidate import Figures, figures
 from keyhole.plan.changes import COARSE, LOOKED, changes, is_clear
-from keyhole.plan.rank import REPORTED, select, shortlist
+from keyhole.plan.rank import REPORTED, closest, select, shortlist
 from keyhole.plan.reasons import Why, why
 from keyhole.plan.refine import improved
 from keyhole.plan.search import MARGINS, Found, search
@@ -16,6 +16,14 @@ from keyhole.plan.site import hard_keys
 
 EXAMINED = 30
 """Corridors per approach whose figures are worked out exactly."""
+
+NEARLY = 12
+"""Corridors that only an exact recount can clear, of which so many are recounted [keyhole-choice]."""
+
+SHORT = (
+    "the search's own bounds leave no corridor of this approach: those given are clear by a recount voxel by voxel, "
+    "and the window is about as narrow as a voxel"
+)
 
 FEWER, MANY = 3, 4
 """Corridors reported per approach where more than `MANY` approaches are compared, to keep a plan readable."""
@@ -27,15 +35,16 @@ def attempt(setting: Setting, approach: Approach, *, both: bool = False, among: 
     refused = _unfit(setting, approach)
     if refused:
         return Result(approach, setting, [], _rejected(setting, approach, Why(refused)))
-    found = search(site, approach, setting.targets, steps=approach.steps)
+    found = search(site, approach, setting.targets, steps=approach.steps, close=True)
     counted = _counted(setting, found)
     examined = looked_at(setting, found, EXAMINED)
     clear = [f for f in examined if is_clear(f)]
     seen = coupled(setting, clear)
     if seen:
         best = select(seen, FEWER if among > MANY else REPORTED)
-        better = best if approach.kind == "biportal" else improved(setting, found, best)
-        return Result(approach, setting, better, None, counted, found, found.caveats)
+        better = best if approach.kind == "biportal" or found.is_short else improved(setting, found, best)
+        caveats = (*found.caveats, SHORT) if found.is_short else found.caveats
+        return Result(approach, setting, better, None, counted, found, caveats)
     second = _second(setting, approach) if found.searched else None
     if second is not None:
         return second
@@ -73,7 +82,7 @@ def _counted(setting: Setting, found: Found) -> Feasibility:
 def looked_at(setting: Setting, found: Found, n: int) -> list[Figures]:
     """The exact figures of up to `n` corridors of `found`."""
     walls = setting.walls.only(hard_keys(setting.site, found.approach))
-    wanted = shortlist(found, setting.error, setting.root_sd, n)
+    wanted = closest(found, NEARLY) if found.is_short else shortlist(found, setting.error, setting.root_sd, n)
     return [figures(setting.site, found, at, walls, setting.error, setting.targets) for at in wanted]
 
 

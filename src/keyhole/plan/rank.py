@@ -96,6 +96,12 @@ def shortlist(found: Found, error: ExecutionError, sd: float, n: int) -> list[in
     return chosen
 
 
+def closest(found: Found, n: int) -> list[int]:
+    """Up to `n` corridors that lack least, all apart."""
+    width = np.minimum(found.gap, found.instrument_gap)
+    return _apart(found, np.lexsort((found.volume, -np.round(width, 2)))[:LOOKED], n, ())
+
+
 def _apart(found: Found, ranked: NDArray[np.intp], n: int, taken: Sequence[int]) -> list[int]:
     """The first `n` of `ranked` that lie apart from each other and from `taken`."""
     chosen: list[int] = []

@@ -51,7 +51,7 @@ def why(
         said = _unlabelled(site, modality) or "no skin is known in this scan, so no entry point can be placed"
         return Why(f"{said}: unseen is never safe", is_unseen=True)
     return (
-        _refused(examined)
+        (None if found.is_short else _refused(examined))
         or _unreached(site, found, walls, targets)
         or _blocked(site, found.approach, found, walls)
         or _unentered(site, found, modality)
@@ -100,7 +100,7 @@ def _tried(
 def _unreached(site: Site, found: Found, walls: Surfaces, targets: Targets) -> Why | None:
     """Tubes were clear, but cost too much bone or let no instrument through; None if none was clear."""
     approach = found.approach
-    if len(found) or found.verdicts["too much bone"]:
+    if not found.is_short and (len(found) or found.verdicts["too much bone"]):
         return Why(
             f"every clear corridor would remove more than {approach.max_bone:.1f} mL of bone or "
             f"{approach.max_facet:.0f} % of the facet inside its tube",
@@ -130,11 +130,17 @@ def _missed(site: Site, found: Found, walls: Surfaces) -> Why:
         tried = _tried(entry, dock, target, (radius, thin), is_instrument=True)
     if gap <= -thin:
         return Why(f"the least blocked line from a dock to it runs into {_named(site, key)}", key, -gap, tried=tried)
+    if gap >= 0:
+        return Why(
+            f"the best line from a dock to it has {gap:.1f} mm of room beside {_named(site, key)}, but no corridor "
+            "with it keeps clear of everything within the approach's bounds on bone and facet",
+            key,
+        )
     return Why(
-        f"the best line from a dock to it is {max(-gap, 0.05):.1f} mm short of room for an instrument of radius "
-        f"{thin:.2f} mm beside {_named(site, key)}",
+        f"the best line from a dock to it is {-gap:.1f} mm short of room for an instrument of radius {thin:.2f} mm "
+        f"beside {_named(site, key)}",
         key,
-        max(-gap, 0.05),
+        -gap,
         tried=tried,
     )
 
@@ -144,7 +150,14 @@ def _blocked(site: Site, approach: Approach, found: Found, walls: Surfaces) -> W
     nearest = _nearest(site, approach, walls)
     if nearest is None:
         return None
-    key, missing, tried = nearest
+    key, gap, tried = nearest
+    missing = -gap
+    if gap >= 0:
+        return Why(
+            f"{_named(site, key)} is {gap:.1f} mm from the best of {found.searched:,} corridors, but none of them "
+            "reaches a target within the approach's bounds on bone and facet",
+            key,
+        )
     return Why(
         f"{_named(site, key)} is in the way: the best of {found.searched:,} corridors lacks {missing:.1f} mm for a "
         f"tube of radius {approach.radii[0]:.1f} mm",
@@ -168,7 +181,7 @@ def _unentered(site: Site, found: Found, modality: str) -> Why:
 
 
 def _nearest(site: Site, approach: Approach, walls: Surfaces) -> tuple[str, float, TriedEntry] | None:
-    """Structure that blocks the least blocked corridor of the smallest tube, by how many mm, and that corridor."""
+    """Structure nearest to the least blocked corridor of the smallest tube, the gap, mm, and that corridor."""
     room, _ = space(site, approach, approach.steps)
     if not len(room.docks):
         return None
@@ -193,4 +206,4 @@ def _nearest(site: Site, approach: Approach, walls: Surfaces) -> tuple[str, floa
     tube, _ = tubes(entry, dock, dock - room.out[j], thin, 1.0)
     found = clearances(walls, tube)
     key, (gap, _) = next(iter(found.items()), ("", (0.0, dock)))
-    return (key, max(0.0, -gap), _tried(entry, dock, None, (thin, approach.instrument_radius))) if key else None
+    return (key, gap, _tried(entry, dock, None, (thin, approach.instrument_radius))) if key else None

@@ -35,6 +35,10 @@ MARGINS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
 """Margins at which feasible corridors are counted, mm: a curve, not a gate."""
 
 
+Swept = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]]
+"""Gap (dock, direction, radius), length and verdict (dock, direction) of every shaft."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
     """The corridors of one approach that touch nothing hard, and what became of the others.
@@ -43,7 +47,8 @@ class Found:
     the shaft's gap to nerve, vessel and organ (`danger`, at most `SIGHT`), `reach` share, `volume` and `bone` mL in the
     tube, `facet` % of the more affected facet side. `tier` 1 aims at the doorway because the target itself needs
     retraction. `miss`: where tubes are clear but no instrument reaches anything, dock and target of its least blocked
-    line.
+    line. `is_short`: none is clear by the fields, which are bounds; these lack at most half a voxel's diagonal and may
+    be clear voxel by voxel.
     """
 
     approach: Approach
@@ -66,6 +71,7 @@ class Found:
     caveats: tuple[str, ...]
     miss: tuple[Points, Points] | None = None
     missed: tuple[Points, float] | None = None  # skin entry and radius of the tube that stands at the dock of `miss`
+    is_short: bool = False
 
     def __len__(self) -> int:
         return len(self.radius)
@@ -132,16 +138,26 @@ class Aimed:
 
 
 def aimed(
-    approach: Approach, targets: Targets, room: Space, shafts: NDArray[np.int32], judge: Engine = COMPILED
+    approach: Approach,
+    targets: Targets,
+    room: Space,
+    shafts: NDArray[np.int32],
+    judge: Engine = COMPILED,
+    *,
+    slack: float = 0.0,
 ) -> Aimed:
-    """The target of each shaft: tissue to treat, or the doorway to it where none of the tissue can be touched."""
+    """The target of each shaft: tissue to treat, or the doorway to it where none of the tissue can be touched.
+
+    An instrument that lacks no more than `slack` mm is let through.
+    """
     points, door, radius = targets.points, targets.doorway, approach.instrument_radius
     everything = np.concatenate([points, door])
     wide = _pairs(room.instrument, room.docks, everything, radius, judge)
     sight = wide > -radius
     n = len(points)
-    share, first = aim(approach, shafts, room.docks, room.out, points, (wide[:, :n], sight[:, :n]))
-    _, second = aim(approach, shafts, room.docks, room.out, door, (wide[:, n:], sight[:, n:]))
+    free = wide + np.float32(slack)
+    share, first = aim(approach, shafts, room.docks, room.out, points, (free[:, :n], sight[:, :n]))
+    _, second = aim(approach, shafts, room.docks, room.out, door, (free[:, n:], sight[:, n:]))
     reached = (first >= 0) | (second >= 0)
     at = np.where(first >= 0, first, n + second)
     tier = np.where(first >= 0, 0, 1).astype(np.int32)
@@ -159,6 +175,7 @@ def search(
     *,
     steps: tuple[float, float] = (DOCK_STEP, ANGLE_STEP),
     backend: str = "cpu",
+    close: bool = False,
 ) -> Found:
     """Every corridor of `approach` at the level and side of `site` that touches nothing hard.
 
@@ -170,29 +187,55 @@ def search(
     ----------
     steps : of the lattice of docks, mm, and of the directions, degrees.
     backend : what judges the corridors, one of `arrays.BACKENDS`; the answers are the same.
+    close : where none is clear, give those that are nearly so (`Found.is_short`), to be recounted exactly.
     """
     judge = engine(backend)
     room, caveats = space(site, approach, steps)
-    found, lengths, verdicts = judge.sweep(
+    swept = _swept(judge, approach, room)
+    found, lengths, _ = swept
+    shafts = np.argwhere(found >= 0).astype(np.int32)
+    shot = aimed(approach, targets, room, shafts, judge)
+    kept = _kept(site, approach, room, shafts[shot.reached], _only(shot), swept, caveats)
+    kept = replace(kept, verdicts=kept.verdicts | {"unreached": int((~shot.reached).sum())})
+    if shot.reached.any():
+        return kept
+    least = _miss(approach, targets, room, shafts)
+    if least is not None:
+        (i, j, k), target = shafts[least[0]], least[1]
+        entry = room.docks[i] + float(lengths[i, j]) * room.out[j]
+        kept = replace(kept, miss=(room.docks[i], target), missed=(entry, approach.radii[k]))
+    return _nearly(site, approach, targets, room, judge, kept) if close else kept
+
+
+def _swept(judge: Engine, approach: Approach, room: Space, floor: float | None = None) -> Swept:
+    """Gap, length and verdict of every shaft; see `corridor.sweep`."""
+    return judge.sweep(
         room.tube,
         room.site.body,
         room.docks,
         room.out,
         approach.radii,
-        lateral=(site.frame.local(room.docks)[:, 0], room.local[:, 0].copy()),
+        lateral=(room.site.frame.local(room.docks)[:, 0], room.local[:, 0].copy()),
         entry=approach.entry_lateral,
         longest=LONGEST,
+        floor=floor,
     )
-    shafts = np.argwhere(found >= 0).astype(np.int32)
-    shot = aimed(approach, targets, room, shafts, judge)
-    kept = _kept(site, approach, room, shafts[shot.reached], _only(shot), (found, lengths, verdicts), caveats)
-    counts = kept.verdicts | {"unreached": int((~shot.reached).sum())}
-    least = None if shot.reached.any() else _miss(approach, targets, room, shafts)
-    if least is None:
-        return replace(kept, verdicts=counts)
-    (i, j, k), target = shafts[least[0]], least[1]
-    entry = room.docks[i] + float(lengths[i, j]) * room.out[j]
-    return replace(kept, verdicts=counts, miss=(room.docks[i], target), missed=(entry, approach.radii[k]))
+
+
+def _nearly(site: Site, approach: Approach, targets: Targets, room: Space, judge: Engine, none: Found) -> Found:
+    """The shafts that lack no more than half a voxel's diagonal by the fields; `none` where there is none of them.
+
+    Between two walls the field's interpolation is lower than the distance to either, so that its bound may refuse what
+    is clear voxel by voxel.
+    """
+    slack = site.labels.grid.half_diagonal
+    swept = _swept(judge, approach, room, 0.0)
+    shafts = np.argwhere(swept[0] >= -slack).astype(np.int32)
+    shot = aimed(approach, targets, room, shafts, judge, slack=slack)
+    kept = _kept(site, approach, room, shafts[shot.reached], _only(shot), swept, none.caveats)
+    if not len(kept):
+        return none
+    return replace(kept, verdicts=none.verdicts, miss=none.miss, missed=none.missed, is_short=True)
 
 
 def _miss(approach: Approach, targets: Targets, room: Space, shafts: NDArray[np.int32]) -> tuple[int, Points] | None:
@@ -222,7 +265,7 @@ def _kept(
     room: Space,
     shafts: NDArray[np.int32],
     shot: Aimed,
-    swept: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]],
+    swept: Swept,
     caveats: tuple[str, ...],
 ) -> Found:
     """The shafts that also keep the approach's bounds on bone and facet, with what ranks them."""
