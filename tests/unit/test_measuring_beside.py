@@ -50,6 +50,16 @@ def test_without_the_second_process_the_case_is_measured_in_this_one(calls):
     assert calls[0] == ["case", "case"]
 
 
+def test_where_no_process_can_be_started_the_case_is_measured_in_this_one(calls, monkeypatch):
+    def none(n, mp_context):
+        raise OSError("no semaphores")
+
+    monkeypatch.setattr(beside, "ProcessPoolExecutor", none)
+    with beside.measuring("case"):
+        assert calls[0] == []
+    assert calls[0] == ["case"]
+
+
 def test_one_thread_means_one_after_the_other(monkeypatch):
     monkeypatch.setenv("NUMBA_NUM_THREADS", "1")
     assert not beside.has_two_cores()

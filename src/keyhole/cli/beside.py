@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
@@ -22,8 +22,8 @@ def measuring(case: Case) -> Iterator[None]:
     A failure to measure is told before a failure of the block. Where the process cannot be had, or is ended from
     outside, the case is measured here afterwards.
     """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        measured = pool.submit(_measure, case)
+    with ExitStack() as stack:
+        measured = _begun(stack, case)
         try:
             yield
         except Exception:
@@ -32,7 +32,19 @@ def measuring(case: Case) -> Iterator[None]:
         _wait(measured, case)
 
 
-def _wait(measured: Future[None], case: Case) -> None:
+def _begun(stack: ExitStack, case: Case) -> Future[None] | None:
+    """The measuring, in a process that ends with `stack`; None where the system has no semaphores or no room for it."""
+    try:
+        pool = stack.enter_context(ProcessPoolExecutor(1, mp_context=get_context("spawn")))
+        return pool.submit(_measure, case)
+    except (ImportError, OSError, RuntimeError):
+        return None
+
+
+def _wait(measured: Future[None] | None, case: Case) -> None:
+    if measured is None:
+        _measure(case)
+        return
     try:
         measured.result()
     except BrokenProcessPool:
