@@ -236,6 +236,15 @@ def _joint(
 
 def _tidied(parts: NDArray[np.uint8], bone: Bone) -> NDArray[np.uint8]:
     """Every part in one piece: islands take the number of the nearest main piece."""
+    box = bounding_box(parts > 0)
+    if box is None:
+        return parts
+    out = np.zeros_like(parts)
+    out[box] = _in_one_piece(np.ascontiguousarray(parts[box]), bone.grid.spacing)
+    return out
+
+
+def _in_one_piece(parts: NDArray[np.uint8], spacing: Points) -> NDArray[np.uint8]:
     import cc3d  # noqa: PLC0415  (heavy import)
 
     pieces = cc3d.connected_components(parts, connectivity=6)
@@ -251,7 +260,5 @@ def _tidied(parts: NDArray[np.uint8], bone: Bone) -> NDArray[np.uint8]:
     kept = np.where(main[pieces], parts, 0)
     if not kept.any():
         return parts
-    near = ndimage.distance_transform_edt(
-        kept == 0, sampling=bone.grid.spacing, return_distances=False, return_indices=True
-    )
+    near = ndimage.distance_transform_edt(kept == 0, sampling=spacing, return_distances=False, return_indices=True)
     return np.asarray(np.where(parts > 0, kept[tuple(near)], 0), dtype=np.uint8)

@@ -248,9 +248,15 @@ def labels_on_grid(labels: LabelMap, grid: Grid) -> LabelMap:
     return LabelMap(_partition(labels, grid, order, crops, aims), grid.patient_from_index, labels.structures, (i, j, k))
 
 
-def _counted(array: NDArray[Any], most: int) -> NDArray[np.int64]:
-    """How many voxels hold each label below `most`; plane by plane, since counting makes a copy eight bytes wide."""
-    return np.asarray(np.sum([np.bincount(plane.ravel(), minlength=most) for plane in array], axis=0))
+@compiled()
+def _counted(array: NDArray[Any], most: int) -> Any:
+    """How many voxels hold each label below `most`, without the wide copy that counting makes."""
+    found = np.zeros(most, dtype=np.int64)
+    for i in range(array.shape[0]):
+        for j in range(array.shape[1]):
+            for label in array[i, j]:
+                found[label] += 1
+    return found
 
 
 def _coarser(grid: Grid) -> Grid:

@@ -172,7 +172,7 @@ class LabelMap:
     def mask(self, *prefixes: str, box: Box | None = None) -> NDArray[np.bool_]:
         """True in every voxel at or below any of `prefixes`, in the whole array or in `box`."""
         array = self.array if box is None else self.array[box]
-        top = int(max([*self.structures, int(self.array.max(initial=0))], default=0))
+        top = max([*self.structures, int(array.max(initial=0))])
         chosen = np.zeros(top + 1, dtype=np.bool_)
         chosen[list(self.labels_of(*prefixes))] = True
         return np.asarray(chosen[array])
