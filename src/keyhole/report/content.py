@@ -368,16 +368,21 @@ def _corridor(candidate: CandidateEntry, pictures: Mapping[str, tuple[Picture, .
         Line("Dock, LPS mm", Text(", ".join(number(float(x), "mm") for x in dock))),
         Line("Target, LPS mm", Text(", ".join(number(float(x), "mm") for x in target))),
     )
-    summary = catalogue()[candidate.approach].title if candidate.approach in catalogue() else title(candidate.approach)
     return Corridor(
         name=candidate.approach,
         title=title(candidate.approach),
         rank=f"rank {candidate.rank}" if candidate.rank is not None else "",
-        summary=f"{summary}, {candidate.side} side",
+        summary=summary(candidate),
         lines=lines,
         pictures=pictures.get(candidate.approach, ()),
         notes=notes.add(candidate.caveats, title(candidate.approach).lower()),
     )
+
+
+def summary(candidate: CandidateEntry) -> str:
+    """The approach of `candidate` in full, and its side."""
+    full = catalogue()[candidate.approach].title if candidate.approach in catalogue() else title(candidate.approach)
+    return f"{full}, {candidate.side} side"
 
 
 def _breach_text(breach: tuple[str, float] | None) -> Text:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
@@ -14,7 +14,8 @@ from keyhole.report.palette import GROUPS, approach_colours
 
 if TYPE_CHECKING:
     from keyhole.report.charts import Chart
-    from keyhole.report.content import Content, Corridor
+    from keyhole.report.content import Content
+    from keyhole.report.slices import Picture
 
 PIXELS_PER_INCH = 108.0
 """One px of a drawing is set as 1 point and becomes 1.5 pixels."""
@@ -75,18 +76,18 @@ def chart_png(chart: Chart) -> bytes:
     return page_png({"chart-" + chart.name: chart.svg}, f'#image("chart-{chart.name}.svg")', chart.width)
 
 
-def sheet_png(corridor: Corridor) -> bytes:
+def sheet_png(title: str, summary: str, pictures: Sequence[Picture]) -> bytes:
     """The pictures of one corridor on one sheet, with their captions, as a PNG."""
-    drawn = {picture.name: picture.svg for picture in corridor.pictures}
+    drawn = {picture.name: picture.svg for picture in pictures}
     cells = [
         f'[#image("{picture.name}.svg", width: 100%) #v(-6pt) *{picture.title}.* #{quoted(picture.caption)}]'
-        for picture in corridor.pictures
+        for picture in pictures
     ]
     large, small = cells[:2], cells[2:]
     rows = [
         f"#grid(columns: {len(row)} * (1fr,), column-gutter: 8pt, {', '.join(row)})" for row in (large, small) if row
     ]
-    head = f'#text(24pt, weight: "semibold", {quoted(corridor.title)}) #h(12pt) #{quoted(corridor.summary)}'
+    head = f'#text(24pt, weight: "semibold", {quoted(title)}) #h(12pt) #{quoted(summary)}'
     return page_png(drawn, "\n\n".join([head, *rows]), 1300, margin=16)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -15,6 +15,7 @@ from pathlib import Path
 from keyhole.anatomy.model import Anatomy
 from keyhole.assessment.readers.table import findings_csv
 from keyhole.casefile import (
+    CandidateEntry,
     Case,
     CaseRecord,
     DrawingsRecord,
@@ -30,8 +31,8 @@ from keyhole.forecast import current_forecast
 from keyhole.imaging import ImageRecord
 from keyhole.recovery.rehab import current_rehab
 from keyhole.report import levels
-from keyhole.report.compare import best
-from keyhole.report.content import Content, Drawn, Records, content
+from keyhole.report.compare import best, title
+from keyhole.report.content import Content, Drawn, Records, content, summary
 from keyhole.report.expected import EXPECTED, expected_files
 from keyhole.report.glb import glb
 from keyhole.report.indicated import targets
@@ -50,7 +51,7 @@ from keyhole.report.wording import Notes
 Progress = Callable[[str, float], None]
 
 THREADS = 2
-"""Pages that Typst sets, and corridors that are drawn, at once."""
+"""Corridors that are drawn, and papers that Typst sets, at once."""
 
 MADE_FROM = ("labels.nii.gz", "labels.json")
 """What findings and plan must have been made from, byte for byte, to be reported beside it."""
@@ -118,63 +119,69 @@ def _check_same_labels(case: Case, file: str, command: str, made: Provenance, no
 
 
 def write_with(case: Case, records: Records, anatomy: Anatomy, progress: Progress | None = None) -> Path:
-    """As `write_report`, from records and an anatomy already read."""
+    """As `write_report`, from records and an anatomy already read.
+
+    The corridors are drawn and set beside the surfaces, the rest of what Typst sets beside the pages: Typst and most
+    of the drawing leave the interpreter free.
+    """
     tell = progress or _silent
-    slices = _pictures(records.plan, anatomy, tell)
-    tell("making surfaces", 0.3)
-    surfaces = list(parts(anatomy.labels))
-    tell("painting the measures", 0.5)
-    drawn = _measured(records, anatomy, Drawn(slices, stills(surfaces, anatomy, records.plan), _spine(anatomy)))
-    tell("writing the page", 0.6)
-    said = content(records, anatomy, drawn, case.digest(*READ))
-    expected = current_forecast(case) if records.plan is not None else None
-    rehab = current_rehab(case)
-    with (
-        _folder(case.path / "report") as report,
-        _folder(case.path / "meshes") as meshes,
-        ThreadPoolExecutor(THREADS) as setter,
-    ):
-        sheets = {name: setter.submit(make) for name, make in _sheets(said).items()}
-        programme = None if rehab is None else setter.submit(rehab_files, records.case, rehab)
-        files = {} if expected is None else expected_files(records, expected, anatomy, surfaces)
-        if records.plan is not None:
-            files[PLAN_PAGE[0]] = plan_page(records, records.plan, anatomy)
-        links = (*((PLAN_PAGE,) if records.plan is not None else ()), *(EXPECTED if expected is not None else ()))
-        links = (*links, *(PAGES if rehab is not None else ()))
-        _write(report / "index.html", page(said, scene(surfaces, anatomy, records.plan), links=links))
-        for name, data in files.items():
-            _write(report / name, data)
-        if records.findings is not None:
-            _write(report / "findings.csv", findings_csv(records.case, records.findings))
-        _write_meshes(meshes, surfaces)
-        tell("setting the paper", 0.8)
-        for name, sheet in sheets.items():
-            _write(report / name, sheet.result())
-        for name, data in ({} if programme is None else programme.result()).items():
-            _write(report / name, data)
+    with _beside() as pool:
+        tell("drawing the corridors and making surfaces", 0.1)
+        slices = _slices(pool, records.plan, anatomy)
+        papers = _sheets(pool, records.plan, slices)
+        surfaces = list(parts(anatomy.labels))
+        tell("painting the measures", 0.4)
+        painted = _painted(records, anatomy, surfaces)
+        drawn = replace(painted, corridors={name: tuple(made.result()) for name, made in slices.items()})
+        tell("writing the page", 0.6)
+        said = content(records, anatomy, drawn, case.digest(*READ))
+        papers |= {name: pool.submit(make) for name, make in _papers(said).items()}
+        with _folder(case.path / "report") as report, _folder(case.path / "meshes") as meshes:
+            _write_pages(report, case, records, anatomy, said, surfaces)
+            _write_meshes(meshes, surfaces)
+            tell("setting the paper", 0.8)
+            for name, made in papers.items():
+                _write(report / name, made.result())
     tell("report written", 1.0)
     return case.path / "report" / "index.html"
+
+
+@contextmanager
+def _beside() -> Iterator[ThreadPoolExecutor]:
+    """Threads that work beside this one; what they have not begun is dropped on the way out."""
+    pool = ThreadPoolExecutor(THREADS)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _silent(sentence: str, share: float) -> None:
     """Tell nobody."""
 
 
-def _pictures(plan: PlanRecord | None, anatomy: Anatomy, tell: Progress) -> dict[str, tuple[Picture, ...]]:
+def _slices(pool: ThreadPoolExecutor, plan: PlanRecord | None, anatomy: Anatomy) -> dict[str, Future[list[Picture]]]:
+    """The pictures of the best corridor of each approach, by approach."""
     if plan is None:
         return {}
-    drawn = {}
-    shown = best(plan)
-    with ThreadPoolExecutor(THREADS) as pool:
-        made = [pool.submit(pictures, anatomy, candidate, plan.level) for candidate in shown]
-        for n, (candidate, one) in enumerate(zip(shown, made, strict=True)):
-            tell(f"drawing {candidate.approach}", 0.1 + 0.2 * n / len(shown))
-            drawn[candidate.approach] = tuple(one.result())
-    return drawn
+    return {one.approach: pool.submit(pictures, anatomy, one, plan.level) for one in best(plan)}
 
 
-def _measured(records: Records, anatomy: Anatomy, drawn: Drawn) -> Drawn:
-    """`drawn` with the pictures of the measures, where there are findings."""
+def _sheets(
+    pool: ThreadPoolExecutor, plan: PlanRecord | None, slices: Mapping[str, Future[list[Picture]]]
+) -> dict[str, Future[bytes]]:
+    """The sheet of each corridor, by file name, each begun when its pictures are."""
+
+    def sheet(one: CandidateEntry) -> bytes:
+        return sheet_png(title(one.approach), summary(one), slices[one.approach].result())
+
+    chosen = best(plan) if plan is not None else ()
+    return {f"{one.approach}.png": pool.submit(sheet, one) for one in chosen}
+
+
+def _painted(records: Records, anatomy: Anatomy, surfaces: list[Part]) -> Drawn:
+    """The stills, the numbered spine and, where there are findings, the pictures of the measures."""
+    drawn = Drawn({}, stills(surfaces, anatomy, records.plan), _spine(anatomy))
     if records.findings is None:
         return drawn
     found = records.findings.findings
@@ -188,15 +195,37 @@ def _measured(records: Records, anatomy: Anatomy, drawn: Drawn) -> Drawn:
     )
 
 
-def _sheets(said: Content) -> dict[str, Callable[[], bytes]]:
-    """What Typst sets, by file name: it leaves the interpreter free, so that the page is made meanwhile."""
+def _papers(said: Content) -> dict[str, Callable[[], bytes]]:
+    """The report on paper and its charts, by file name."""
     made: dict[str, Callable[[], bytes]] = {"report.pdf": partial(paper, said)}
-    for corridor in said.corridors:
-        made[f"{corridor.name}.png"] = partial(sheet_png, corridor)
     for chart in (said.comparison_chart, said.feasibility_chart, said.pareto_chart):
         if chart is not None:
             made[f"chart-{chart.name}.png"] = partial(chart_png, chart)
     return made
+
+
+def _write_pages(
+    report: Path, case: Case, records: Records, anatomy: Anatomy, said: Content, surfaces: list[Part]
+) -> None:
+    """The page, those beside it with their paper, and the table of findings."""
+    files: dict[str, bytes] = {}
+    links: list[tuple[str, str]] = []
+    if records.plan is not None:
+        files[PLAN_PAGE[0]] = plan_page(records, records.plan, anatomy)
+        links.append(PLAN_PAGE)
+        expected = current_forecast(case)
+        if expected is not None:
+            files |= expected_files(records, expected, anatomy, surfaces)
+            links.extend(EXPECTED)
+    rehab = current_rehab(case)
+    if rehab is not None:
+        files |= rehab_files(records.case, rehab)
+        links.extend(PAGES)
+    files["index.html"] = page(said, scene(surfaces, anatomy, records.plan), links=tuple(links))
+    if records.findings is not None:
+        files["findings.csv"] = findings_csv(records.case, records.findings)
+    for name, data in files.items():
+        _write(report / name, data)
 
 
 def _write_meshes(folder: Path, surfaces: list[Part]) -> None:
