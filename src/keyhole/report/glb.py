@@ -34,22 +34,25 @@ class Surface:
 
 def normals(points: Points, faces: NDArray[np.uint32]) -> NDArray[np.float32]:
     """(n, 3) unit normals at the vertices, the mean of the faces around weighted by area."""
-    corners = points[faces]
-    across = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     summed = np.zeros(points.shape, dtype=np.float64)
-    _add(across, faces, summed)
+    _add_across(points, faces, summed)
     length = np.linalg.norm(summed, axis=1, keepdims=True)
     upright = np.where(length > 0, summed / np.where(length > 0, length, 1.0), (0.0, 0.0, 1.0))
     return upright.astype(np.float32)
 
 
 @compiled()
-def _add(across: Points, faces: NDArray[np.uint32], summed: Points) -> None:
-    """Add each face's vector to its three vertices."""
+def _add_across(points: Points, faces: NDArray[np.uint32], summed: Points) -> None:
+    """Add to the three vertices of each face the vector across it, as long as twice its area."""
     for corner in range(3):
         for n in range(len(faces)):
-            for axis in range(3):
-                summed[faces[n, corner], axis] += across[n, axis]
+            a, b, c = points[faces[n, 0]], points[faces[n, 1]], points[faces[n, 2]]
+            ux, uy, uz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
+            vx, vy, vz = c[0] - a[0], c[1] - a[1], c[2] - a[2]
+            at = faces[n, corner]
+            summed[at, 0] += uy * vz - uz * vy
+            summed[at, 1] += uz * vx - ux * vz
+            summed[at, 2] += ux * vy - uy * vx
 
 
 def glb(surface: Surface, colour: str, opacity: float = 1.0) -> bytes:

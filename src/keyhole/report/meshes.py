@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keyhole.geometry import Box, LabelMap
+from keyhole.geometry._kernels import compiled
 from keyhole.report.glb import Surface
 from keyhole.report.palette import Group, group, group_of
 
@@ -72,11 +74,10 @@ def _united(key: str, kind: Group) -> str:
 
 def parts(labels: LabelMap) -> Iterator[Part]:
     """The surfaces of every drawn structure, and the skin as the outside of the body; empty structures are left out."""
-    from scipy.ndimage import find_objects  # noqa: PLC0415
-
-    boxes = find_objects(labels.array)
-    for key, (kind, integers) in drawn(labels).items():
-        found = [boxes[n - 1] for n in integers if n <= len(boxes) and boxes[n - 1] is not None]
+    wanted = drawn(labels)
+    boxes = _boxes(labels.array, max([n for _, integers in wanted.values() for n in integers], default=0))
+    for key, (kind, integers) in wanted.items():
+        found = [boxes[n] for n in integers if n in boxes]
         if found:
             box = _around(found, labels.array.shape)
             part, stride = labels.crop(box), 2 if kind.name in COARSE or _voxels(box) > LARGE else 1
@@ -87,6 +88,34 @@ def parts(labels: LabelMap) -> Iterator[Part]:
     body = surface("skin", labels, labels.array[::4, ::4, ::4] != 0, _BUDGET["skin"], stride=4)
     if body is not None:
         yield Part(body, group("skin"), ())
+
+
+def _boxes(array: NDArray[Any], top: int) -> dict[int, Box]:
+    """The smallest box around each label from 1 to `top` that has voxels."""
+    low, high = np.full((top + 1, 3), max(array.shape)), np.full((top + 1, 3), -1)
+    _widen(array, low, high)
+    return {
+        n: (slice(a, x + 1), slice(b, y + 1), slice(c, z + 1))
+        for n, ((a, b, c), (x, y, z)) in enumerate(zip(low.tolist(), high.tolist(), strict=True))
+        if n > 0 and x >= 0
+    }
+
+
+@compiled()
+def _widen(array: NDArray[Any], low: NDArray[np.int64], high: NDArray[np.int64]) -> None:
+    """Widen the boxes from `low` to `high` (labels, 3) to hold every voxel of their labels."""
+    for i in range(array.shape[0]):
+        for j in range(array.shape[1]):
+            before = 0
+            for k in range(array.shape[2]):
+                n = array[i, j, k]
+                if n > 0 and n < len(low):
+                    if n != before:
+                        low[n, 0], high[n, 0] = min(low[n, 0], i), max(high[n, 0], i)
+                        low[n, 1], high[n, 1] = min(low[n, 1], j), max(high[n, 1], j)
+                        low[n, 2] = min(low[n, 2], k)
+                    high[n, 2] = max(high[n, 2], k)
+                before = n
 
 
 def _voxels(box: Box) -> int:

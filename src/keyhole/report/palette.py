@@ -7,6 +7,7 @@ too, so that both stay apart for colour-blind readers and in grey print.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from keyhole.plan.approaches import catalogue
 from keyhole.terms import belongs
@@ -65,6 +66,7 @@ def group(name: str) -> Group:
     return _BY_NAME[name]
 
 
+@cache
 def group_of(key: str) -> Group | None:
     """The group that draws the structure `key`; None for what is not drawn (unlabelled fat, foramen)."""
     parts = key.split("/")

@@ -83,7 +83,8 @@ class View:
     @property
     def normal(self) -> Points:
         """Unit direction away from the viewer."""
-        return np.cross(self.right, self.down)
+        (a, b, c), (x, y, z) = self.right.tolist(), self.down.tolist()
+        return np.array([b * z - c * y, c * x - a * z, a * y - b * x])
 
     def points(self, step: float) -> Points:
         """(rows, columns, 3) LPS mm of samples every `step` px, at the middle of each."""
