@@ -15,7 +15,6 @@ from pathlib import Path
 from keyhole.anatomy.model import Anatomy
 from keyhole.assessment.readers.table import findings_csv
 from keyhole.casefile import (
-    CandidateEntry,
     Case,
     CaseRecord,
     DrawingsRecord,
@@ -121,24 +120,26 @@ def _check_same_labels(case: Case, file: str, command: str, made: Provenance, no
 def write_with(case: Case, records: Records, anatomy: Anatomy, progress: Progress | None = None) -> Path:
     """As `write_report`, from records and an anatomy already read.
 
-    The corridors are drawn and set beside the surfaces, the rest of what Typst sets beside the pages: Typst and most
-    of the drawing leave the interpreter free.
+    Typst leaves the interpreter free: what it sets is set beside the surfaces, the pictures and the pages.
     """
     tell = progress or _silent
     with _beside() as pool:
-        tell("drawing the corridors and making surfaces", 0.1)
-        slices = _slices(pool, records.plan, anatomy)
+        slices = _slices(pool, records.plan, anatomy, tell)
         papers = _sheets(pool, records.plan, slices)
+        tell("making surfaces", 0.3)
         surfaces = list(parts(anatomy.labels))
-        tell("painting the measures", 0.4)
-        painted = _painted(records, anatomy, surfaces)
-        drawn = replace(painted, corridors={name: tuple(made.result()) for name, made in slices.items()})
+        others = pool.submit(_other_pages, case, records, anatomy, surfaces)
+        tell("painting the measures", 0.5)
+        drawn = _painted(records, anatomy, Drawn(slices, stills(surfaces, anatomy, records.plan), _spine(anatomy)))
         tell("writing the page", 0.6)
         said = content(records, anatomy, drawn, case.digest(*READ))
         papers |= {name: pool.submit(make) for name, make in _papers(said).items()}
         with _folder(case.path / "report") as report, _folder(case.path / "meshes") as meshes:
-            _write_pages(report, case, records, anatomy, said, surfaces)
             _write_meshes(meshes, surfaces)
+            files, links = others.result()
+            files["index.html"] = page(said, scene(surfaces, anatomy, records.plan), links=links)
+            for name, data in files.items():
+                _write(report / name, data)
             tell("setting the paper", 0.8)
             for name, made in papers.items():
                 _write(report / name, made.result())
@@ -160,28 +161,32 @@ def _silent(sentence: str, share: float) -> None:
     """Tell nobody."""
 
 
-def _slices(pool: ThreadPoolExecutor, plan: PlanRecord | None, anatomy: Anatomy) -> dict[str, Future[list[Picture]]]:
+def _slices(
+    pool: ThreadPoolExecutor, plan: PlanRecord | None, anatomy: Anatomy, tell: Progress
+) -> dict[str, tuple[Picture, ...]]:
     """The pictures of the best corridor of each approach, by approach."""
     if plan is None:
         return {}
-    return {one.approach: pool.submit(pictures, anatomy, one, plan.level) for one in best(plan)}
+    drawn = {}
+    made = {one.approach: pool.submit(pictures, anatomy, one, plan.level) for one in best(plan)}
+    for n, (name, one) in enumerate(made.items()):
+        tell(f"drawing {name}", 0.1 + 0.2 * n / len(made))
+        drawn[name] = tuple(one.result())
+    return drawn
 
 
 def _sheets(
-    pool: ThreadPoolExecutor, plan: PlanRecord | None, slices: Mapping[str, Future[list[Picture]]]
+    pool: ThreadPoolExecutor, plan: PlanRecord | None, slices: Mapping[str, tuple[Picture, ...]]
 ) -> dict[str, Future[bytes]]:
-    """The sheet of each corridor, by file name, each begun when its pictures are."""
-
-    def sheet(one: CandidateEntry) -> bytes:
-        return sheet_png(title(one.approach), summary(one), slices[one.approach].result())
-
-    chosen = best(plan) if plan is not None else ()
-    return {f"{one.approach}.png": pool.submit(sheet, one) for one in chosen}
+    """The sheet of each corridor, by file name."""
+    return {
+        f"{one.approach}.png": pool.submit(sheet_png, title(one.approach), summary(one), slices[one.approach])
+        for one in (best(plan) if plan is not None else ())
+    }
 
 
-def _painted(records: Records, anatomy: Anatomy, surfaces: list[Part]) -> Drawn:
-    """The stills, the numbered spine and, where there are findings, the pictures of the measures."""
-    drawn = Drawn({}, stills(surfaces, anatomy, records.plan), _spine(anatomy))
+def _painted(records: Records, anatomy: Anatomy, drawn: Drawn) -> Drawn:
+    """`drawn` with the pictures of the measures, where there are findings."""
     if records.findings is None:
         return drawn
     found = records.findings.findings
@@ -204,10 +209,10 @@ def _papers(said: Content) -> dict[str, Callable[[], bytes]]:
     return made
 
 
-def _write_pages(
-    report: Path, case: Case, records: Records, anatomy: Anatomy, said: Content, surfaces: list[Part]
-) -> None:
-    """The page, those beside it with their paper, and the table of findings."""
+def _other_pages(
+    case: Case, records: Records, anatomy: Anatomy, surfaces: list[Part]
+) -> tuple[dict[str, bytes], tuple[tuple[str, str], ...]]:
+    """What stands beside the page, by file name: other pages with their paper, findings as a table; and the links."""
     files: dict[str, bytes] = {}
     links: list[tuple[str, str]] = []
     if records.plan is not None:
@@ -221,11 +226,9 @@ def _write_pages(
     if rehab is not None:
         files |= rehab_files(records.case, rehab)
         links.extend(PAGES)
-    files["index.html"] = page(said, scene(surfaces, anatomy, records.plan), links=tuple(links))
     if records.findings is not None:
         files["findings.csv"] = findings_csv(records.case, records.findings)
-    for name, data in files.items():
-        _write(report / name, data)
+    return files, tuple(links)
 
 
 def _write_meshes(folder: Path, surfaces: list[Part]) -> None:
