@@ -96,7 +96,8 @@ def whole_numbers(array: NDArray[Any], path: Path) -> NDArray[Any]:
     if np.issubdtype(array.dtype, np.floating) and not np.array_equal(array, np.rint(array)):
         odd = array[~(array == np.rint(array))][0]
         raise InvalidInput(f"{path}: a label file holds whole numbers, found {odd}")
-    low, high = array.min(), array.max()
+    high = array.max()
+    low = 0 if array.dtype in (np.uint8, np.uint16) else array.min()
     if not (low >= 0 and high <= np.iinfo(np.uint16).max):
         raise InvalidInput(f"{path}: labels must lie between 0 and 65535, found {low} to {high}")
     return array.astype(np.uint8 if high <= np.iinfo(np.uint8).max else np.uint16, copy=False)
