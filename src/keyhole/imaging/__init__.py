@@ -47,3 +47,8 @@ def __getattr__(name: str) -> _Any:
     if name in _DICOM:
         return getattr(_import_module(f"keyhole.imaging.{_DICOM[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What there is to complete at a prompt, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -32,3 +32,8 @@ def __getattr__(name: str) -> _Any:
     if name in __all__:
         return getattr(_import_module(f"keyhole.plan.{_MODULES.get(name, 'interactive')}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What there is to complete at a prompt, loaded or not."""
+    return sorted({*globals(), *__all__})
