@@ -56,6 +56,7 @@ def test_a_tube_that_only_the_fields_refuse_is_kept_after_an_exact_recount():
             assert np.linalg.norm(off, axis=1).min() >= one.radius - 0.01
 
 
+@pytest.mark.slow
 def test_a_tube_that_is_too_thick_voxel_by_voxel_stays_refused_with_what_it_lacks():
     made = wide(8.0)[2]
     assert made.rejected.missing.value > 0
