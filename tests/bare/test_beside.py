@@ -50,7 +50,7 @@ def _full(one: Scene, found: Found, key: str) -> np.ndarray:
     return mask
 
 
-@pytest.mark.parametrize("is_mirrored", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("is_mirrored", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_muscles_overlap_the_truth_above_the_pelvis_on_either_side(is_mirrored):
     one, truth = scene(is_mirrored), scan(is_mirrored).truth
     _, soft = found_in(is_mirrored)
