@@ -133,7 +133,7 @@ def _missed(site: Site, found: Found, walls: Surfaces) -> Why:
     if gap >= 0:
         return Why(
             f"the best line from a dock to it has {gap:.1f} mm of room beside {_named(site, key)}, but no corridor "
-            "with it keeps clear of everything within the approach's bounds on bone and facet",
+            "was found with it that keeps clear of everything within the approach's bounds on bone and facet",
             key,
         )
     return Why(
@@ -154,8 +154,8 @@ def _blocked(site: Site, approach: Approach, found: Found, walls: Surfaces) -> W
     missing = -gap
     if gap >= 0:
         return Why(
-            f"{_named(site, key)} is {gap:.1f} mm from the best of {found.searched:,} corridors, but none of them "
-            "reaches a target within the approach's bounds on bone and facet",
+            f"{_named(site, key)} is {gap:.1f} mm from the best of {found.searched:,} corridors, but none was "
+            "found that reaches a target within the approach's bounds on bone and facet",
             key,
         )
     return Why(
