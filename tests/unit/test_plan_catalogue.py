@@ -33,10 +33,10 @@ def tried(anatomy, name, *, aim=None, goal="decompress", side="left"):
     return attempt(here, approach)
 
 
-def wide(radius):
+def wide(radius, side="left", **patient):
     """A foraminal tube of `radius` mm with no bound on bone or facet, what it is tried in, and what becomes of it."""
     approach = replace(catalogue()["transforaminal-endoscopic"], radii=(radius,), max_bone=1e3, max_facet=1e3)
-    here = setting(back(), "L4/L5", "left", "decompress", error=isotropic(2.0), approaches=(approach,))
+    here = setting(back(**patient), "L4/L5", side, "decompress", error=isotropic(2.0), approaches=(approach,))
     return approach, here, attempt(here, approach)
 
 
@@ -51,9 +51,24 @@ def test_a_tube_that_only_the_fields_refuse_is_kept_after_an_exact_recount():
         assert one.least >= 0
         start, stop = axis(one)
         near = centres[np.linalg.norm(centres - (start + stop) / 2, axis=1) < np.linalg.norm(stop - start) / 2 + 9]
-        for point in np.linspace(start, stop, 600):  # boxes of 1 mm along the axes of the scan
+        for point in np.linspace(start, stop, 600):  # voxels are boxes along the axes of this scan
             off = np.maximum(np.abs(near - point) - labels.grid.spacing / 2, 0)
             assert np.linalg.norm(off, axis=1).min() >= one.radius - 0.01
+
+
+@pytest.mark.slow
+def test_what_only_an_exact_recount_clears_moves_turns_and_mirrors_with_the_patient():
+    motion = np.eye(4)
+    motion[:3, :3] = Rotation.from_euler("xyz", [25, -40, 130], degrees=True).as_matrix()
+    motion[:3, 3] = [31.5, -220.25, 555.125]
+    ones = wide(6.64)[2].figures
+    others = wide(6.64, "right", motion=motion, flip=True)[2].figures
+    assert len(ones) == len(others) > 0
+    for one, other in zip(ones, others, strict=True):
+        assert other.least == pytest.approx(one.least, abs=1e-3)
+        for point in ("entry", "dock", "target"):
+            there = motion[:3, :3] @ (getattr(one, point) * [-1, 1, 1]) + motion[:3, 3]
+            assert getattr(other, point) == pytest.approx(there, abs=0.01)
 
 
 @pytest.mark.slow
